@@ -1,0 +1,131 @@
+"""The server extension: builds the parts, registers their routes, and stops them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.serverapp import ServerApp
+from traitlets import Bool
+
+from .documents import Documents, FileIds, LocalFiles, ManagedFiles
+from .documents.handlers import SessionHandler
+from .relay import FreeRooms, Presence, Relay, SQLiteStore
+from .relay.handlers import RoomsHandler, RoomSocket
+
+_EVENTS = Path(__file__).parent / "events"
+_SCHEMAS = "https://schema.jupyter.org/jupyter_collaboration"
+_CONTENTS_EVENTS = "https://events.jupyter.org/jupyter_server/contents_service/v1"
+
+
+class ConflictError(RuntimeError):
+    """Another extension serves the same documents; the text says which, and what to do."""
+
+
+class JupyterRTC(ExtensionApp):
+    """Real-time collaboration for Jupyter Server."""
+
+    name = "jupyter_rtc"
+    app_name = "Jupyter RTC"
+    description = "Shared documents for JupyterLab and any Yjs client."
+    load_other_extensions = True
+
+    disable_rtc = Bool(
+        False, help="Whether JupyterLab opens documents without collaboration (loading and saving them itself)."
+    ).tag(config=True)
+
+    classes = [Relay, Documents, SQLiteStore]
+
+    relay: Relay | None = None
+    documents: Documents | None = None
+
+    def initialize_settings(self) -> None:
+        """Build the parts."""
+        page = self._server.web_app.settings.setdefault("page_config_data", {})
+        page["disableRTC"] = True  # the front ends must not wait for a server that refuses to start
+        self._take_over()
+        page["disableRTC"] = self.disable_rtc
+        page.setdefault("serverSideExecution", False)
+        self._register_events()
+        manager = self._server.contents_manager
+        self.relay = relay = Relay([Presence()], parent=self)
+        self.documents = Documents(
+            relay,
+            LocalFiles(manager) if LocalFiles.serves(manager) else ManagedFiles(manager),
+            self._file_ids,
+            self._emit,
+            parent=self,
+        )
+        relay.add_owner(self.documents)
+        relay.add_owner(FreeRooms())
+
+    def initialize_handlers(self) -> None:
+        """Register the routes."""
+        self.handlers.extend(
+            [
+                (r"/api/collaboration/session/(.+)", SessionHandler, {"documents": self.documents}),
+                (r"/api/collaboration/room/(.+)", RoomSocket, {"relay": self.relay, "free": False}),
+                (r"/api/rtc/room/(.+)", RoomSocket, {"relay": self.relay, "free": True}),
+                (r"/api/rtc/rooms", RoomsHandler, {"relay": self.relay}),
+            ]
+        )
+
+    async def stop_extension(self) -> None:
+        """Save and store everything, then stop."""
+        if self.relay and self.documents:
+            await self.relay.close()
+            await self.documents.stop()
+
+    @property
+    def _server(self) -> ServerApp:
+        assert self.serverapp is not None, "the extension is not linked to a server"
+        return self.serverapp
+
+    def _take_over(self) -> None:
+        """See to it that no other extension serves the same documents.
+
+        Raises ConflictError where it cannot be done.
+        """
+        others = self._server.extension_manager.extensions
+        if (theirs := others.get("jupyter_server_ydoc")) and theirs.enabled:
+            # Extensions are loaded in the order of their names: theirs would come after ours. Left in the list, it
+            # would still be told to stop, and fail.
+            del others["jupyter_server_ydoc"]
+            self.log.warning(
+                "jupyter_server_ydoc is enabled too and is switched off for this server: jupyter_rtc serves its"
+                " documents. `jupyter server extension disable jupyter_server_ydoc` makes this lasting."
+            )
+        if (theirs := others.get("jupyter_server_documents")) and theirs.enabled:
+            raise ConflictError(
+                "jupyter_server_documents serves the same documents in another way. Disable one of the two:"
+                " `jupyter server extension disable jupyter_server_documents` or"
+                " `jupyter server extension disable jupyter_rtc`."
+            )
+
+    def _register_events(self) -> None:
+        logger = self._server.event_logger
+        assert logger is not None
+        for name in ("session", "awareness"):
+            if f"{_SCHEMAS}/{name}/v1" not in logger.schemas:
+                logger.register_event_schema(_EVENTS / f"{name}.yaml")
+        logger.add_listener(schema_id=_CONTENTS_EVENTS, listener=self._contents_changed)
+
+    async def _contents_changed(self, logger: Any, schema_id: str, data: dict[str, Any]) -> None:
+        if data["action"] == "rename" and self.documents:
+            self.documents.moved(data["source_path"].strip("/"), data["path"].strip("/"))
+
+    def _emit(self, name: str, data: dict[str, Any]) -> None:
+        assert self._server.event_logger is not None
+        self._server.event_logger.emit(schema_id=f"{_SCHEMAS}/{name}/v1", data=data)
+
+    def _file_ids(self) -> FileIds:
+        """Return the manager of file ids; looked up at each use, for its extension is loaded after ours."""
+        settings = self._server.web_app.settings
+        if "file_id_manager" not in settings:
+            extensions = self._server.extension_manager
+            extensions.add_extension("jupyter_server_fileid", enabled=True)
+            extensions.link_extension("jupyter_server_fileid")
+            extensions.load_extension("jupyter_server_fileid")
+        manager: FileIds = settings["file_id_manager"]
+        return manager

@@ -1,0 +1,18 @@
+"""Files as shared documents: a room for each file, filled from it and saved to it."""
+
+from .documents import BadRequest, Documents, FileIds, Session
+from .files import FileContent, FileError, FileInfo, Files, ManagedFiles
+from .local import LocalFiles
+
+__all__ = [
+    "BadRequest",
+    "Documents",
+    "FileContent",
+    "FileError",
+    "FileIds",
+    "FileInfo",
+    "Files",
+    "LocalFiles",
+    "ManagedFiles",
+    "Session",
+]

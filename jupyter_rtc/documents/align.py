@@ -1,0 +1,113 @@
+"""Tell cells apart: which has which id, and which cell of one version of a notebook is which of another."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from typing import Any
+
+from .diff import similarity
+
+_ALIKE = 0.5
+# The most pairs of cells in one gap that are compared; beyond that only those at the same place are.
+_MOST_PAIRS = 100
+
+
+def match(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[int | None]:
+    """Return for each cell of `new` the index of the cell of `old` that it is, or None: no index twice.
+
+    Cells are recognised by id; then, where tools drop ids or make new ones at each save, by type and source;
+    then, between two that are recognised, by similar source.
+    """
+    found: list[int | None] = [None] * len(new)
+    free = dict.fromkeys(range(len(old)))
+    _by_key(found, free, [cell.get("id") for cell in old], [cell.get("id") for cell in new])
+    if free and None in found:
+        _by_key(found, free, [_content(cell) for cell in old], [_content(cell) for cell in new])
+    if free and None in found:
+        left = sorted(free)
+        for run, low, high in _gaps(found, len(old)):
+            between = left[bisect_left(left, low) : bisect_left(left, high)]
+            for at, place in _alike(between, run, old, new):
+                found[at] = place
+    return found
+
+
+def identified(values: list[dict[str, Any]]) -> list[bool]:
+    """Give every cell an id of its own; return for each whether it had one."""
+    taken: set[str] = set()
+    own: list[bool] = []
+    for value in values:
+        known = value.get("id")
+        own.append(isinstance(known, str) and bool(known) and known not in taken)
+        if own[-1]:
+            taken.add(value["id"])
+    for value, has in zip(values, own, strict=True):
+        if not has:
+            value["id"] = derived(value, taken)
+    return own
+
+
+def derived(value: dict[str, Any], taken: set[str]) -> str:
+    """Return an id for a cell, made from its content, and add it to `taken`, where it was not."""
+    seed = "\0".join(str(value.get(key)) for key in ("id", "cell_type", "source"))
+    for number in range(len(taken) + 1):
+        found = sha256(f"{number}\0{seed}".encode(errors="surrogatepass")).hexdigest()[:12]
+        if found not in taken:
+            break
+    taken.add(found)
+    return found
+
+
+def _by_key(found: list[int | None], free: dict[int, None], old: list[Any], new: list[Any]) -> None:
+    places: defaultdict[Any, deque[int]] = defaultdict(deque)
+    for place in free:
+        if old[place] is not None:
+            places[old[place]].append(place)
+    for at, key in enumerate(new):
+        if found[at] is None and places.get(key):
+            place = places[key].popleft()
+            found[at] = place
+            del free[place]
+
+
+def _content(cell: dict[str, Any]) -> tuple[str, str]:
+    return str(cell.get("cell_type")), str(cell.get("source"))
+
+
+def _gaps(found: list[int | None], end: int) -> Iterator[tuple[list[int], int, int]]:
+    """Yield each run of unrecognised new cells with the range of old ones between its recognised
+    neighbours."""
+    run: list[int] = []
+    low = 0
+    for at, place in enumerate([*found, end]):
+        if place is None:
+            run.append(at)
+            continue
+        if run and low < place:
+            yield run, low, place
+        run, low = [], place + 1
+
+
+def _alike(
+    places: list[int], run: list[int], old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]
+) -> Iterator[tuple[int, int]]:
+    """Yield pairs of a new and an old cell of one type with similar sources, the most similar first."""
+    if len(places) * len(run) <= _MOST_PAIRS:
+        pairs = [(at, place) for at in run for place in places]
+    else:
+        pairs = list(zip(run, places, strict=False))
+    scored = [(_likeness(old[place], new[at]), at, place) for at, place in pairs]
+    taken: set[tuple[str, int]] = set()
+    for score, at, place in sorted(scored, key=lambda item: -item[0]):
+        if score >= _ALIKE and ("new", at) not in taken and ("old", place) not in taken:
+            taken |= {("new", at), ("old", place)}
+            yield at, place
+
+
+def _likeness(old: dict[str, Any], new: dict[str, Any]) -> float:
+    if old.get("cell_type") != new.get("cell_type"):
+        return 0.0
+    return similarity(str(old.get("source")), str(new.get("source")))

@@ -1,0 +1,167 @@
+"""The merge base: the state in which a document was last equal to its file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pycrdt
+from pycrdt import Decoder, Doc
+
+from ..relay import Mark, Relay, Room, StoredRoom, StoreError
+from .content import Content, Original
+from .merge import outside
+
+_FLUSH_TIMEOUT = 5.0
+_TRIES = 3
+_NOTHING = b"\x00\x00"
+
+
+class OutsideEdit(NamedTuple):
+    """What somebody else wrote into a file, as an update of its document, and the base that holds it."""
+
+    update: bytes
+    base: bytes
+
+
+class BaseLostError(Exception):
+    """The merge base cannot be had: the store cannot be read, or was folded beyond it."""
+
+
+class MergeBase:
+    """The state in which a document was last equal to its file: what the store has up to the update `seq`.
+
+    It lives in the store, not in memory: it is needed only when somebody else changes the file.
+    """
+
+    def __init__(self, relay: Relay, room: Room) -> None:
+        """Make the base of the document of `room`, at its beginning."""
+        self.seq = self._begun = 0
+        self._relay = relay
+        self._room = room
+
+    async def find(self, stored: StoredRoom, content: Content, original: Original, hash: str) -> OutsideEdit | None:
+        """Find the base of a room that was stored, given its file as it is now; return what was written since.
+
+        The file is our last save, or the one that a crash interrupted before it was known to be done; then None
+        is returned. Else somebody else wrote it, beginning from our last save: their edit is returned, made for
+        the document of the room as it is.
+
+        Raises:
+            BaseLostError: the file was written by somebody else, and the store was folded beyond our last save.
+        """
+        saved, intended = stored.saved, stored.intended
+        self.seq = saved.seq if saved else stored.seq
+        self._begun = intended.seq if intended else 0
+        if saved and saved.hash == hash:
+            return None
+        edit = await self._since(stored, content, original, self._room.doc.get_update())
+        return None if edit.update == _NOTHING else edit
+
+    async def outside(self, content: Content, original: Original, edited: bool) -> OutsideEdit:
+        """Return the edit that somebody else made who changed the file to `original`.
+
+        It is made with an eye on what people have typed since, if the document was `edited`; it fits the document
+        as it is at the moment of the return.
+
+        Raises:
+            BaseLostError: the base cannot be had.
+        """
+        stored = await self._stored()
+        for _ in range(_TRIES):
+            seq = self._room.seq
+            live = self._room.doc.get_update() if edited else None
+            edit = await self._since(stored, content, original, live)
+            if self._room.seq == seq:
+                return edit
+            edited = True
+        return _edit(stored, self.seq, content, original, self._room.doc.get_update())
+
+    async def intend(self, seq: int) -> None:
+        """Make the log durable up to the update that is about to be written to the file.
+
+        After a crash the file is then known as our own save, not taken for somebody's edit. Trouble with the store
+        never stops a save.
+        """
+        self._begun = seq
+        self._relay.store.mark(self._room.name, intended=Mark(seq, ""))
+        try:
+            await asyncio.wait_for(self._relay.store.flush(), _FLUSH_TIMEOUT)
+        except (TimeoutError, StoreError) as error:
+            self._relay.log.warning("room %s: saving while the store has trouble: %s", self._room.name, error)
+
+    def settle(self, seq: int, hash: str) -> None:
+        """Take note that the file, whose hash is `hash`, is equal to the document after update `seq`."""
+        self.seq = seq
+        self._relay.store.mark(self._room.name, saved=Mark(seq, hash))
+
+    def include(self, edit: OutsideEdit, hash: str) -> None:
+        """Make an outside edit part of the base, before it is merged: no crash can make it a second edit then.
+
+        `hash` is that of the file which somebody else wrote.
+        """
+        self._relay.rebase(self._room, self.seq, edit.base)
+        self._relay.store.mark(self._room.name, saved=Mark(self.seq, hash))
+
+    async def _since(self, stored: StoredRoom, content: Content, original: Original, live: bytes | None) -> OutsideEdit:
+        """Return what somebody else wrote, once it is clear which of our saves they began from.
+
+        That is the last one; or a later one that was begun, and of which nobody knows whether it reached the disk:
+        a crash or an error came between.
+        """
+        edit = later = None
+        if stored.seq <= self.seq:
+            edit = await asyncio.to_thread(_edit, stored, self.seq, content, original, live)
+        if self._begun > self.seq and self._begun >= stored.seq:
+            later = await asyncio.to_thread(_edit, stored, self._begun, content, original, live)
+        if later and (later.update == _NOTHING or (edit and _spares(later, edit))):
+            self.seq = self._begun
+            return later
+        if edit is None:
+            raise BaseLostError("what the file was before is not in the store any more")
+        return edit
+
+    async def _stored(self) -> StoredRoom:
+        try:
+            stored = await self._relay.store.load(self._room.name)
+        except StoreError as error:
+            raise BaseLostError(f"what the file was before cannot be read from the store: {error}") from None
+        if stored is None or stored.lineage != self._room.lineage:
+            raise BaseLostError("what the file was before is not in the store")
+        return stored
+
+
+def _edit(stored: StoredRoom, seq: int, content: Content, original: Original, live: bytes | None) -> OutsideEdit:
+    base = stored.state(seq)
+    update = outside(base, content, original, live)
+    doc: Doc[Any] = Doc()
+    doc.apply_update(base)
+    doc.apply_update(update)
+    return OutsideEdit(update, doc.get_update())
+
+
+def _spares(later: OutsideEdit, edit: OutsideEdit) -> bool:
+    """Say whether `later` takes nothing away that is newer than what `edit` began from, and is no larger.
+
+    Somebody who wrote the one from a file without what is newer would have to take all of that away.
+    """
+    known = _clocks(pycrdt.get_state(edit.base))
+    return len(later.update) <= len(edit.update) and all(end <= known.get(client, 0) for client, end in _deleted(later))
+
+
+def _deleted(edit: OutsideEdit) -> Iterator[tuple[int, int]]:
+    """Yield the author of each run of deleted items, and the clock after it.
+
+    Source: the delete set of yjs (src/utils/DeleteSet.js), at the end of an update; here of one without items.
+    """
+    decoder = Decoder(pycrdt.get_update(edit.update, pycrdt.get_state(edit.base))[1:])
+    for _ in range(decoder.read_var_uint()):
+        client = decoder.read_var_uint()
+        for _ in range(decoder.read_var_uint()):
+            yield client, decoder.read_var_uint() + decoder.read_var_uint()
+
+
+def _clocks(state: bytes) -> dict[int, int]:
+    decoder = Decoder(state)
+    return {decoder.read_var_uint(): decoder.read_var_uint() for _ in range(decoder.read_var_uint())}

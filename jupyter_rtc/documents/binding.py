@@ -1,0 +1,351 @@
+"""A file and its room: loading, saving, and what happens to the file outside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from time import monotonic
+from typing import Any, NamedTuple, Protocol
+
+from pycrdt import Map
+
+from ..relay import Mark, Member, Relay, Room, StoredRoom
+from .autosave import Autosave, Pace
+from .base import BaseLostError, MergeBase, OutsideEdit
+from .content import Content
+from .files import FileError
+from .known import FileHost, KnownFile, Seen
+
+_SAVE_TIMEOUT = 60.0
+
+
+class DocumentName(NamedTuple):
+    """The name of a document's room, taken apart: ``<format>:<type>:<file id>``."""
+
+    form: str
+    kind: str
+    file_id: str
+
+    def __str__(self) -> str:
+        return ":".join(self)
+
+
+class Host(Pace, FileHost, Protocol):
+    """What a binding needs of the documents that it is one of; `relay` is where its room is served."""
+
+    relay: Relay
+
+    def report(self, room: str, path: str, action: str) -> None:
+        """Emit an event of the document's life: ``save``, ``overwrite``, ..."""
+
+
+class FileBinding:
+    """One file and its room.
+
+    The document is the truth while it is open. It is saved a moment after an edit, and again and again while
+    people type without a pause; what others write into the file is merged into it as one more author's edit.
+
+    Attributes:
+        trouble: why the file is not up to date, in a sentence; None while all is well.
+    """
+
+    def __init__(self, host: Host, name: DocumentName, path: str, content: Content, room: Room) -> None:
+        """Bind the file at `path` to `room`, which is called `name`; nothing is read yet."""
+        self.name = name
+        self.trouble: str | None = None
+        self._host = host
+        self._content = content
+        self._room = room
+        self._base = MergeBase(host.relay, room)
+        self._autosave = Autosave(host, lambda trip: content.watch(room.doc, trip), self._ring)
+        self._file = KnownFile(host, content, path, name.form)
+        self._arrived: OutsideEdit | None = None
+        self._astray = False  # whether the file could not be made out at the last look
+        self._wish = True
+        self._closed = False
+        self._noticed = False
+        self._busy = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def path(self) -> str:
+        """The file's API path; it follows renames."""
+        return self._file.path
+
+    # ------------------------------------------------------------------ opening
+
+    async def load(self, stored: StoredRoom | None) -> StoredRoom | None:
+        """Fill the room from its file and from what is stored; return what the store should begin with, if anything.
+
+        Raises:
+            FileError: the file cannot be read; its status says why.
+            ContentError: the file is not what it is taken for.
+        """
+        await self._file.load(stored)
+        if stored is None:
+            return await self._build()
+        try:
+            self._arrived = await self._base.find(stored, self._content, self._file.original, self._file.info.hash)
+        except BaseLostError as error:
+            raise FileError(503, f"{self.path} was changed outside, and {error}") from None
+        return None
+
+    def opened(self) -> None:
+        """Begin to follow the room, which is served from now on."""
+        if self._arrived:
+            self._base.include(self._arrived, self._file.info.hash)
+            self._host.relay.merge(self._room, self._arrived.update, "")
+            self._arrived = None
+        behind = self._room.seq > self._base.seq
+        self._set_state(path=self.path, hash=self._file.info.hash)
+        self._autosave.arm()
+        if behind:  # what the store has beyond the last save may be more than bookkeeping
+            self._autosave.force()
+        else:
+            self._set_state(dirty=False)
+
+    async def _build(self) -> StoredRoom:
+        """Make the document from its file: a new history."""
+        built = await asyncio.to_thread(self._content.build, self._file.original)
+        for update in built.updates:
+            self._room.doc.apply_update(update)
+            await asyncio.sleep(0)
+        snapshot = await asyncio.to_thread(built.snapshot)
+        self._room.begin(1, built.genesis, snapshot)
+        self._base.seq = 1
+        return StoredRoom(self._room.lineage, built.genesis, snapshot, 1, (), None, Mark(1, self._file.info.hash))
+
+    # ------------------------------------------------------------------ following
+
+    @property
+    def settled(self) -> int:
+        """The number of the last update that the base holds; those before it need not be told apart."""
+        return self._base.seq
+
+    def changed(self) -> None:
+        """Take note of an update of the document. On the hot path."""
+        if self._autosave.touched():
+            self._wanted()  # whoever edits may be gone, with all wishes, when it is time to save
+
+    def replaced(self) -> None:
+        """Follow the room's new document object."""
+        self._autosave.rewatch()
+
+    def moved(self, path: str) -> None:
+        """Follow the file to another path."""
+        if path != self.path:
+            self._file.path = path
+            self._set_state(path=path)
+
+    def request_save(self, member: Member, number: int) -> None:
+        """Save because a member asks for it, and answer: success only once the bytes are on disk."""
+        self._spawn(self._answer_save(member, number))
+
+    async def look(self) -> None:
+        """See whether somebody else changed the file, and take in what they wrote."""
+        self._noticed = True
+        if self._busy.locked():
+            return  # who is at it looks once more
+        async with self._busy:
+            before = self._astray, self._file.info.writable
+            try:
+                while self._noticed:
+                    self._noticed = False
+                    await self._take_outside()
+            except FileError as error:
+                self._say(str(error))
+                return
+        if before != (self._astray, self._file.info.writable):
+            self.trouble = None
+            self._autosave.resume()  # it stopped, or was put off, while the file was gone, broken, or read-only
+
+    async def release(self) -> bool:
+        """Save what is not on disk yet; return whether the document may be dropped from memory.
+
+        Where people switched autosaving off, or the file was deleted, the store keeps the edits.
+        """
+        self._autosave.cancel()
+        if not self._autosave.edited or self._file.missing or not self._wanted():
+            return True
+        try:
+            await self.save()
+        except FileError:
+            return False
+        return not self._autosave.edited
+
+    def close(self) -> None:
+        """Stop following the document."""
+        self._closed = True
+        self._autosave.cancel()
+        self._autosave.disarm()
+        for task in self._tasks:
+            task.cancel()
+
+    # ------------------------------------------------------------------ saving
+
+    async def save(self, *, asked: bool = False) -> None:
+        """Bring the file up to date with the document; returns when it is on disk.
+
+        `asked` says that a person asked: a file that was deleted is written again, a trusted notebook signed.
+
+        Raises:
+            FileError: it could not be saved; the reason is in `trouble` too, and the next try is planned.
+        """
+        async with self._busy:
+            self._autosave.cancel()
+            begun = monotonic()
+            trouble: str | None = "an error that nobody foresaw; the server's log has it"
+            try:
+                await self._save(asked)
+                trouble = None
+            except FileError as error:
+                trouble = str(error)
+                raise
+            finally:  # whatever a contents manager or a hook raises: what is not saved is tried again
+                if trouble:
+                    self._fail(trouble)
+            self.trouble = None
+            self._autosave.succeeded(monotonic() - begun)
+        if self._noticed and not self._closed:
+            self._spawn(self.look())
+
+    async def _save(self, asked: bool) -> None:
+        try:
+            await self._take_outside()
+        except FileError as error:
+            if not (asked and error.status == 404):
+                raise
+        value, seq = await self._read_document()
+        rendered = await asyncio.to_thread(self._content.render, self._file.original, value)
+        if rendered is self._file.original and not self._file.stale:
+            self._settle(seq)
+            return
+        await self._base.intend(seq)
+        if await self._file.write(rendered, asked and self._content.trusted(value)):
+            self._settle(seq)
+            self._report("save")
+        else:  # somebody wrote it meanwhile: once more
+            self._autosave.edited = True
+            await self._save(asked)
+
+    async def _read_document(self) -> tuple[Any, int]:
+        """Return the value of the document and the number of its last update, both of the same moment."""
+        with self._content.read(self._room.doc) as reading:
+            for _ in reading:
+                await asyncio.sleep(0)
+            value, seq = reading.value, self._room.seq
+        self._autosave.arm()
+        return value, seq
+
+    def _settle(self, seq: int) -> None:
+        """Take note that the file is equal to the document as it was after update `seq`."""
+        self._base.settle(seq, self._file.info.hash)
+        self._set_state(hash=self._file.info.hash, **({} if self._autosave.edited else {"dirty": False}))
+
+    def _fail(self, trouble: str) -> None:
+        """Say what is wrong, and try again later; a file that is gone is waited for."""
+        self._say(trouble)
+        self._autosave.failed()
+        if not (self._file.missing or self._closed):
+            self._autosave.touched()
+
+    def _say(self, trouble: str) -> None:
+        if self.trouble is None:
+            self._host.relay.log.warning("room %s: the file is not up to date: %s", self.name, trouble)
+        self.trouble = trouble
+
+    async def _answer_save(self, member: Member, number: int) -> None:
+        status = "failed"
+        try:
+            if member.writable:
+                # Shielded: what is being written must be written to the end, whoever waits for it.
+                saving = self._spawn(self.save(asked=True))
+                await asyncio.wait_for(asyncio.shield(saving), _SAVE_TIMEOUT)
+                status = "success"
+        except FileError as error:
+            self._host.relay.log.warning("room %s: save failed: %s", self.name, error)
+        except TimeoutError:
+            self._host.relay.log.warning("room %s: save takes more than %d s", self.name, _SAVE_TIMEOUT)
+        finally:  # in any case: the front end waits for the answer as long as it takes
+            self._host.relay.tell(self._room, member, {"type": "save", "responseTo": number, "status": status})
+
+    def _ring(self) -> None:
+        if self._wanted():
+            self._spawn(self.save())
+
+    def _wanted(self) -> bool:
+        """Say whether anybody wants autosaving: off where everybody's front end says so (``autosave: false``).
+
+        What the last ones wished who said anything goes on when they have left.
+        """
+        wishes = [state["autosave"] for state in self._room.awareness.states() if "autosave" in state]
+        if wishes:
+            self._wish = any(wishes)
+        return self._wish
+
+    # ------------------------------------------------------------------ outside edits
+
+    async def _take_outside(self) -> None:
+        """Merge what somebody else wrote into the file, if anything. Raises FileError while it is not whole."""
+        self._astray = True
+        seen = await self._file.look()
+        if seen and not await self._is_ours(seen):
+            try:
+                await self._merge(seen)
+            except BaseLostError as error:
+                raise FileError(503, f"{self.path} was changed outside, and {error}") from None
+        self._astray = False
+
+    async def _is_ours(self, seen: Seen) -> bool:
+        """Say whether somebody else wrote just what the document holds; then there is nothing to merge.
+
+        A front end that saves by itself does, and so does another server on the same file.
+        """
+        if not self._autosave.edited:
+            return False
+        value, seq = await self._read_document()
+        if await asyncio.to_thread(self._content.render, seen.original, value) is not seen.original:
+            self._autosave.force()
+            return False
+        self._file.accept(seen)
+        self._settle(seq)
+        return True
+
+    async def _merge(self, seen: Seen) -> None:
+        """Merge the file's new content into the document, as an edit of the base by somebody else."""
+        edit = await self._base.outside(self._content, seen.original, self._autosave.edited)
+        clean = not self._autosave.edited
+        self._base.include(edit, seen.info.hash)
+        self._autosave.disarm()
+        self._host.relay.merge(self._room, edit.update, "")
+        self._file.accept(seen)
+        if clean:
+            self._autosave.arm()
+            self._settle(self._room.seq)
+        else:
+            self._set_state(hash=seen.info.hash)
+        self._report("overwrite")
+
+    # ------------------------------------------------------------------
+
+    def _report(self, action: str) -> None:
+        self._host.report(str(self.name), self.path, action)
+
+    def _set_state(self, **values: Any) -> None:
+        """Set keys of the document's ``state`` map that differ."""
+        state: Map[Any] = self._room.doc.get("state", type=Map)
+        new = {key: value for key, value in values.items() if state.get(key) != value}
+        if new:
+            self._host.relay.edit(self._room, lambda doc: doc.get("state", type=Map).update(new))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error and not isinstance(error, FileError):  # those are said in `_fail`
+            self._host.relay.log.error("room %s: %s", self.name, error, exc_info=error)

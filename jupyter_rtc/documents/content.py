@@ -1,0 +1,249 @@
+"""What a file holds, as a shared document, and back: one face for every type of document.
+
+A `Content` knows one type of document (text, notebook, or whatever is registered with `jupyter_ydoc`). It
+turns the body of a file into an `Original`, an `Original` into a shared document, a living shared document
+into a value, and a value into the next body. Nothing here awaits, logs, reads a clock or a file.
+
+    original = content.parse(body, trusted=True)        # in a thread
+    made = content.build(original)                      # in a thread
+    for update in made.updates:                         # on the event loop, with a pause after each
+        doc.apply_update(update)
+
+    with content.read(doc) as reading:                  # on the event loop, while people go on editing
+        for _ in reading:
+            await asyncio.sleep(0)
+        value = reading.value                           # the document as it is now, at this very line
+    rendered = content.render(original, value)          # in a thread
+    if rendered is not original:
+        write(rendered.body)                            # and `rendered` is the next original
+
+    update = outside(base, content, content.parse(changed_body))    # merge.py, in a thread
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import pycrdt
+from jupyter_ydoc.ybasedoc import YBaseDoc
+from jupyter_ydoc.ynotebook import YNotebook
+from jupyter_ydoc.yunicode import YUnicode
+from pycrdt import Array, Map, Text
+
+from . import ipynb, notebook
+from .merge import edit_notebook, edit_text
+from .reading import Reading, Whole, watch
+from .registered import RegisteredContent
+from .shape import ContentError
+from .style import relined
+from .update import Built, Draft, clean, genesis
+
+__all__ = ["Body", "Built", "Content", "ContentError", "ContentOf", "Original", "Reading", "Value", "content_of"]
+
+Doc: TypeAlias = "pycrdt.Doc[Any]"
+
+_BOM = "\ufeff"
+
+Body: TypeAlias = "str | bytes | dict[str, Any]"
+"""What a contents manager gives and takes as the content of a file: its text; or, for a notebook of a
+contents manager that has no text, the notebook as a dict; bytes only for registered types that take them."""
+
+Value: TypeAlias = Any
+"""What a document holds, as plain Python: `str` of a text, `dict` of a notebook, else whatever the type's own
+`get()` gives. Made by `Content.read`, taken by `Content.render`; never to be changed."""
+
+
+AnOriginal = TypeVar("AnOriginal", bound="Original")
+
+
+class Original(Protocol):
+    """A file's body, parsed: what it says and how it says it, so that what nobody edits is written unchanged.
+
+    Immutable; may be used from any thread.
+    """
+
+    @property
+    def body(self) -> Body:
+        """The body of the file, exactly as `Content.parse` was given it, or as `Content.render` made it."""
+
+    @property
+    def value(self) -> Value:
+        """What `Content.read` gives for a document that was built from this and never edited."""
+
+
+class ContentOf(Protocol[AnOriginal]):
+    """One type of document: all that a file binding has to know of it."""
+
+    kind: str
+    """The type's name in a room id: ``notebook``, ``file``, ..."""
+    version: str
+    """The version of the shared document's schema, as jupyter_ydoc numbers it."""
+
+    def parse(self, body: Body, *, trusted: bool = False) -> AnOriginal:
+        """Parse the body of a file. May run in any thread; holds the GIL for a few milliseconds at most.
+
+        `trusted` says whether the outputs of a notebook may run scripts (`NotebookNotary.check_signature`).
+        It is part of the document, and so of its genesis, and never written to the file. Other types ignore
+        it.
+
+        Raises ContentError where `body` cannot be a document of this type.
+        """
+
+    def build(self, original: AnOriginal) -> Built:
+        """Make the shared document that equals `original`. May run in any thread."""
+
+    def read(self, doc: Doc) -> Reading:
+        """Begin to convert a living document. On the event loop only: the thread that edits `doc`."""
+
+    def render(self, original: AnOriginal, value: Value) -> AnOriginal:
+        """Return what the file should hold now that its document holds `value`. May run in any thread.
+
+        `original` is what the file holds: all of it that nobody edited stays as it is there, byte for byte.
+        Returns `original` itself when nothing was edited; else its `body` is to be written, and once that is
+        done it is the next original.
+        """
+
+    def trusted(self, value: Value) -> bool:
+        """Return whether every code cell of a notebook is trusted, so that it may be signed when it is saved.
+
+        As `NotebookNotary.check_cells` has it. False for every other type.
+        """
+
+    def edit(self, doc: Doc, original: AnOriginal, live: Doc | None = None) -> None:
+        """Make `doc` equal `original` with the smallest edits, in one transaction.
+
+        What is equal is not touched: cells keep their Map, texts their characters. The trust of cells that are
+        in the document already is left alone, unless outputs change that nobody vouches for. `live` is what `doc`
+        will be merged into: cells that were edited there are neither deleted nor moved. Reached through
+        `merge.outside`.
+        """
+
+    def watch(self, doc: Doc, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` once, inside the first transaction that changes the content, not only `state`.
+
+        Returns what unsubscribes; call it in any case, after the callback too, but not inside it. Every edit
+        costs more as long as it is subscribed. The callback must not touch `doc`.
+        """
+
+
+Content: TypeAlias = ContentOf[Any]
+"""A type of document, whatever its originals are."""
+
+
+def content_of(kind: str, registered: Mapping[str, type[YBaseDoc]]) -> Content:
+    """Return the content of the type `kind`: ours for texts and notebooks, else one that drives a class.
+
+    `registered` are the classes of the entry points ``jupyter_ydoc``, by name. Raises KeyError where `kind`
+    is not among them.
+    """
+    made_by = registered[kind]
+    if issubclass(made_by, YNotebook):
+        return NotebookContent(kind)
+    if issubclass(made_by, YUnicode):
+        return TextContent(kind)
+    return RegisteredContent(kind, made_by)
+
+
+@dataclass(frozen=True)
+class TextOriginal:
+    """The text of a file."""
+
+    body: str
+    value: str
+
+
+class TextContent:
+    """A text file: YUnicode 1.0.0, one text ``source``.
+
+    The document has neither the byte order mark nor the carriage returns of Windows; the file keeps both.
+    """
+
+    version = "1.0.0"
+
+    def __init__(self, kind: str = "file") -> None:
+        """Make the content of text files, under the name they have in room ids."""
+        self.kind = kind
+
+    def parse(self, body: Body, *, trusted: bool = False) -> TextOriginal:
+        """See `Content.parse`."""
+        if not isinstance(body, str):
+            raise ContentError("not a text")
+        return TextOriginal(body, clean(body.removeprefix(_BOM)).replace("\r\n", "\n"))
+
+    def build(self, original: TextOriginal) -> Built:
+        """See `Content.build`."""
+        draft = Draft(genesis(self.kind, self.version, [original.value]))
+        if original.value:
+            draft.write("source", original.value)
+        else:
+            draft.nothing()
+        return draft.built()
+
+    def read(self, doc: Doc) -> Reading:
+        """See `Content.read`. One slice: a text cannot be converted in parts."""
+        text = doc.get("source", type=Text)
+        return Whole(lambda: str(text))
+
+    def render(self, original: TextOriginal, value: str) -> TextOriginal:
+        """See `Content.render`."""
+        if value == original.value:
+            return original
+        mark = _BOM if original.body.startswith(_BOM) else ""
+        return TextOriginal(mark + relined(original.body.removeprefix(_BOM), value), value)
+
+    def trusted(self, value: str) -> bool:
+        """See `Content.trusted`."""
+        return False
+
+    def edit(self, doc: Doc, original: TextOriginal, live: Doc | None = None) -> None:
+        """See `Content.edit`."""
+        edit_text(doc.get("source", type=Text), original.value)
+
+    def watch(self, doc: Doc, callback: Callable[[], None]) -> Callable[[], None]:
+        """See `Content.watch`."""
+        return watch([doc.get("source", type=Text)], callback)
+
+
+class NotebookContent:
+    """A notebook file: YNotebook 2.0.0. See ipynb.py for the file and notebook.py for the document."""
+
+    version = "2.0.0"
+
+    def __init__(self, kind: str = "notebook") -> None:
+        """Make the content of notebooks, under the name they have in room ids."""
+        self.kind = kind
+
+    def parse(self, body: Body, *, trusted: bool = False) -> ipynb.Ipynb:
+        """See `Content.parse`."""
+        if not isinstance(body, str | dict):
+            raise ContentError("neither text nor a dict")
+        return ipynb.parse(body, trusted=trusted)
+
+    def build(self, original: ipynb.Ipynb) -> Built:
+        """See `Content.build`."""
+        way = f"{self.version} {'trusted' if original.trusted else 'not trusted'}"
+        draft = Draft(genesis(self.kind, way, original.texts()))
+        notebook.build(draft, original)
+        return draft.built()
+
+    def read(self, doc: Doc) -> Reading:
+        """See `Content.read`."""
+        return notebook.NotebookReading(doc)
+
+    def render(self, original: ipynb.Ipynb, value: ipynb.Notebook) -> ipynb.Ipynb:
+        """See `Content.render`."""
+        return ipynb.render(original, value)
+
+    def trusted(self, value: ipynb.Notebook) -> bool:
+        """See `Content.trusted`."""
+        return value.trusted
+
+    def edit(self, doc: Doc, original: ipynb.Ipynb, live: Doc | None = None) -> None:
+        """See `Content.edit`."""
+        edit_notebook(doc, original, live)
+
+    def watch(self, doc: Doc, callback: Callable[[], None]) -> Callable[[], None]:
+        """See `Content.watch`."""
+        return watch([doc.get("cells", type=Array), doc.get("meta", type=Map)], callback)

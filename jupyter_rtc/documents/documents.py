@@ -1,0 +1,332 @@
+"""Which file belongs to which room, and the life of an open document."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from posixpath import dirname, normpath
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakValueDictionary
+
+from pycrdt import Array, Decoder, Doc, Text
+from traitlets import Float
+from traitlets.config import LoggingConfigurable
+
+from ..relay import CloseCode, Member, Relay, Room, RoomError, StoredRoom
+from .binding import DocumentName, FileBinding
+from .content import ContentError, content_of
+from .files import FileError, Files
+from .watcher import Watcher
+
+_FORMS = {"notebook": ("json",), "file": ("text",)}
+_ALL_FORMS = ("text", "json", "base64")
+
+
+class FileIds(Protocol):
+    """What is used of jupyter_server_fileid's manager."""
+
+    def index(self, path: str) -> str | None:
+        """Return the id of the file at `path`, giving it one where it has none."""
+        ...
+
+    def get_id(self, path: str) -> str | None:
+        """Return the id of the file at `path`, or None."""
+        ...
+
+    def get_path(self, id: str) -> str | None:
+        """Return the path of a file, or None."""
+        ...
+
+
+class BadRequest(ValueError):
+    """A request names a format or a type that cannot be; the text says which and why."""
+
+
+class Session(NamedTuple):
+    """What a front end needs to connect: the file's id, the lineage of its document, whether the id is new."""
+
+    file_id: str
+    lineage: str
+    created: bool
+
+
+class Documents(LoggingConfigurable):
+    """Files as shared documents: gives their rooms content, saves them, and follows the files outside."""
+
+    resource = "contents"
+    stored = True
+    free = False
+    _name = re.compile(r"([^:/]+):([^:/]+):([\w-]+)")
+
+    save_delay = Float(1.0, min=0.0, help="Seconds without an edit after which a document is saved.").tag(config=True)
+    max_save_delay = Float(
+        10.0, min=0.0, help="Seconds after which a document is saved although somebody is still typing."
+    ).tag(config=True)
+    poll_interval = Float(
+        2.0,
+        min=0.0,
+        help="Seconds between two looks at the open files; 0 turns polling off. On a local disk changes are noticed"
+        " at once by notification; polling is for other contents managers and for network disks.",
+    ).tag(config=True)
+    settle_delay = Float(
+        0.2, min=0.0, help="Seconds for which a file changed outside must rest before it is read."
+    ).tag(config=True)
+
+    def __init__(
+        self, relay: Relay, files: Files, file_ids: Callable[[], FileIds], emit: Callable[[str, dict[str, Any]], None],
+        **kwargs: Any,
+    ) -> None:  # fmt: skip
+        """Make the owner of document rooms.
+
+        `files` reads and writes; `file_ids` returns the manager of file ids (which may be loaded after us);
+        `emit` sends an event, given the last part of its schema's name (such as ``session``) and its data.
+        """
+        super().__init__(**kwargs)
+        self.relay = relay
+        self.files = files
+        self._file_ids = file_ids
+        self._emit = emit
+        self._bindings: dict[str, FileBinding] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._watched: dict[str, set[str]] = {}
+        self._told: set[Member] = set()
+        self._kinds = {point.name: point for point in entry_points(group="jupyter_ydoc")}
+        self._watcher = Watcher(self._noticed, self.log)
+        self._polling: asyncio.Task[None] | None = None
+
+    async def stop(self) -> None:
+        """Follow no file any longer."""
+        if self._polling:
+            self._polling.cancel()
+        await self._watcher.stop()
+
+    async def session(self, path: str, form: str, kind: str) -> Session:
+        """Return what a front end needs to connect to the document of the file at `path`.
+
+        Raises:
+            BadRequest: there is no such type, or not in this format.
+            FileError: there is no such file.
+        """
+        self._check(form, kind)
+        path = normpath(path)
+        await self.files.stat(path, kind)
+        known = self._open_id(path, form, kind) or self._file_ids().get_id(path)
+        file_id = known or self._file_ids().index(path)
+        if file_id is None:
+            raise FileError(404, f"{path} does not exist")
+        self._index_folders(path)
+        try:
+            room = await self.relay.open(str(DocumentName(form, kind, file_id)))
+            lineage = room.lineage
+        except RoomError as error:
+            if error.code == CloseCode.NOT_FOUND:
+                raise FileError(404, f"{path} does not exist") from None
+            lineage = ""  # the WebSocket will say what is wrong, in the way the front end understands
+        return Session(file_id, lineage, known is None)
+
+    def moved(self, old: str, new: str) -> None:
+        """Follow a file, or all files of a folder, from the path `old` to `new`."""
+        for binding in self._bindings.values():
+            if binding.path == old or binding.path.startswith(f"{old}/"):
+                self._unwatch(binding)
+                binding.moved(new + binding.path[len(old) :])
+                self._watch(binding)
+                self.relay.spawn(binding.look())
+
+    # ------------------------------------------------------------------ RoomOwner
+
+    def owns(self, name: str) -> bool:
+        """Own the names ``<format>:<type>:<file id>``."""
+        return self._name.fullmatch(name) is not None
+
+    async def admit(self, name: str) -> None:
+        """Raise RoomError for a type or a format that does not exist, or a file id that nobody gave out."""
+        document = self._document(name)
+        try:
+            self._check(document.form, document.kind)
+        except BadRequest as error:
+            raise RoomError(CloseCode.BAD_CONTENT, str(error)) from None
+        if name not in self._bindings and self._file_ids().get_path(document.file_id) is None:
+            raise RoomError(CloseCode.NOT_FOUND, f"no file has the id {document.file_id}")
+
+    async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
+        """Fill a room from its file, and from what is stored."""
+        document = self._document(room.name)
+        path = self._file_ids().get_path(document.file_id)
+        if path is None:
+            raise RoomError(CloseCode.NOT_FOUND, f"no file has the id {document.file_id}")
+        content = content_of(document.kind, {name: point.load() for name, point in self._kinds.items()})
+        binding = FileBinding(self, document, path, content, room)
+        self.report(room.name, path, "initialize")
+        try:
+            first = await binding.load(stored)
+        except FileError as error:
+            code = {404: CloseCode.NOT_FOUND, 400: CloseCode.BAD_CONTENT}.get(error.status, CloseCode.LOAD_FAILED)
+            self.log.warning("room %s: %s cannot be loaded: %s", room.name, path, error)
+            raise RoomError(code, f"Error initializing: {path}: {error}") from None
+        except ContentError as error:
+            self.log.warning("room %s: %s cannot be loaded: %s", room.name, path, error)
+            raise RoomError(CloseCode.BAD_CONTENT, f"Error initializing: {path}: {error}") from None
+        self._bindings[room.name] = binding
+        return first
+
+    def opened(self, room: Room) -> None:
+        """Follow the room and its file."""
+        binding = self._bindings[room.name]
+        binding.opened()
+        self._watch(binding)
+        self.report(room.name, binding.path, "load")
+        if self._polling is None and self.poll_interval:
+            self._polling = asyncio.ensure_future(self._poll())
+
+    def changed(self, room: Room) -> None:
+        """Plan a save."""
+        self._bindings[room.name].changed()
+
+    def replaced(self, room: Room) -> None:
+        """Follow the new document object."""
+        self._bindings[room.name].replaced()
+
+    def settled(self, room: Room) -> int:
+        """Return the number of the last update of the merge base."""
+        return self._bindings[room.name].settled
+
+    def describe(self, room: Room) -> dict[str, Any]:
+        """Return the path of the file, and why it is not up to date, if it is not."""
+        binding = self._bindings[room.name]
+        return {"path": binding.path, "trouble": binding.trouble}
+
+    def joined(self, room: Room, member: Member) -> None:
+        """Say so as an event."""
+        self._report_member(room, member, "join")
+
+    def left(self, room: Room, member: Member) -> None:
+        """Say so as an event."""
+        self._told.discard(member)
+        self._report_member(room, member, "leave")
+
+    def requested(self, room: Room, member: Member, name: str, number: int) -> None:
+        """Save, if that is the request; the front end knows no other."""
+        if name == "save":
+            self._bindings[room.name].request_save(member, number)
+
+    def refused(self, room: Room, member: Member, update: bytes) -> None:
+        """Tell somebody who may only read that what they typed was not taken, once.
+
+        The front end writes the room's name into every document it opens; that is no edit of the user's.
+        """
+        if member in self._told or _is_bookkeeping(room.name, update):
+            return
+        self._told.add(member)
+        self.relay.tell(room, member, {"type": "conflict"})
+
+    def has_content(self, room: Room, doc: Doc[Any]) -> bool:
+        """Say whether a document with another history has cells, or text."""
+        kind = self._document(room.name).kind
+        if kind == "notebook":
+            return len(doc.get("cells", type=Array)) > 0
+        return kind != "file" or len(doc.get("source", type=Text)) > 0
+
+    async def release(self, room: Room) -> bool:
+        """Save; then follow the room no longer."""
+        return await self._bindings[room.name].release()
+
+    def closed(self, room: Room) -> None:
+        """Follow the room no longer: it is out of memory."""
+        binding = self._bindings.pop(room.name)
+        self._unwatch(binding)
+        binding.close()
+        self.report(room.name, binding.path, "clean")
+
+    # ------------------------------------------------------------------ what bindings need
+
+    def turn(self, path: str) -> asyncio.Lock:
+        """Return what the views of one file hold while they write it, by whatever link they were opened."""
+        local_path = self.files.local_path(path)
+        return self._turns.setdefault(os.path.realpath(local_path) if local_path else path, asyncio.Lock())
+
+    def report(self, room: str, path: str, action: str) -> None:
+        """Emit an event of a document's life."""
+        self._emit("session", {"level": "INFO", "room": room, "path": path, "action": action})
+
+    # ------------------------------------------------------------------ files outside
+
+    def _noticed(self, local_path: str) -> None:
+        for binding in self._bindings.values():
+            if local_path in self._watched[str(binding.name)]:
+                self.relay.spawn(binding.look())
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self.poll_interval)
+            for binding in list(self._bindings.values()):
+                self.relay.spawn(self._look(binding))
+
+    async def _look(self, binding: FileBinding) -> None:
+        path = self._file_ids().get_path(binding.name.file_id)
+        if path is not None and path != binding.path:
+            self.moved(binding.path, path)
+        await binding.look()
+
+    def _watch(self, binding: FileBinding) -> None:
+        """Watch the file, and the symbolic link by which it was opened."""
+        local_path = self.files.local_path(binding.path)
+        places = set()
+        if local_path is not None:
+            folder, name = os.path.split(local_path)
+            places = {os.path.realpath(local_path), os.path.join(os.path.realpath(folder), name)}
+        self._watched[str(binding.name)] = places
+        for place in places:
+            self._watcher.watch(place)
+
+    def _unwatch(self, binding: FileBinding) -> None:
+        for place in self._watched.pop(str(binding.name), ()):
+            self._watcher.unwatch(place)
+
+    # ------------------------------------------------------------------ names and events
+
+    def _open_id(self, path: str, form: str, kind: str) -> str | None:
+        """Return the file id of an open document; of a file that was deleted meanwhile nobody else knows it."""
+        for binding in self._bindings.values():
+            if binding.path == path and binding.name[:2] == (form, kind):
+                return binding.name.file_id
+        return None
+
+    def _index_folders(self, path: str) -> None:
+        """Give ids to the folders of a file: its own follows a folder that is moved only if that has one."""
+        ids = self._file_ids()
+        while path := dirname(path):
+            if ids.get_id(path) is None:
+                ids.index(path)
+
+    def _document(self, name: str) -> DocumentName:
+        match = self._name.fullmatch(name)
+        assert match is not None, name
+        return DocumentName(*match.groups())
+
+    def _check(self, form: str, kind: str) -> None:
+        if kind not in self._kinds:
+            raise BadRequest(f"type: nobody registered {kind!r}; there are {', '.join(sorted(self._kinds))}")
+        forms = _FORMS.get(kind, _ALL_FORMS)
+        if form not in forms:
+            raise BadRequest(f"format: a {kind} comes as {' or '.join(forms)}, not {form!r}")
+
+    def _report_member(self, room: Room, member: Member, action: str) -> None:
+        self._emit("awareness", {"roomid": room.name, "username": member.identity.username, "action": action})
+
+
+def _is_bookkeeping(room: str, update: bytes) -> bool:
+    """Say whether an update writes the name of the room and nothing else, except what was deleted again.
+
+    Source: yjs, src/utils/UpdateEncoder.js: the number of authors; the number of items of the first, its id, its
+    first clock; then the items, with their kind in the low bits of the first byte (0 and 1: deleted).
+    """
+    decoder = Decoder(update)
+    if decoder.read_var_uint() != 1:
+        return False
+    items, _, _ = decoder.read_var_uint(), decoder.read_var_uint(), decoder.read_var_uint()
+    gone = update[decoder.i0] & 31 <= 1
+    return update.count(room.encode()) + gone == items

@@ -1,0 +1,344 @@
+"""The notebook file format, parsed and written so that what nobody edited stays byte for byte as it was.
+
+A file is taken apart into the text of each cell and the text around the cells (the frame). Only what was
+edited is written anew, in the file's own style (style.py). A notebook that comes as a dict is written down as
+text first, cell by cell, and read back when it goes out: one way for both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from json import JSONDecoder
+from typing import Any
+
+import nbformat
+
+from .align import derived, identified, match
+from .shape import DEEPEST, ContentError, Shape, is_deep, project, same
+from .style import Span, Style, decode, skip
+
+__all__ = ["Cell", "ContentError", "Ipynb", "Notebook", "parse", "render"]
+
+_DECODER = JSONDecoder(parse_int=float, parse_constant=lambda _: None)
+# Where the cells stand in the frame: no valid file has a NUL in it.
+_HOLE = '"\0"'
+_MAJOR, _FIRST_WITH_IDS = 4, 5
+_OPENING = re.compile(r'\{(?:\s*?(\r\n|\n)([ \t]*)|[ \t]*)"(?:[^"\\]|\\.)*"([ \t]*:[ \t]*)')
+_ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\u(?!00[0-7])")
+
+
+@dataclass(frozen=True, slots=True)
+class Notebook:
+    """What a document holds, as plain Python: numbers are floats, texts are strings with ``\\n`` for line
+    ends.
+
+    Neither the trust of cells nor their execution state is part of the cells. Not to be changed.
+    """
+
+    cells: Sequence[dict[str, Any]]
+    meta: dict[str, Any]
+    """``nbformat``, ``nbformat_minor`` and the ``metadata`` of the notebook."""
+    trusted: bool = field(default=True, compare=False)
+    """Whether every code cell is trusted, or shows nothing that needs trust (NotebookNotary.check_cells)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a file: its text, and what a document says of it."""
+
+    text: str
+    value: dict[str, Any]
+    spacing: str
+    """What stands between the cell before it, or the opening bracket, and this one."""
+    own: bool
+    """Whether the id in `value` is the one in the file; else it was derived."""
+
+
+@dataclass(frozen=True)
+class Ipynb:
+    """A notebook file, parsed."""
+
+    frame: str
+    """The text of the file with a hole in place of all that is between the brackets of ``cells``."""
+    cells: tuple[Cell, ...]
+    closing: str
+    """What stands between the last cell and the closing bracket."""
+    style: Style
+    value: Notebook
+    """What a document built from this holds: one empty cell where the file has none."""
+    trusted: bool
+    """Whether code cells are to be trusted when the document is built."""
+    as_dict: bool = False
+    given: str | dict[str, Any] | None = None
+    """The body as it was given, where `cells` and `frame` do not tell it exactly: a dict, or an old
+    format."""
+
+    @cached_property
+    def written(self) -> Style:
+        """The style to write with: looks once through all of the text for how it escapes."""
+        if self.style.ascii is not None:
+            return self.style
+        texts = list(self.texts())
+        escapes = all(map(str.isascii, texts)) and any("\\u" in t and _ESCAPED.search(t) for t in texts)
+        return replace(self.style, ascii=escapes)
+
+    @property
+    def body(self) -> str | dict[str, Any]:
+        """The text of the file, or the notebook as a dict if it came as one."""
+        if self.given is not None:
+            return self.given
+        if self.as_dict:
+            notebook: dict[str, Any] = json.loads(self.frame, strict=False)
+            notebook["cells"] = [json.loads(cell.text) for cell in self.cells]
+            return notebook
+        return "".join(self.texts())
+
+    def texts(self) -> Iterator[str]:
+        """Yield the text of the file in pieces."""
+        head, tail = self.frame.split(_HOLE)
+        yield head
+        for cell in self.cells:
+            yield cell.spacing
+            yield cell.text
+        yield self.closing
+        yield tail
+
+
+def parse(body: str | dict[str, Any], *, trusted: bool = False) -> Ipynb:
+    """Parse a notebook file of nbformat 4; older ones are converted, and count as edited in full once edited.
+
+    Cell ids that are missing, invalid or doubled are derived from the cell's content; the file keeps what it
+    has until the cell is edited. Raises ContentError where `body` cannot be a notebook.
+    """
+    if isinstance(body, dict):
+        return replace(_parse(_written(body), trusted, compact=True), as_dict=True, given=body)
+    return _parse(body, trusted)
+
+
+def render(original: Ipynb, value: Notebook) -> Ipynb:
+    """Return the file that holds `value`, unedited parts as in `original`; `original` itself if all is."""
+    meta = {key: _sound(value.meta.get(key), kept) for key, kept in original.value.meta.items()}
+    frame = original.frame
+    if not same(original.value.meta, meta):
+        span = decode(frame, _beginning(frame))
+        new = original.written.over(span, meta, 0, Shape.NOTEBOOK)
+        frame = frame[: span.start] + new + frame[span.end :]
+    if not original.cells and _all_same(original.value.cells, value.cells):
+        cells: tuple[Cell, ...] = ()
+        value = replace(value, cells=original.value.cells, meta=meta)
+    else:
+        cells = tuple(_rendered(original, value.cells, meta))
+        value = replace(value, cells=[cell.value for cell in cells], meta=meta)
+    if frame == original.frame and _as_it_was(original.cells, cells):
+        return original
+    closing = original.closing if original.cells else original.style.line(1)
+    return replace(original, frame=frame, cells=cells, closing=closing if cells else "", value=value, given=None)
+
+
+def _sound(value: Any, kept: Any) -> Any:
+    """Return a member of the notebook's frame, but what was there before where `value` cannot be one."""
+    return value if type(value) is type(kept) else kept
+
+
+def _rendered(original: Ipynb, values: Sequence[dict[str, Any]], meta: dict[str, Any]) -> Iterator[Cell]:
+    """Yield the cells of the file for the cells of a document."""
+    with_ids = meta["nbformat"] > _MAJOR or meta["nbformat_minor"] >= _FIRST_WITH_IDS
+    style, cells = original.style, original.cells
+    first = cells[0].spacing if cells else style.line(2)
+    between = cells[1].spacing if len(cells) > 1 else style.comma + style.line(2)
+    before = -1
+    taken: set[str] = set()
+    for at, (value, place) in enumerate(zip(values, match([c.value for c in cells], values), strict=True)):
+        old = None if place is None else cells[place]
+        cell = _unedited(old, value) or _edited(original, old, value, with_ids, taken)
+        taken.add(str(value.get("id")))
+        follows = old is not None and place == before + 1
+        spacing = cell.spacing if follows else between if at else first
+        yield cell if cell.spacing == spacing else replace(cell, spacing=spacing)
+        before = len(cells) if place is None else place
+
+
+def _unedited(old: Cell | None, value: dict[str, Any]) -> Cell | None:
+    if old is None:
+        return None
+    said = old.value if old.own else {**old.value, "id": value.get("id")}
+    return old if same(said, value) else None
+
+
+def _edited(original: Ipynb, old: Cell | None, value: dict[str, Any], with_ids: bool, taken: set[str]) -> Cell:
+    """Write a cell that was edited (`old`: how it is in the file) or is new."""
+    wanted = value if old else _complete(value)
+    span = decode(old.text, 0) if old else None
+    if not with_ids and (span is None or "id" not in span.raw):
+        wanted = {key: item for key, item in wanted.items() if key != "id"}
+    elif not isinstance(value.get("id"), str) or value["id"] in taken:
+        wanted = {**wanted, "id": derived(value, taken)}
+    style = original.written
+    text = style.over(span, wanted, 2, Shape.CELL) if span else style.new(wanted, 2, Shape.CELL)
+    own = wanted.get("id") is not None and wanted.get("id") == value.get("id")
+    return Cell(text, value, old.spacing if old else "", own)
+
+
+def _complete(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a new cell with all that its type must have in a file."""
+    code: dict[str, Any] = {"outputs": [], "execution_count": None} if value.get("cell_type") == "code" else {}
+    return {"cell_type": "raw", "metadata": {}, "source": "", **code, **value}
+
+
+def _as_it_was(old: tuple[Cell, ...], new: tuple[Cell, ...]) -> bool:
+    return len(old) == len(new) and all(
+        a is b or (a.text == b.text and a.spacing == b.spacing) for a, b in zip(old, new, strict=True)
+    )
+
+
+def _all_same(projected: Sequence[dict[str, Any]], values: Sequence[dict[str, Any]]) -> bool:
+    return len(projected) == len(values) and all(map(same, projected, values))
+
+
+def _parse(text: str, trusted: bool, compact: bool = False) -> Ipynb:
+    frame, spans, gaps = _scanned(text)
+    try:
+        meta = project(Shape.NOTEBOOK, decode(frame, _beginning(frame)).raw)
+        major, minor = int(meta["nbformat"]), int(meta["nbformat_minor"])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ContentError("nbformat is not a number") from error
+    if major < _MAJOR:
+        return replace(_parse(_converted(text), trusted), given=text)
+    if major > _MAJOR or spans is None:
+        raise ContentError(f"not a notebook of nbformat 4 with a list of cells, but of {major}.{minor}")
+    for text, start, end, raw in [decode(frame, _beginning(frame)), *spans]:
+        if text.count("[", start, end) + text.count("{", start, end) > DEEPEST and is_deep(raw):
+            raise ContentError(f"nested deeper than {DEEPEST}")
+    style = _style(frame, spans, compact)
+    values = [project(Shape.CELL, span.raw) for span in spans]
+    own = identified(values)
+    parts = zip(spans, values, gaps, own, strict=False)
+    cells = tuple(Cell(span.text[span.start : span.end], v, gap, o) for span, v, gap, o in parts)
+    shown = [cell.value for cell in cells] or [_empty_cell()]
+    return Ipynb(frame, cells, gaps[-1] if cells else "", style, Notebook(shown, meta), trusted)
+
+
+def _scanned(text: str) -> tuple[str, list[Span] | None, list[str]]:
+    """Split a file into the frame, its cells, and what stands around them; None for cells that are no
+    list."""
+    spans: list[Span] | None = None
+    gaps: list[str] = []
+    hole = 0, 0
+    try:
+        at = skip(text, _beginning(text))
+        if text[at] != "{":
+            raise ContentError("not a JSON object")
+        at = skip(text, at + 1)
+        while text[at] != "}":
+            key, end = _DECODER.raw_decode(text, at)
+            at = skip(text, end)
+            if not isinstance(key, str) or text[at] != ":":
+                raise ContentError(f"no key and colon before {at}")
+            start = skip(text, at + 1)
+            if key == "cells" and text[start] == "[":
+                if spans is not None:
+                    raise ContentError("cells stands twice")
+                spans, gaps, end = _scanned_cells(text, start + 1)
+                hole = start + 1, end - 1
+            else:
+                end = _DECODER.raw_decode(text, start)[1]
+            at = _next(text, end, "}")
+        if skip(text, at + 1) != len(text):
+            raise ContentError(f"there is more after the end, at {at + 1}")
+    except (IndexError, RecursionError) as error:
+        raise ContentError("it ends too early, or is too deep") from error
+    except json.JSONDecodeError as error:
+        raise ContentError(f"not JSON: {error}") from error
+    return (text if spans is None else text[: hole[0]] + _HOLE + text[hole[1] :]), spans, gaps
+
+
+def _beginning(text: str) -> int:
+    return 1 if text.startswith("\ufeff") else 0
+
+
+def _next(text: str, at: int, closing: str) -> int:
+    """Return where the next item begins after one that ended at `at`, or where the `closing` bracket
+    stands."""
+    at = skip(text, at)
+    if text[at] == closing:
+        return at
+    if text[at] != ",":
+        raise ContentError(f"no comma at {at}")
+    at = skip(text, at + 1)
+    if text[at] == closing:
+        raise ContentError(f"nothing after the comma before {at}")
+    return at
+
+
+def _scanned_cells(text: str, start: int) -> tuple[list[Span], list[str], int]:
+    """Decode the cells one by one; return them, what stands around each, and where the array ends."""
+    spans: list[Span] = []
+    gaps: list[str] = []
+    end, at = start, skip(text, start)
+    while text[at] != "]":
+        gaps.append(text[end:at])
+        raw, end = _DECODER.raw_decode(text, at)
+        spans.append(Span(text, at, end, raw))
+        at = _next(text, end, "]")
+    gaps.append(text[end:at])
+    return spans, gaps, at + 1
+
+
+def _style(frame: str, spans: list[Span], compact: bool) -> Style:
+    """Find out how the file is written; where it does not show, as nbformat writes."""
+    opening = _OPENING.search(frame)
+    newline, indent, colon = opening.groups() if opening else (None, None, ": ")
+    indent = None if newline is None else indent
+    raws = [span.raw for span in spans if isinstance(span.raw, dict)]
+    sources = [raw["source"] for raw in raws if raw.get("source")]
+    fullest = max(raws, key=len, default={})
+    return Style(
+        newline=newline or "\n",
+        indent=indent,
+        comma="," if indent is not None or ": " not in colon else ", ",
+        colon=colon,
+        sort=not compact and all(list(raw) == sorted(raw) for raw in raws),
+        order={key: place for place, key in enumerate(fullest)},
+        lines=not compact and (not sources or any(isinstance(source, list) for source in sources)),
+    )
+
+
+def _empty_cell() -> dict[str, Any]:
+    """Return what a document has for a file without cells: a front end would add it, each with an id of
+    its own."""
+    cell = _complete({"cell_type": "code"})
+    return {**cell, "id": derived(cell, set())}
+
+
+def _written(notebook: dict[str, Any]) -> str:
+    """Write a notebook down that came as a dict, cell by cell: one call for all would hold the GIL for
+    long."""
+    try:
+        members = [f"{json.dumps(key)}: {_member(key, value)}" for key, value in notebook.items()]
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ContentError(f"not JSON: {error}") from error
+    return "{" + ", ".join(members) + "}"
+
+
+def _member(key: str, value: Any) -> str:
+    if key == "cells" and isinstance(value, list):
+        return "[" + ", ".join([json.dumps(cell) for cell in value]) + "]"
+    return json.dumps(value)
+
+
+def _converted(text: str) -> str:
+    """Convert an older format to nbformat 4, as text in nbformat's style."""
+    try:
+        notebook = nbformat.convert(nbformat.reader.reads(text), _MAJOR)
+        taken: set[str] = set()
+        for cell in notebook.cells:
+            if cell.pop("id", None) is not None:  # a random one
+                cell["id"] = derived(cell, taken)
+        converted: str = nbformat.v4.nbjson.writes(notebook)
+    except (ValueError, LookupError, TypeError, AttributeError, nbformat.ValidationError) as error:
+        raise ContentError(f"cannot be converted to nbformat 4: {error}") from error
+    return converted + "\n"

@@ -1,0 +1,222 @@
+"""Files on the local disk, read and written as Jupyter Server's own contents managers do it, but in threads.
+
+`LocalFiles` does what their ``get`` and ``save`` do, and takes notebooks as text, so that what nobody edits stays
+as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from stat import S_ISREG
+from typing import Any
+
+from jupyter_core.utils import ensure_async
+from jupyter_server.services.contents.fileio import path_to_intermediate
+from jupyter_server.services.contents.filemanager import FileContentsManager
+from jupyter_server.services.contents.manager import ContentsManager
+from tornado.web import HTTPError
+
+from . import trust
+from .content import Body, Original
+from .files import Change, FileContent, FileError, FileInfo, ManagedFiles, OvertakenError, api_type, file_error
+from .ipynb import Ipynb
+
+_OURS = "jupyter_server.services.contents."
+_PART = 1 << 20
+
+
+class LocalFiles(ManagedFiles):
+    """Files of Jupyter Server's own managers of the local disk. Where a save hook is set, its ``save`` is used."""
+
+    _manager: FileContentsManager
+
+    @staticmethod
+    def serves(manager: ContentsManager) -> bool:
+        """Say whether `manager` reads and saves as Jupyter Server's own do: no subclass does it in another way."""
+        methods = ("get", "save", "_save_file", "_read_file", "_get_os_path", "_save_notebook", "_read_notebook")
+        return isinstance(manager, FileContentsManager) and all(
+            getattr(type(manager), name).__module__.startswith(_OURS) for name in methods
+        )
+
+    async def stat(self, path: str, kind: str) -> FileInfo:
+        """Return what is known of a file without reading it."""
+        return await asyncio.to_thread(self._stat, self._os_path(path), path)
+
+    async def read(self, path: str, kind: str, form: str) -> FileContent:
+        """Read a file: a notebook as its text."""
+        os_path = self._os_path(path)
+        if not await ensure_async(self._manager.file_exists(path)):
+            raise FileError(404, f"{path} does not exist")
+        if not self._manager.allow_hidden and await ensure_async(self._manager.is_hidden(path)):
+            raise FileError(404, f"{path} does not exist")
+        body, info = await asyncio.to_thread(self._read, os_path, path, form)
+        self._manager.emit(data={"action": "get", "path": path})
+        return FileContent(body, info)
+
+    async def judged(self, original: Original) -> Original:
+        """Return a notebook as trusted if it was signed, or shows nothing that needs trust."""
+        if not isinstance(original, Ipynb):
+            return original
+        if not trust.is_harmless(original):
+            signature = await asyncio.to_thread(trust.signature, self._notary, original)
+            if not (signature and self._notary.store.check_signature(signature, self._notary.algorithm)):
+                return original
+        return replace(original, trusted=True)
+
+    async def write(self, path: str, kind: str, form: str, change: Change) -> FileInfo:
+        """Replace the content of a file as the manager's ``save`` would, the writing in a thread."""
+        manager, original = self._manager, change.original
+        if manager.pre_save_hook or manager._pre_save_hooks or (isinstance(original, Ipynb) and original.as_dict):
+            return await super().write(path, kind, form, change)
+        os_path = self._os_path(path)
+        if not manager.allow_hidden and await ensure_async(manager.is_hidden(path)):
+            raise FileError(400, f"{path} is hidden")
+        info = await asyncio.to_thread(self._write, os_path, path, change)
+        if change.sign and (signature := await asyncio.to_thread(trust.signature, self._notary, original)):
+            self._notary.store.store_signature(signature, self._notary.algorithm)
+        if kind == "notebook" and not await ensure_async(manager.checkpoints.list_checkpoints(path)):
+            await ensure_async(manager.create_checkpoint(path))
+        if manager.post_save_hook or manager._post_save_hooks:
+            model = await ensure_async(manager.get(path, type=api_type(kind), content=False))
+            manager.run_post_save_hooks(model=model, os_path=os_path)
+        manager.emit(data={"action": "save", "path": path})
+        return info
+
+    async def backup(self, path: str) -> FileContent | None:
+        """Return the copy that Jupyter Server makes before it overwrites a text file, and removes afterwards."""
+        return await asyncio.to_thread(self._backup, self._os_path(path), path)
+
+    async def begins(self, path: str, body: Body) -> bool:
+        """Say whether a text file holds the beginning of `body`, be it with half a character at its end."""
+        return await asyncio.to_thread(_begins, self._os_path(path), str(body).encode())
+
+    def local_path(self, path: str) -> str | None:
+        """Return the file's path on the local disk."""
+        try:
+            return self._os_path(path)
+        except FileError:
+            return None
+
+    def _os_path(self, path: str) -> str:
+        try:
+            return str(self._manager._get_os_path(path.strip("/")))
+        except HTTPError as error:
+            raise file_error(error) from None
+
+    def _stat(self, os_path: str, path: str) -> FileInfo:
+        try:
+            stat = os.stat(os_path)
+        except OSError as error:
+            raise _os_error(error, path) from None
+        if not S_ISREG(stat.st_mode):
+            raise FileError(400, f"{path} is not a file")
+        return FileInfo(_stamp(stat), os.access(os_path, os.W_OK))
+
+    def _read(self, os_path: str, path: str, form: str) -> tuple[Body, FileInfo]:
+        try:
+            info = self._stat(os_path, path)
+            with open(os_path, "rb") as file:
+                data = file.read()
+        except OSError as error:
+            raise _os_error(error, path) from None
+        info = FileInfo(info.stamp, info.writable, self._hash(data))
+        if form == "base64":
+            return data, info
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            raise FileError(400, f"{path} is not UTF-8 encoded") from None
+        return text, info
+
+    def _backup(self, os_path: str, path: str) -> FileContent | None:
+        try:
+            body, info = self._read(_copy_of(os_path), path, "text")
+        except FileError:
+            return None
+        return FileContent(body, info)
+
+    def _write(self, os_path: str, path: str, change: Change) -> FileInfo:
+        digest = hashlib.new(self._manager.hash_algorithm)
+        try:
+            with self._manager.atomic_writing(os_path, text=False) as file:
+                if not self._is_over(os_path, change.over):
+                    raise OvertakenError(path)  # puts back what is being overwritten
+                for data in _encoded(change.original):
+                    file.write(data)
+                    digest.update(data)
+                file.flush()
+                # Now, not when all is done: somebody else may have written by then, and that must show.
+                stamp = _stamp(os.fstat(file.fileno()))
+        except HTTPError as error:
+            raise file_error(error) from None
+        except OSError as error:
+            raise FileError(500, f"{path}: {error.strerror}") from None
+        return FileInfo(stamp, True, digest.hexdigest())
+
+    def _is_over(self, os_path: str, over: FileInfo | None) -> bool:
+        """Say whether the file that is being overwritten, of which a copy was made right before, is `over`."""
+        copy = _copy_of(os_path)
+        if not self._manager.use_atomic_writing or not os.access(os.path.dirname(copy), os.W_OK):
+            return True  # no copy is made
+        try:
+            if over and _stamp(os.stat(copy))[:2] == over.stamp[:2]:
+                return True
+            with open(copy, "rb") as file:
+                return over is not None and self._hash(file.read()) == over.hash
+        except FileNotFoundError:  # there was no file
+            return True
+
+    def _hash(self, data: bytes) -> str:
+        return hashlib.new(self._manager.hash_algorithm, data).hexdigest()
+
+
+def _encoded(original: Original) -> Iterator[bytes | bytearray]:
+    """Yield the bytes of a file in parts: joining and encoding 60 MB at once would hold up every other thread."""
+    if isinstance(original, Ipynb):
+        texts = original.texts() if original.given is None else iter((str(original.given),))
+    elif isinstance(original.body, bytes | bytearray):
+        yield original.body
+        return
+    else:
+        texts = iter((str(original.body),))
+    batch, size = [], 0
+    for text in texts:
+        for at in range(0, len(text), _PART):
+            batch.append(text[at : at + _PART])
+            size += len(batch[-1])
+            if size >= _PART:
+                yield "".join(batch).encode()
+                batch, size = [], 0
+    yield "".join(batch).encode()
+
+
+def _copy_of(os_path: str) -> str:
+    """Return where Jupyter Server copies a file to before it overwrites it (fileio.py: atomic_writing)."""
+    if os.path.islink(os_path):
+        os_path = os.path.join(os.path.dirname(os_path), os.readlink(os_path))
+    return str(path_to_intermediate(os_path))
+
+
+def _begins(os_path: str, data: bytes) -> bool:
+    try:
+        with open(os_path, "rb") as file:
+            return data.startswith(file.read())
+    except OSError:
+        return False
+
+
+def _stamp(stat: os.stat_result) -> tuple[Any, ...]:
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _os_error(error: OSError, path: str) -> FileError:
+    """Return what to say of a file that the system does not let us look at: is it gone, or is it not?"""
+    gone = (FileNotFoundError, NotADirectoryError)
+    name_too_long = error.errno == errno.ENAMETOOLONG
+    status = 404 if isinstance(error, gone) or name_too_long else 403 if isinstance(error, PermissionError) else 500
+    return FileError(status, f"{path}: {error.strerror}")

@@ -1,0 +1,230 @@
+"""Three-way merge: an outside edit of a file, made as if another person had typed it into the document.
+
+The document is set to what the file holds now with the smallest edits, in a fork of the state in which both
+were last equal; what that adds to the fork is merged into the living document. What stands in both is never
+written again, so it is never doubled, and keeps its Map or its characters: cursors and handles stay where
+they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pycrdt
+from pycrdt import Array, Map, Text
+
+from .align import match
+from .diff import hunks, increasing, text_hunks
+from .ipynb import Ipynb
+from .notebook import cell_of, plain
+from .shape import same
+from .update import NO_CHANGE, clean, fingerprint, sound
+
+if TYPE_CHECKING:
+    from .content import Content, Original
+
+Doc: TypeAlias = "pycrdt.Doc[Any]"
+
+
+def outside(base: bytes, content: Content, original: Original, live: bytes | None = None) -> bytes:
+    """Return the update that turns the document `base` into `original` with the smallest edits.
+
+    `base` is one update with the whole state of the document when the file was last equal to it: the merge base.
+    The result may be applied to any document that has the history of `base`, however much it was edited since:
+    both sides survive, and what is equal in both is not doubled. It is an update without effect where nothing
+    differs. Its author is a new client id. May run in any thread.
+
+    `live` is the whole state of the living document. With it, no cell that was edited there since `base` is taken
+    away from under the hands of who edits it: one that was deleted outside stays, one that was moved stays where
+    it is. (Without it, what was typed into such a cell is deleted with it.) Where the document was edited while
+    this ran, call it again with the state of now.
+    """
+    fork, other = _document(base), None if live is None else _document(live)
+    made: list[bytes] = []
+    subscription = fork.observe(lambda event: made.append(event.update))
+    content.edit(fork, original, other)
+    fork.unobserve(subscription)
+    made = [update for update in made if update != NO_CHANGE]
+    return pycrdt.merge_updates(*made) if made else NO_CHANGE
+
+
+def _document(state: bytes) -> Doc:
+    doc: Doc = pycrdt.Doc()
+    doc.apply_update(state)
+    return doc
+
+
+def edit_text(text: Text, new: str) -> None:
+    """Make a shared text say `new`: lines that are equal are not touched, nor words within the others."""
+    old, new = str(text), clean(new)
+    hunks = text_hunks(old, new)
+    if not hunks:
+        return
+    # pycrdt counts bytes of UTF-8.
+    places = [place for hunk in hunks for place in (hunk.start, hunk.stop)]
+    offsets = list(accumulate(len(old[a:b].encode()) for a, b in zip([0, *places], places, strict=False)))
+    with text.doc.transaction():
+        # From the end, so that what is still to come stays where it is.
+        for number in range(len(hunks) - 1, -1, -1):
+            hunk = hunks[number]
+            text[offsets[2 * number] : offsets[2 * number + 1]] = new[hunk.begin : hunk.end]
+
+
+def edit_notebook(doc: Doc, original: Ipynb, live: Doc | None = None) -> None:
+    """Make a notebook equal `original`, in one transaction (see `content.Content.edit`).
+
+    Cells are recognised as `align.match` has it. A cell that is new, moved, or of another type now is created
+    anew: Yjs cannot move, and front ends do not look at the type again.
+    """
+    cells: Array[Any] = doc.get("cells", type=Array)
+    with doc.transaction():
+        _edit_frame(doc.get("meta", type=Map), original.value.meta)
+        shared = [cells[at] for at in range(len(cells))]
+        olds, news = [cell_of(cell) for cell in shared], original.value.cells
+        held = _held(olds, live) if live else set()
+        found = match(olds, news)
+        stay = _staying(found, olds, news)
+        for at, place in enumerate(found):
+            if place is not None and (at in stay or place in held):
+                own = not original.cells or original.cells[at].own
+                _edit_cell(shared[place], olds[place], news[at], own, original.trusted)
+        made = {
+            at: _trust(original, news[at], None if place is None else (shared[place], olds[place]))
+            for at, place in enumerate(found)
+            if at not in stay and place not in held
+        }
+        kept = sorted(held.union(stay.values()))
+        for low, high in reversed(list(pairwise([-1, *kept, len(shared)]))):
+            del cells[low + 1 : high]
+        # From the end, so that what is still to come stays where it is; and an array finds its beginning fastest.
+        position = {place: number for number, place in enumerate(kept)}
+        before = len(kept)
+        for at in range(len(news) - 1, -1, -1):
+            if at in stay:
+                before = position[stay[at]]
+            elif at in made:
+                cells.insert(before, _new_cell(news[at], made[at]))
+
+
+def _held(olds: list[dict[str, Any]], live: Doc) -> set[int]:
+    """Return the indices of the cells that somebody edited in the living document."""
+    shared: Array[Any] = live.get("cells", type=Array)
+    now = {cell.get("id"): cell for cell in map(cell_of, shared)}
+    return {at for at, old in enumerate(olds) if old and now.get(old.get("id"), old) != old}
+
+
+def _staying(found: list[int | None], olds: Sequence[dict[str, Any]], news: Sequence[dict[str, Any]]) -> dict[int, int]:
+    """Return the pairs (new, old) of the most cells that can stay where they are, in ascending order."""
+    pairs = [
+        (at, place)
+        for at, place in enumerate(found)
+        if place is not None and olds[place].get("cell_type") == news[at]["cell_type"]
+    ]
+    return dict(pairs[index] for index in increasing([place for _, place in pairs]))
+
+
+def _edit_frame(meta: Map[Any], new: dict[str, Any]) -> None:
+    old = plain(meta)
+    for key in ("nbformat", "nbformat_minor"):
+        if not same(new[key], old.get(key)):
+            meta[key] = new[key]
+    metadata = meta.get("metadata")
+    if isinstance(metadata, Map):
+        _edit_map(metadata, old["metadata"], new["metadata"])
+    else:
+        meta["metadata"] = Map(sound(new["metadata"]))
+
+
+def _edit_map(shared: Map[Any], old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Make a map that says `old` say `new`: only keys that differ are written. The key ``trusted`` is left
+    alone."""
+    fresh = {clean(key): value for key, value in new.items()}
+    for name in old.keys() - fresh.keys() - {"trusted"}:
+        del shared[name]
+    for name, value in fresh.items():
+        if name not in old or not same(value, old[name]):
+            shared[name] = sound(value)
+
+
+def _edit_cell(shared: Map[Any], old: dict[str, Any], new: dict[str, Any], own: bool, trusted: bool) -> None:
+    """Make the cell that says `old` say `new`; `own` says whether the file knows the id in `new`."""
+    fresh = {clean(key): value for key, value in new.items() if own or key != "id"}
+    for key in old.keys() - fresh.keys() - {"id"}:
+        del shared[key]
+    for key, value in fresh.items():
+        if key in old and same(value, old[key]):
+            continue
+        part = shared.get(key)
+        if key == "source" and isinstance(part, Text):
+            edit_text(part, value)
+        elif key == "metadata" and isinstance(part, Map):
+            _edit_map(part, old[key], value)
+        elif key == "outputs" and isinstance(part, Array):
+            _edit_outputs(part, old[key], value)
+            if not trusted and _is_trusted(shared):
+                shared["metadata"]["trusted"] = False  # nobody vouches for what came from outside
+        else:
+            shared[key] = _new_part(key, value, new)
+
+
+def _edit_outputs(shared: Array[Any], old: list[Any], new: list[Any]) -> None:
+    """Replace the outputs that differ; a stream at the end that only grew is added to.
+
+    That is the one change inside an output that front ends follow.
+    """
+    for start, stop, begin, end in reversed(hunks(list(map(fingerprint, old)), list(map(fingerprint, new)))):
+        is_last = (start + 1, begin + 1) == (stop, end) == (len(old), len(new))
+        if is_last and _grown(shared[start], old[start], new[begin]):
+            edit_text(shared[start]["text"], new[begin]["text"])
+            continue
+        if start < stop:
+            del shared[start:stop]
+        for output in reversed(new[begin:end]):
+            shared.insert(start, _new_output(output))
+
+
+def _grown(shared: Any, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Return whether a stream output says what it said, and more."""
+    if not isinstance(shared, Map) or not isinstance(shared.get("text"), Text):
+        return False
+    grown = {**old, "text": new.get("text")} if new.get("output_type") == "stream" else None
+    return grown == new and clean(new["text"]).startswith(old["text"])
+
+
+def _is_trusted(shared: Map[Any]) -> bool:
+    metadata = shared.get("metadata")
+    return isinstance(metadata, Map) and bool(metadata.get("trusted"))
+
+
+def _trust(original: Ipynb, new: dict[str, Any], known: tuple[Any, dict[str, Any]] | None) -> bool:
+    """Return whether a cell that is created is trusted: as it was, if it is `known` and shows the same."""
+    if known is not None and same(new.get("outputs"), known[1].get("outputs")):
+        return _is_trusted(known[0])
+    return original.trusted or not original.cells
+
+
+def _new_cell(cell: dict[str, Any], trusted: bool) -> Map[Any]:
+    parts = {clean(key): _new_part(key, value, cell) for key, value in cell.items()}
+    if cell["cell_type"] == "code":
+        parts["metadata"] = Map({**sound(cell["metadata"]), "trusted": trusted})
+        parts["execution_state"] = "idle"
+    return Map(parts)
+
+
+def _new_part(key: str, value: Any, cell: dict[str, Any]) -> Any:
+    if key == "source":
+        return Text(clean(value))
+    if key == "metadata":
+        return Map(sound(value))
+    if key == "outputs" and cell["cell_type"] == "code":
+        return Array([_new_output(output) for output in value])
+    return sound(value)
+
+
+def _new_output(output: dict[str, Any]) -> Map[Any]:
+    parts = sound(output)
+    if output.get("output_type") == "stream":
+        parts["text"] = Text(parts["text"])
+    return Map(parts)

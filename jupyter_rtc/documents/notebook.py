@@ -1,0 +1,229 @@
+"""A notebook as a shared document: how it is built, read and watched.
+
+The schema is that of jupyter_ydoc's YNotebook 2.0.0 and of the front ends (@jupyter/ydoc): a map ``meta``
+with ``nbformat``, ``nbformat_minor`` and a map ``metadata``; an array ``cells`` of maps with a text
+``source``, a map ``metadata``, and, for code, an array ``outputs`` of maps, where a stream has a text
+``text``. All else is plain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from json import JSONDecoder
+from typing import Any, TypeAlias
+
+import pycrdt
+from pycrdt import Array, Map
+
+from .ipynb import Ipynb, Notebook
+from .update import ARRAY, MAP, TEXT, Draft, clean
+
+Doc: TypeAlias = "pycrdt.Doc[Any]"
+_Slot: TypeAlias = "tuple[dict[str, Any], bool] | None"
+
+_DECODER = JSONDecoder(parse_int=float)
+# A slice converts about this much, in characters of JSON: 1 or 2 ms. Each cell
+# counts as many as it costs by itself.
+_SLICE, _CELL = 200_000, 10_000
+# What may be left for the last slice, which no pause can interrupt; and how often to go round to get there.
+_LAST_SLICE, _ROUNDS = 20, 5
+_UNSAFE_OUTPUTS = frozenset({"execute_result", "display_data"})
+_SAFE_KEYS = frozenset({"output_type", "execution_count", "metadata"})
+
+
+def build(draft: Draft, original: Ipynb) -> None:
+    """Write the document that equals `original` into an empty draft."""
+    meta = original.value.meta
+    draft.entry("meta", "nbformat", meta["nbformat"])
+    draft.entry("meta", "nbformat_minor", meta["nbformat_minor"])
+    _map(draft, draft.typed_entry("meta", "metadata", MAP), meta["metadata"])
+    after = None
+    for cell in original.value.cells:
+        after = draft.append("cells", after, MAP)
+        # The empty cell of a notebook that has none shows nothing that could do harm.
+        _cell(draft, after, cell, original.trusted or not original.cells)
+        draft.cut()
+
+
+def _cell(draft: Draft, at: int, cell: dict[str, Any], trusted: bool) -> None:
+    code = cell["cell_type"] == "code"
+    for key, value in _items(cell):
+        if key == "source":
+            draft.write(draft.typed_entry(at, key, TEXT), value)
+        elif key == "metadata":
+            _map(draft, draft.typed_entry(at, key, MAP), {**value, "trusted": trusted} if code else value)
+        elif key == "outputs" and code:
+            _outputs(draft, draft.typed_entry(at, key, ARRAY), value)
+        else:
+            draft.entry(at, key, value)
+    if code:
+        draft.entry(at, "execution_state", "idle")
+
+
+def _outputs(draft: Draft, at: int, outputs: list[dict[str, Any]]) -> None:
+    after = None
+    for output in outputs:
+        after = draft.append(at, after, MAP)
+        for key, value in _items(output):
+            if key == "text" and output.get("output_type") == "stream":
+                draft.write(draft.typed_entry(after, key, TEXT), value)
+            else:
+                draft.entry(after, key, value)
+
+
+def _map(draft: Draft, at: int, values: dict[str, Any]) -> None:
+    for key, value in _items(values):
+        draft.entry(at, key, value)
+
+
+def _items(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    # Two keys may become one when they are cleaned; a key is written once only.
+    yield from {clean(key): value for key, value in values.items()}.items()
+
+
+def watch(doc: Doc, on_cells: Callable[[list[Any]], None], on_meta: Callable[[list[Any]], None]) -> Callable[[], None]:
+    """Call back, with pycrdt's events, in each transaction that changes the cells or the rest of the
+    notebook.
+
+    Returns what ends it.
+    """
+    cells: Array[Any] = doc.get("cells", type=Array)
+    meta: Map[Any] = doc.get("meta", type=Map)
+    subscriptions = [(cells, cells.observe_deep(on_cells)), (meta, meta.observe_deep(on_meta))]
+
+    def end() -> None:
+        while subscriptions:
+            root, subscription = subscriptions.pop()
+            root.unobserve(subscription)
+
+    return end
+
+
+class NotebookReading:
+    """A notebook being converted in slices, while it is edited (`content.Reading`).
+
+    The cells have a slot each, empty until the cell is converted. An edit empties the slots of the cells it
+    touches, and moves slots as it moves cells; the last slice fills what is empty and can be interrupted by
+    none.
+    """
+
+    value: Notebook
+
+    def __init__(self, doc: Doc) -> None:
+        """Begin to read `doc`, in the thread that edits it."""
+        self._doc = doc
+        self._cells: Array[Any] = doc.get("cells", type=Array)
+        self._meta: Map[Any] = doc.get("meta", type=Map)
+        self._read_meta: dict[str, Any] | None = None
+        self._slots: list[_Slot] = [None] * len(self._cells)
+        self._end = watch(doc, self._cells_changed, self._meta_changed)
+
+    def __iter__(self) -> Iterator[None]:
+        """Convert the document, a slice at each step."""
+        try:
+            for _ in range(_ROUNDS):
+                if self._slots.count(None) <= _LAST_SLICE and self._read_meta is not None:
+                    break
+                yield from self._round()
+            self.value = self._finished()
+        finally:
+            self.close()
+
+    def __enter__(self) -> NotebookReading:
+        """Return the reading itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the reading."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop observing the document."""
+        self._end()
+
+    def _round(self) -> Iterator[None]:
+        """Convert what is not yet, once through the notebook."""
+        if self._read_meta is None:
+            self._read_meta = plain(self._meta)
+            yield
+        at = 0
+        while at < len(self._slots):
+            weight = 0
+            with self._doc.transaction():
+                while at < len(self._slots) and weight < _SLICE:
+                    if self._slots[at] is None:
+                        text = _json(self._cells[at])
+                        self._slots[at] = _slot(text)
+                        weight += len(text) + _CELL
+                    at += 1
+            yield
+
+    def _finished(self) -> Notebook:
+        with self._doc.transaction():
+            meta = plain(self._meta) if self._read_meta is None else self._read_meta
+            slots = [slot or _slot(_json(self._cells[at])) for at, slot in enumerate(self._slots)]
+        cells = [cell for cell, _ in slots if cell]
+        return Notebook(cells, meta, trusted=all(trusted for _, trusted in slots))
+
+    def _cells_changed(self, events: list[Any]) -> None:
+        # First what moved the cells: the paths of the other events are those after it.
+        for event in events:
+            if not event.path:
+                self._move(event.delta)
+        for event in events:
+            if event.path:
+                self._slots[int(event.path[0])] = None
+
+    def _meta_changed(self, _: list[Any]) -> None:
+        self._read_meta = None
+
+    def _move(self, delta: list[dict[str, Any]]) -> None:
+        at = 0
+        for step in delta:
+            if "retain" in step:
+                at += int(step["retain"])
+            elif "delete" in step:
+                del self._slots[at : at + int(step["delete"])]
+            else:
+                new: list[_Slot] = [None] * len(step["insert"])
+                self._slots[at:at] = new
+                at += len(new)
+
+
+def plain(shared: Any) -> dict[str, Any]:
+    """Convert a shared map to plain Python, as a notebook has it; an empty dict where it is no map.
+
+    By way of JSON, which is twice as fast as `Map.to_py`, and makes null of what JSON does not have.
+    """
+    value = _DECODER.decode(_json(shared))
+    return value if isinstance(value, dict) else {}
+
+
+def cell_of(shared: Any) -> dict[str, Any]:
+    """Convert a cell of a document, without what is not part of a file. Empty where it is no cell."""
+    return _slot(_json(shared))[0]
+
+
+def _json(shared: Any) -> str:
+    return str(shared) if isinstance(shared, Map) else "{}"
+
+
+def _slot(text: str) -> tuple[dict[str, Any], bool]:
+    """Return a cell, from JSON, and whether it is trusted; an empty one for what is no cell at all."""
+    cell: dict[str, Any] = _DECODER.decode(text)
+    cell.pop("execution_state", None)
+    if cell.get("cell_type") in ("raw", "markdown") and not cell.get("attachments", True):
+        del cell["attachments"]  # front ends add empty ones
+    metadata = cell.get("metadata")
+    marked = bool(metadata.pop("trusted", False)) if isinstance(metadata, dict) else False
+    return cell, marked or cell.get("cell_type") != "code" or _is_harmless(cell.get("outputs"))
+
+
+def _is_harmless(outputs: Any) -> bool:
+    """Return whether outputs need no trust (nbformat/sign.py: _check_cell)."""
+    if not isinstance(outputs, list):
+        return True
+    return all(
+        isinstance(output, dict) and (output.get("output_type") not in _UNSAFE_OUTPUTS or output.keys() <= _SAFE_KEYS)
+        for output in outputs
+    )

@@ -1,0 +1,74 @@
+"""Read a living document without holding up those who edit it, and notice when they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+
+class Reading(Protocol):
+    """A document being converted to plain Python, in slices of a few milliseconds, while it is being edited.
+
+    Iterate to the end, pausing as you like between the slices, and take `value` before anything else can run.
+    Use it as a context manager, or `close()` it: while it is open it observes the document. It never writes.
+    """
+
+    value: Any
+    """The state of the document at the moment the iteration ended; AttributeError before that."""
+
+    def __iter__(self) -> Iterator[None]:
+        """Convert the document; each step is one slice. Ends with a slice that makes `value` exact."""
+
+    def __enter__(self) -> Reading:
+        """Return the reading itself."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close the reading."""
+
+    def close(self) -> None:
+        """Stop observing the document. May be called twice, and before the end."""
+
+
+class Whole:
+    """A reading that has one slice, for what cannot be converted in parts (`Reading`)."""
+
+    value: Any
+
+    def __init__(self, convert: Callable[[], Any]) -> None:
+        """Make a reading that calls `convert`."""
+        self._convert = convert
+
+    def __iter__(self) -> Iterator[None]:
+        """Convert the document."""
+        self.value = self._convert()
+        yield from ()
+
+    def __enter__(self) -> Whole:
+        """Return the reading itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the reading."""
+
+    def close(self) -> None:
+        """Do nothing: it observes nothing."""
+
+
+def watch(roots: Sequence[Any], callback: Callable[[], None]) -> Callable[[], None]:
+    """Call `callback` in the first transaction that changes one of `roots`; return what unsubscribes."""
+    fired = False
+
+    def fire(_: list[Any]) -> None:
+        nonlocal fired
+        if not fired:
+            fired = True
+            callback()
+
+    subscriptions = [(root, root.observe_deep(fire)) for root in roots]
+
+    def end() -> None:
+        while subscriptions:
+            root, subscription = subscriptions.pop()
+            root.unobserve(subscription)
+
+    return end

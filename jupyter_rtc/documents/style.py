@@ -1,0 +1,263 @@
+"""How a notebook file is written, and how to write changes into it in its own way.
+
+What is equal to what the file holds keeps its text, down to single members of single outputs; the rest is
+written with the file's own indentation, separators, order of keys, escapes, and way with lines. For a file as
+nbformat writes it, that is what nbformat would write (nbformat/v4/nbjson.py: JSONWriter).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from json import JSONDecoder
+from json.encoder import encode_basestring, encode_basestring_ascii
+from typing import Any, NamedTuple
+
+from .diff import hunks
+from .shape import Shape, part, project, same
+from .update import LONE_SURROGATE, clean, fingerprint
+
+# All numbers are floats in a document; NaN and the infinities are null. Not strict: what is decoded here was
+# parsed before.
+_DECODER = JSONDecoder(parse_int=float, parse_constant=lambda _: None, strict=False)
+_SAFE_INTEGER = (1 << 53) - 1
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_SPACE = re.compile(r"[ \t\n\r]*")
+# What nbformat splits into lines besides text/* (nbformat/v4/rwbase.py: _non_text_split_mimes).
+_SPLIT = frozenset({"application/javascript", "image/svg+xml"})
+
+
+class Span(NamedTuple):
+    """A JSON value in a text: ``text[start:end]`` says it, `raw` is what that decodes to."""
+
+    text: str
+    start: int
+    end: int
+    raw: Any
+
+
+class Piece(NamedTuple):
+    """The text of a member of an object, or of an item of an array (`key` is empty then)."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Style:
+    """The way a file is written."""
+
+    newline: str = "\n"
+    indent: str | None = " "
+    """What one level is indented by; None where all stands on one line."""
+    comma: str = ","
+    colon: str = ": "
+    ascii: bool | None = None
+    """Whether everything but ASCII is escaped; None where nobody has looked yet."""
+    sort: bool = True
+    """Whether keys are sorted; else `order` says how those of a new cell are ordered."""
+    order: Mapping[str, int] | None = None
+    lines: bool = True
+    """Whether texts are lists of lines; else they are strings."""
+
+    def over(self, old: Span, value: Any, depth: int, shape: Shape) -> str:
+        """Write `value` where the file holds `old`, and keep the text of all in it that is the same."""
+        raw = old.raw
+        if same(project(shape, raw), value):
+            return old.text[old.start : old.end]
+        if isinstance(value, str) and (shape is Shape.SOURCE or shape is Shape.LINES):
+            return self._over_text(raw, value, depth, shape)
+        if isinstance(raw, dict) and isinstance(value, dict):
+            return self._over_object(old, value, depth, shape)
+        if isinstance(raw, list) and isinstance(value, list):
+            return self._over_array(old, value, depth, shape)
+        return self.new(value, depth, shape)
+
+    def new(self, value: Any, depth: int, shape: Shape = Shape.JSON) -> str:
+        """Write a value that the file did not hold before; `depth` levels are open around it."""
+        if isinstance(value, str):
+            if self.lines and (shape is Shape.SOURCE or shape is Shape.LINES):
+                value = value.splitlines(keepends=True)
+                return self._array([Piece("", self.string(line)) for line in value], depth)
+            return self.string(value)
+        if isinstance(value, dict):
+            members = [
+                Piece(key, self.new(item, depth + 1, self._new_part(shape, key, value)))
+                for key, item in self._ordered(shape, value)
+            ]
+            return self._object(members, depth)
+        if isinstance(value, list | tuple):
+            items = [Piece("", self.new(item, depth + 1, part(shape))) for item in value]
+            return self._array(items, depth)
+        return _scalar(value)
+
+    def string(self, text: str) -> str:
+        """Write a string with the file's escapes."""
+        if self.ascii or LONE_SURROGATE.search(text):
+            return encode_basestring_ascii(text)
+        return encode_basestring(text)
+
+    def line(self, depth: int) -> str:
+        """Return what stands before an item when `depth` levels are open: a line break and the
+        indentation."""
+        return "" if self.indent is None else self.newline + self.indent * depth
+
+    def _over_text(self, raw: Any, value: str, depth: int, shape: Shape) -> str:
+        joined = "".join(raw) if isinstance(raw, list) else raw
+        if isinstance(joined, str):
+            value = relined(joined, value)
+        if isinstance(raw, str):
+            return self.string(value)
+        if isinstance(raw, list):
+            lines = value.splitlines(keepends=True)
+            return self._array([Piece("", self.string(line)) for line in lines], depth)
+        return self.new(value, depth, shape)
+
+    def _over_object(self, old: Span, value: dict[str, Any], depth: int, shape: Shape) -> str:
+        members = list(_members(old))
+        projected = project(shape, old.raw)
+        pieces: list[Piece] = []
+        for key, member in members:
+            name = key if key in value else clean(key)
+            hidden = key not in projected and name not in value and key != "trusted"
+            if hidden or (key in projected and name in value and same(projected[key], value[name])):
+                pieces.append(Piece(key, member.text[member.start : member.end]))
+            elif name in value:
+                pieces.append(Piece(key, self.over(member, value[name], depth + 1, part(shape, key))))
+        if len(members) != len(old.raw):
+            return self.new(value, depth, shape)  # a key stands twice: nobody can say which is meant
+        known = {*old.raw, *map(clean, old.raw)}
+        added = [
+            Piece(key, self.new(item, depth + 1, self._new_part(shape, key, value)))
+            for key, item in value.items()
+            if key not in known and not (key in projected and same(projected[key], item))
+        ]
+        if not added and len(pieces) == len(members):
+            return _refilled(old, [member for _, member in members], pieces)
+        pieces += added
+        return self._object(sorted(pieces) if self.sort else pieces, depth)
+
+    def _over_array(self, old: Span, value: list[Any], depth: int, shape: Shape) -> str:
+        spans, each = [span for _, span in _members(old)], part(shape)
+        olds = [fingerprint(project(each, span.raw)) for span in spans]
+        texts: list[str] = []
+        at = 0
+        for start, stop, begin, end in hunks(olds, [*map(fingerprint, value)]):
+            texts += [span.text[span.start : span.end] for span in spans[at:start]]
+            for number, item in enumerate(value[begin:end], start):
+                known = number < stop
+                texts.append(
+                    self.over(spans[number], item, depth + 1, each) if known else self.new(item, depth + 1, each)
+                )
+            at = stop
+        texts += [span.text[span.start : span.end] for span in spans[at:]]
+        pieces = [Piece("", text) for text in texts]
+        return _refilled(old, spans, pieces) if len(pieces) == len(spans) else self._array(pieces, depth)
+
+    def _ordered(self, shape: Shape, value: dict[str, Any]) -> list[tuple[str, Any]]:
+        if self.sort:
+            return sorted(value.items())
+        if shape is Shape.CELL and self.order:
+            order = self.order
+            return sorted(value.items(), key=lambda item: order.get(item[0], len(order)))
+        return list(value.items())
+
+    def _new_part(self, shape: Shape, key: str, within: dict[str, Any]) -> Shape:
+        """Return the shape of a new member: `LINES` only where nbformat would split the text into lines."""
+        found = part(shape, key)
+        if shape is Shape.BUNDLE:
+            return Shape.LINES if key.startswith("text/") or key in _SPLIT else Shape.JSON
+        if shape is Shape.OUTPUT:
+            kind = within.get("output_type")
+            split = kind == "stream" if key == "text" else kind in ("execute_result", "display_data")
+            return found if split else Shape.JSON
+        return found
+
+    def _object(self, pieces: list[Piece], depth: int) -> str:
+        texts = [self.string(key) + self.colon + text for key, text in pieces]
+        return self._enclosed("{", texts, "}", depth)
+
+    def _array(self, pieces: list[Piece], depth: int) -> str:
+        return self._enclosed("[", [text for _, text in pieces], "]", depth)
+
+    def _enclosed(self, opening: str, texts: list[str], closing: str, depth: int) -> str:
+        if not texts:
+            return opening + closing
+        inner = self.line(depth + 1)
+        return opening + inner + (self.comma + inner).join(texts) + self.line(depth) + closing
+
+
+def decode(text: str, at: int) -> Span:
+    """Decode the JSON value that begins at ``text[at]``, after white space. Raises ValueError where none
+    does."""
+    start = skip(text, at)
+    raw, end = _DECODER.raw_decode(text, start)
+    return Span(text, start, end, raw)
+
+
+def skip(text: str, at: int) -> int:
+    """Return where the white space at ``text[at]`` ends."""
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def relined(raw: str, value: str) -> str:
+    r"""Return `value` with the line ends that `raw` has, of which `value` is an edited copy with ``\n`` for
+    all.
+
+    Lines that nobody edited come back exactly as they are in `raw`; new ones end as most of `raw` does.
+    """
+    pairs = raw.count("\r\n")
+    damaged = not raw.isascii() and LONE_SURROGATE.search(raw)
+    if not pairs and not damaged:
+        return value
+    breaks = raw.count("\n")
+    end = "\r\n" if 2 * pairs > breaks else "\n"
+    if pairs in (0, breaks) and not damaged:
+        return value.replace("\r\n", "\n").replace("\n", end)
+    old, new = _LINE.findall(raw), _LINE.findall(value.replace("\r\n", "\n"))
+    out: list[str] = []
+    at = 0
+    for hunk in hunks([clean(line).replace("\r\n", "\n") for line in old], new):
+        out += old[at : hunk.start]
+        out += [line.replace("\n", end) for line in new[hunk.begin : hunk.end]]
+        at = hunk.stop
+    return "".join(out + old[at:])
+
+
+def _members(old: Span) -> Iterable[tuple[str, Span]]:
+    """Yield the members of an object with their keys, or the items of an array with an empty key."""
+    text, at = old.text, skip(old.text, old.start + 1)
+    keyed = isinstance(old.raw, dict)
+    while text[at] not in "]}":
+        key = ""
+        if keyed:
+            key, at = _DECODER.raw_decode(text, at)
+            at = skip(text, at) + 1
+        span = decode(text, at)
+        yield key, span
+        at = skip(text, span.end)
+        if text[at] == ",":
+            at = skip(text, at + 1)
+
+
+def _refilled(old: Span, spans: list[Span], pieces: list[Piece]) -> str:
+    """Return the text of `old` with other values, and all between them as it was."""
+    out, at = [], old.start
+    for span, piece in zip(spans, pieces, strict=True):
+        out += [old.text[at : span.start], piece.text]
+        at = span.end
+    out.append(old.text[at : old.end])
+    return "".join(out)
+
+
+def _scalar(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float):
+        if value - value != 0:
+            return "null"  # JSON has no NaN and no infinity
+        if value.is_integer() and -_SAFE_INTEGER <= value <= _SAFE_INTEGER:
+            return str(int(value))
+    return repr(value)

@@ -1,0 +1,29 @@
+"""The relay: moves CRDT updates between the peers of a room. Knows nothing of Jupyter documents."""
+
+from .awareness import Identity
+from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomOwner
+from .protocol import CloseCode
+from .relay import Relay
+from .room import Member, Room
+from .sqlite import SQLiteStore
+from .store import Mark, MemoryStore, Store, StoredRoom, StoreError
+
+__all__ = [
+    "PRESENCE",
+    "CloseCode",
+    "FreeRooms",
+    "Identity",
+    "Mark",
+    "Member",
+    "MemoryStore",
+    "PlainOwner",
+    "Presence",
+    "Relay",
+    "Room",
+    "RoomError",
+    "RoomOwner",
+    "SQLiteStore",
+    "Store",
+    "StoreError",
+    "StoredRoom",
+]

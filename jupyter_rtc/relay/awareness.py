@@ -1,0 +1,156 @@
+"""Who is in a room and what they show of themselves: the server's side of the awareness protocol. Pure.
+
+Source: the awareness protocol of yjs/y-protocols. A client announces its own state under its client id with a
+clock that only grows; a state of ``null`` takes it back. The server is no client: it has no state of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .protocol import MAX_CLIENT_ID, AwarenessEntry, ProtocolError, decode_awareness
+
+_MAX_GONE = 1000
+"""How many clients that left are remembered, so that a late echo of their state does not bring them back."""
+_MAX_ENTRIES = 10_000
+"""How many states one update may hold, those passed over included."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the server knows a peer to be.
+
+    `user` holds the fields of Jupyter Server's identity model; `own` names those that the identity provider lets
+    users change for themselves, so that what the peer says of them is believed.
+    """
+
+    username: str
+    user: dict[str, Any]
+    own: frozenset[str] = frozenset()
+
+    def sign(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Return `state` with its ``user`` field set to what the server knows."""
+        claimed = state.get("user")
+        claimed = claimed if isinstance(claimed, dict) else {}
+        believed = {key: claimed[key] for key in self.own if key in claimed}
+        return {**state, "user": {**claimed, **self.user, **believed}}
+
+
+@dataclass
+class _Client:
+    clock: int
+    state: str
+    owner: Hashable
+    username: str
+    seen: float
+
+
+class Awareness:
+    """The states of a room's clients, each owned by the member that announced it.
+
+    A member changes only the states of its own user. One that another member of this user announced passes to it
+    with the first frame it sends (a reconnection that overtakes the end of the old connection); later ones are
+    echoes of the user's other windows, which tell each other first.
+    """
+
+    def __init__(self, max_states: int = 64, max_size: int = 1 << 18) -> None:
+        """Make an empty one; a member owns at most `max_states` states of at most `max_size` characters."""
+        self._clients: dict[int, _Client] = {}
+        self._gone: dict[int, tuple[int, str]] = {}
+        self._max_states = max_states
+        self._max_size = max_size
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def entries(self, clients: Iterable[int] | None = None) -> list[AwarenessEntry]:
+        """Return the states of `clients`, or of everybody; those that left have none."""
+        if clients is None:
+            return [AwarenessEntry(id, client.clock, client.state) for id, client in self._clients.items()]
+        return [
+            AwarenessEntry(id, here.clock, here.state) if (here := self._clients.get(id)) else
+            AwarenessEntry(id, self._gone.get(id, (0, ""))[0], None)
+            for id in clients
+        ]  # fmt: skip
+
+    def states(self) -> list[dict[str, Any]]:
+        """Return the states of everybody who is here."""
+        return [json.loads(client.state) for client in self._clients.values()]
+
+    def apply(self, payload: bytes, owner: Hashable, identity: Identity, now: float) -> list[int]:
+        """Take in an awareness update of a member; return the ids of the clients it changed.
+
+        Peers echo each other's states: what is not newer, or not the member's own, is passed over.
+
+        Raises:
+            ProtocolError: the update cannot be decoded, a state is no JSON object or too big, or there are too
+                many of them; nothing is changed then.
+        """
+        mine = {id for id, client in self._clients.items() if client.owner == owner}
+        taken: dict[int, tuple[int, str | None]] = {}
+        for number, entry in enumerate(decode_awareness(payload)):
+            if (clock := self._clock(entry, owner, identity, first=not mine)) is not None:
+                taken[entry.client] = clock, self._signed(entry, identity)
+            # Only a member's own states count: in a full room, a newcomer echoes everybody's.
+            if len(taken.keys() | mine) > self._max_states or number > _MAX_ENTRIES:
+                raise ProtocolError("too many awareness states")
+        for id, (clock, state) in taken.items():
+            if state is None:
+                self._drop(id, clock)
+                continue
+            here = self._clients.get(id)
+            self._gone.pop(id, None)
+            self._clients[id] = _Client(clock, state, here.owner if here and mine else owner, identity.username, now)
+        return list(taken)
+
+    def remove(self, owner: Hashable) -> list[int]:
+        """Remove the states of a member that left; return their client ids."""
+        return self._remove([id for id, client in self._clients.items() if client.owner == owner])
+
+    def expire(self, before: float) -> list[int]:
+        """Remove the states that were last renewed before the time `before`; return their client ids."""
+        return self._remove([id for id, client in self._clients.items() if client.seen < before])
+
+    def _clock(self, entry: AwarenessEntry, owner: Hashable, identity: Identity, first: bool) -> int | None:
+        """Return the clock under which an entry counts, or None where it is to be passed over.
+
+        A client that comes back announces itself with the clock it left with, which its peers take for an echo:
+        the first state that a member brings is therefore issued again under a newer clock, if it was this user's.
+        """
+        here = self._clients.get(entry.client)
+        last, username = (here.clock, here.username) if here else self._gone.get(entry.client, (-1, ""))
+        if here and username != identity.username:
+            return None
+        if entry.state is None:
+            # A client takes its state back with the clock of its last one (y-protocols, removeAwarenessStates).
+            return entry.clock if here and entry.clock >= last and here.owner == owner else None
+        if entry.clock > last:
+            return entry.clock
+        return min(last + 1, MAX_CLIENT_ID) if first and username == identity.username else None
+
+    def _signed(self, entry: AwarenessEntry, identity: Identity) -> str | None:
+        if entry.state is None:
+            return None
+        if len(entry.state) > self._max_size:
+            raise ProtocolError("awareness state too big")
+        try:
+            state = json.loads(entry.state)
+            if not isinstance(state, dict):
+                raise ProtocolError("awareness that is not an object")
+            # NaN and infinity, which Python reads and writes, would break the JSON of everybody else.
+            return json.dumps(identity.sign(state), separators=(",", ":"), allow_nan=False)
+        except (ValueError, RecursionError):
+            raise ProtocolError("awareness that is not JSON") from None
+
+    def _remove(self, clients: list[int]) -> list[int]:
+        for id in clients:
+            self._drop(id, self._clients[id].clock)
+        return clients
+
+    def _drop(self, client: int, clock: int) -> None:
+        self._gone[client] = clock, self._clients.pop(client).username
+        if len(self._gone) > _MAX_GONE:
+            del self._gone[next(iter(self._gone))]

@@ -1,0 +1,95 @@
+"""One peer's sending side: bounded, and never waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Protocol
+
+_LARGE = 1 << 16
+
+
+class Transport(Protocol):
+    """What a connection writes to: the peer's socket."""
+
+    def write(self, parts: Sequence[bytes], written: Callable[[], None]) -> bool:
+        """Write WebSocket frames; return True if all is out already, else call `written` once it is, later.
+
+        The parts follow each other without anything between them, such as an answer to the peer's ping.
+        """
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye with a close code and a reason, then close the socket."""
+
+
+class Connection:
+    """Sends frames to one peer, as fast as it reads them.
+
+    What the socket does not take yet waits in an outbox; a peer whose outbox passes its limit is closed with
+    `too_slow`. Connecting again brings it up to date, so nothing is lost.
+
+    Attributes:
+        waiting: bytes in the outbox.
+        last_sent: when something was last sent to the peer, in seconds of the relay's clock; for keep-alives.
+    """
+
+    __slots__ = ("_busy", "_limit", "_outbox", "_too_slow", "_transport", "closed", "last_sent", "waiting")
+
+    def __init__(self, transport: Transport, limit: int, too_slow: Callable[[], None]) -> None:
+        """Make a connection with an outbox of `limit` bytes; `too_slow` is called when it overflows."""
+        self._transport = transport
+        self._limit = limit
+        self._too_slow = too_slow
+        self._outbox: list[tuple[bytes, ...]] = []
+        self._busy = False
+        self.waiting = 0
+        self.closed = False
+        self.last_sent = 0.0
+
+    def send(self, *parts: bytes) -> None:
+        """Send whole WebSocket frames, now or when the peer has read what came before them.
+
+        A large frame comes in parts, so that it is never copied: all of them in one call.
+        """
+        if self.closed:
+            return
+        if not self._busy:
+            self._busy = not self._transport.write(parts, self._written)
+            return
+        self._outbox.append(parts)
+        self.waiting += _size(parts)
+        if self.waiting > self._limit:
+            self._too_slow()
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close the socket with a code; what still waits is dropped. Does nothing the second time."""
+        if not self.closed:
+            self.detach()
+            self._transport.close(code, reason)
+
+    def detach(self) -> None:
+        """Send nothing from now on: the socket is gone."""
+        self.closed = True
+        self._outbox.clear()
+        self.waiting = 0
+
+    def _written(self) -> None:
+        self._busy = False
+        while self._outbox and not self._busy:
+            self.send(*self._next())
+
+    def _next(self) -> tuple[bytes, ...]:
+        """Take from the outbox what leaves in one write: small frames together, a large one alone and uncopied."""
+        first = self._outbox[0]
+        count, size = 1, _size(first)
+        while count < len(self._outbox) and size + _size(self._outbox[count]) <= _LARGE:
+            size += _size(self._outbox[count])
+            count += 1
+        parts = first if count == 1 else (b"".join(chain.from_iterable(self._outbox[:count])),)
+        del self._outbox[:count]
+        self.waiting -= size
+        return parts
+
+
+def _size(parts: Sequence[bytes]) -> int:
+    return len(parts[0]) if len(parts) == 1 else sum(map(len, parts))

@@ -1,0 +1,237 @@
+"""The file behind a SQLiteStore: how it is opened and written, and what is done when it is not sound.
+
+Everything here is synchronous and belongs to one thread. A damaged file, one of an unknown version, and one
+that vanished from under the connection are never overwritten and never fatal: the file is set aside under
+another name, a new one is begun, and the rooms that are in use come back with their next compaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from .operations import (
+    SCHEMA,
+    VERSION,
+    Append,
+    Compact,
+    Create,
+    Forget,
+    Ledger,
+    Operation,
+    Refusal,
+    Transaction,
+    read_room,
+)
+from .store import StoredRoom
+
+__all__ = ["FAILURES", "Database"]
+
+FAILURES = (sqlite3.Error, OSError, MemoryError, ValueError)
+"""What a Database raises: where it is about the file, the same operation may succeed later."""
+
+_UNSTORABLE = (
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+"""What the sqlite3 module raises about one value (too big, a lone surrogate), where trying again is no use."""
+
+_BUSY_SECONDS = 0.5
+"""How long one statement waits for another process's lock. Short: a server that is told to stop must stop."""
+
+_WAL_BYTES = 16 * 2**20
+"""To what size the write-ahead log is cut back after a checkpoint; a 60 MB snapshot passes through it whole."""
+
+_T = TypeVar("_T")
+
+
+class Database:
+    """Write operations to one SQLite file, and read rooms from it. Opens it when it is first used."""
+
+    def __init__(self, path: Path, journal_mode: str, synchronous: str, log: logging.Logger) -> None:
+        self._path = path
+        self._journal_mode = journal_mode
+        self._synchronous = synchronous
+        self._log = log
+        self._writer = uuid.uuid4().hex
+        self._ledger = Ledger()
+        self._connection: sqlite3.Connection | None = None
+        self._inode = (0, 0)
+
+    @property
+    def refusals(self) -> Mapping[str, Refusal]:
+        """Return the rooms whose newest changes are not stored, and why. May be called from any thread."""
+        return self._ledger.refusals  # a ledger is replaced, never changed
+
+    def uses(self, room: str) -> bool:
+        """Say whether this is, as far as it knows, the writer of a room. May be called from any thread."""
+        return room in self._ledger.in_use
+
+    def write(self, operations: Sequence[Operation]) -> None:
+        """Carry out operations in order, in one transaction. Doing so twice does no harm.
+
+        Raises one of FAILURES, and may then have written some. A value that cannot be stored at all is refused
+        alone, and its room with it.
+        """
+        self._soundly(lambda connection: self._write(connection, operations))
+
+    def read(self, room: str) -> StoredRoom | None:
+        """Return what is stored of a room, or None. Raises one of FAILURES; ValueError for a name that is not text."""
+
+        def read(connection: sqlite3.Connection) -> StoredRoom | None:
+            with connection:
+                connection.execute("BEGIN")
+                return read_room(connection, room)
+
+        return self._soundly(read)
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    # Writing
+
+    def _write(self, connection: sqlite3.Connection, operations: Sequence[Operation]) -> None:
+        ledger = self._ledger.copy()
+        try:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                Transaction(connection, self._writer, ledger).carry_out(operations)
+        except _UNSTORABLE as error:
+            middle = len(operations) // 2
+            if middle == 0:
+                self._give_up(operations[0], error)
+            else:  # find the one that is to blame
+                self._write(connection, operations[:middle])
+                self._write(connection, operations[middle:])
+            return
+        self._replace_ledger(ledger)
+        if any(isinstance(operation, (Compact, Create, Forget)) for operation in operations):
+            # One step of this statement frees one page, and `execute` makes only one; a script runs to its end.
+            # The operations are committed: where this fails, the next time gives the space back.
+            with suppress(sqlite3.OperationalError):
+                connection.executescript("PRAGMA incremental_vacuum")
+
+    def _give_up(self, operation: Operation, error: Exception) -> None:
+        self._log.error("room %r: a change cannot be stored: %s", operation.room, error)
+        ledger = self._ledger.copy()
+        reason = f"a change cannot be stored: {error}"
+        match operation:
+            case Append() | Compact():
+                ledger.refuse(operation.room, operation.seq, reason)
+            case Create():
+                ledger.in_use[operation.room] = (operation.stored.lineage, operation.stored.genesis)
+                ledger.refuse(operation.room, operation.stored.seq, reason)
+        self._replace_ledger(ledger)
+
+    def _replace_ledger(self, ledger: Ledger) -> None:
+        before, after = self._ledger.refusals, ledger.refusals
+        self._ledger = ledger
+        for room in after.keys() - before.keys():
+            self._log.warning("room %r: changes are no longer stored: %s", room, after[room].reason)
+        for room in before.keys() - after.keys():
+            self._log.info("room %r: changes are stored again", room)
+
+    # The file
+
+    def _soundly(self, action: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run `action` on an open database; where the file proves to be damaged, run it again on a new one."""
+        try:
+            return action(self._opened())
+        except FAILURES as error:
+            self.close()  # after an error a connection is not to be trusted, and opening one costs little
+            # The sqlite3 module raises DatabaseError itself, none of its subclasses, for SQLITE_CORRUPT and
+            # SQLITE_NOTADB: https://github.com/python/cpython/blob/main/Modules/_sqlite/util.c
+            if type(error) is not sqlite3.DatabaseError:
+                raise
+            self._set_aside(str(error))
+        return action(self._opened())
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is not None and self._find_inode() != self._inode:
+            # SQLite would go on writing into a file that no longer has a name.
+            self._log.error("The database %s was removed or replaced; going on with a new one", self._path)
+            self.close()
+        if self._connection is None:
+            self._create_file()
+            self._connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
+            self._inode = self._find_inode()
+            self._prepare(self._connection)
+        return self._connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Make the file ready; where several processes begin it at once, SQLite answers "locked" without waiting."""
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                self._set_up(connection)
+            except sqlite3.OperationalError:  # this loop is there to wait
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
+
+    def _find_inode(self) -> tuple[int, int]:
+        try:
+            status = os.stat(self._path)
+        except FileNotFoundError:
+            return (0, 0)
+        return (status.st_dev, status.st_ino)
+
+    def _create_file(self) -> None:
+        """Make the file before SQLite does, so that at no time anybody else may read it."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Only a new file may be opened here: to close any descriptor of a file drops the locks that SQLite
+        # holds on it in this process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+        try:
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            return
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        version = self._check_version(connection)
+        if version == 0:
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # possible only before the first page is written
+        connection.execute(f"PRAGMA journal_mode={self._journal_mode}")
+        connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
+        if version == 0:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                if self._check_version(connection) == 0:  # unless another process has just done it
+                    for statement in SCHEMA:
+                        connection.execute(statement)
+
+    def _check_version(self, connection: sqlite3.Connection) -> int:
+        """Return VERSION, or 0 for an empty file; raise DatabaseError for a file that is not ours to touch."""
+        # In this order: another process that makes the tables meanwhile commits the version with them.
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version != VERSION and (version, tables) != (0, 0):
+            raise sqlite3.DatabaseError(f"its version is {version}, and only {VERSION} is known here")
+        return int(version)
+
+    def _set_aside(self, reason: str) -> None:
+        if self._find_inode() != self._inode:  # another process was quicker
+            return
+        aside = f"{self._path}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+        for suffix in ("-wal", "-shm", ""):
+            if os.path.exists(f"{self._path}{suffix}"):
+                os.rename(f"{self._path}{suffix}", f"{aside}{suffix}")
+        self._log.error("Cannot use the database %s (%s); set it aside as %s", self._path, reason, aside)

@@ -1,0 +1,153 @@
+"""The relay's routes: the WebSocket of a room, and the list of rooms. Tornado in, one method call, out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jupyter_core.utils import ensure_async
+from jupyter_server.auth.decorator import authorized, ws_authenticated
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
+from jupyter_server.base.websocket import WebSocketMixin
+from tornado.iostream import IOStream
+from tornado.web import HTTPError, authenticated
+from tornado.websocket import WebSocketHandler
+
+from .awareness import Identity
+from .owner import RoomError, RoomOwner
+from .protocol import CloseCode, clip_reason
+from .relay import Relay
+from .room import Member, Room
+
+
+class SocketTransport:
+    """Writes ready WebSocket frames to the stream of a Tornado WebSocket.
+
+    Tornado's ``write_message`` builds a header, a task and a future per message and peer; here the frame is
+    built already and is the same for all peers.
+    """
+
+    def __init__(self, handler: WebSocketHandler, stream: IOStream) -> None:
+        """Write to `stream`, which belongs to the accepted WebSocket of `handler`."""
+        self._handler = handler
+        self._stream = stream
+        self._socket = stream.socket
+
+    def write(self, parts: Sequence[bytes], written: Callable[[], None]) -> bool:
+        """Write frames; return True if all is out already, else call `written` when it is."""
+        stream, waiting = self._stream, None
+        # All in this turn of the loop: Tornado's own pings and pongs must not get between the parts of a frame.
+        for part in parts:
+            # Past the stream's buffer where it is empty, which it nearly always is; else behind what is in it.
+            sent = 0 if stream.writing() else self._write_now(part)
+            if sent < len(part):
+                if stream.closed():
+                    return True
+                waiting = stream.write(memoryview(part)[sent:])
+        if waiting is None:
+            return True
+        waiting.add_done_callback(lambda _: written())
+        return False
+
+    def _write_now(self, part: bytes) -> int:
+        """Write as much as the socket takes without waiting; return how many bytes that was."""
+        try:
+            return self._socket.send(part)
+        except OSError:  # would block, or the peer is gone: the stream finds out which
+            return 0
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame, then close; a peer that does not answer is cut off by Tornado after 5 s."""
+        self._handler.close(code, clip_reason(reason))
+
+
+class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
+    """The WebSocket of one peer in one room."""
+
+    auth_resource = "contents"
+
+    def initialize(self, relay: Relay, free: bool) -> None:
+        """Take the relay that this socket leads to; `free` lets clients choose a room's name."""
+        self.relay = relay
+        self.free = free
+        self.room: Room | None = None
+        self.member: Member | None = None
+
+    @property
+    def max_message_size(self) -> int:
+        """The largest message Tornado accepts, in bytes."""
+        return self.relay.max_frame_size
+
+    @ws_authenticated
+    async def get(self, name: str) -> None:
+        """Answer the handshake: 403 without the right to read, 404 where no such room can be."""
+        owner = self.relay.owner(name)
+        if owner is None or (owner.free and not self.free):
+            raise HTTPError(404, f"no such room: {name}")
+        if not await self._may("read", owner):
+            raise HTTPError(403, f"{self.current_user.username} may not read {owner.resource}")
+        try:
+            await owner.admit(name)
+        except RoomError as error:
+            raise HTTPError(404, error.reason) from None
+        self.member = Member(self._identity(), await self._may("write", owner))
+        await self.relay.penalty(name, self.member.identity.username)
+        await super().get(name)
+
+    async def open(self, name: str) -> None:
+        """Come in, once the room is loaded; a room that cannot be loaded closes with its code."""
+        super().open(name)
+        self.set_nodelay(True)
+        assert self.member is not None
+        assert self.ws_connection is not None
+        assert self.ws_connection.stream is not None
+        transport = SocketTransport(self, self.ws_connection.stream)
+        try:
+            room = await self.relay.open(name)
+            self.relay.join(room, self.member, transport)
+        except RoomError as error:
+            self.close(error.code, clip_reason(error.reason))
+        else:
+            self.room = room
+        finally:
+            if self.room is None:  # if not for a reason given above, then for a bug, which Tornado logs
+                self.close(CloseCode.LOAD_FAILED, "the room could not be opened")
+
+    def on_message(self, message: str | bytes) -> None:
+        """Hand a frame on."""
+        if self.room is None or self.member is None:
+            return
+        if isinstance(message, bytes):
+            self.relay.receive(self.room, self.member, message)
+        else:
+            self.relay.refuse(self.room, self.member, "text frames are not part of the protocol")
+
+    def on_close(self) -> None:
+        """Leave the room."""
+        if self.room is not None and self.member is not None:
+            self.relay.leave(self.room, self.member)
+
+    async def _may(self, action: str, owner: RoomOwner) -> bool:
+        answer = self.authorizer.is_authorized(self, self.current_user, action, owner.resource)
+        return bool(await ensure_async(answer))
+
+    def _identity(self) -> Identity:
+        model: dict[str, Any] = self.identity_provider.identity_model(self.current_user)
+        own = frozenset(getattr(self.identity_provider, "updatable_fields", ()))
+        return Identity(self.current_user.username, model, own)
+
+
+class RoomsHandler(APIHandler):
+    """``GET api/rtc/rooms``: what is open."""
+
+    auth_resource = "contents"
+
+    def initialize(self, relay: Relay) -> None:
+        """Take the relay to report on."""
+        self.relay = relay
+
+    @authenticated
+    @authorized
+    def get(self) -> None:
+        """Return the open rooms with members, sizes and counters."""
+        self.finish({"rooms": self.relay.overview()})

@@ -1,0 +1,172 @@
+"""Updates that would cost the process its stack or its memory, and are not given to pycrdt. Pure.
+
+pycrdt reads nested arrays and maps by recursion and ends the whole process where the stack does: an update of
+50 kB, twenty-five thousand arrays in each other, would take the server down, and would do so again at each start if
+it got into the store. This reads the structure of an update without recursion, and nothing else of it.
+
+Source: the update format, version 1, of yjs (src/utils/encoding.js, src/structs) as yrs reads it (update.rs,
+block.rs, any.rs), whose content types Move and WeakLink yjs does not have.
+"""
+
+from __future__ import annotations
+
+from .protocol import ProtocolError, read_uint
+
+DEEPEST = 400
+"""How many arrays and maps may contain each other. The smallest stacks, of threads on macOS, hold twice that."""
+_MOST_VALUES = 1 << 22
+"""How many values are looked at; with more of them the update is refused, for looking takes a second."""
+
+_GC, _SKIP = 0, 10
+_HAS_LEFT, _HAS_RIGHT, _HAS_KEY, _CONTENT = 0x80, 0x40, 0x20, 0x0F
+_DELETED, _JSON, _BINARY, _STRING, _EMBED, _FORMAT, _TYPE, _ANY, _DOC, _MOVE = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11)
+_XML_ELEMENT, _WEAK_LINK = 3, 7
+_FIXED_SIZES = {127: 0, 126: 0, 124: 4, 123: 8, 122: 8, 121: 0, 120: 0}
+"""Undefined, null, float32, float64, bigint, false, true: how many bytes follow the tag."""
+_INTEGER, _TEXT, _MAP, _ARRAY, _BUFFER = 125, 119, 118, 117, 116
+
+
+def refuse_hazards(update: bytes) -> None:
+    """Raise ProtocolError for an update that is dangerous to read, or in which that cannot be seen.
+
+    It begins with the number of its authors, for whom pycrdt makes room at once: four bytes of garbage would take
+    half a gigabyte and a second. Its values may be nested too deeply; but nearly all updates are too small for
+    that, or hold too few of the two bytes that begin an array and a map.
+    """
+    if update[:1] > b"\x7f" and read_uint(update, 0)[0] > len(update):
+        raise ProtocolError("not an update")
+    if len(update) < 2 * DEEPEST or update.count(b"u") + update.count(b"v") < DEEPEST:
+        return
+    reader = _Reader(update)
+    try:
+        for _ in range(reader.uint()):
+            structs = reader.uint()
+            reader.id()
+            for _ in range(structs):
+                reader.struct()
+    except IndexError:
+        raise ProtocolError("not an update") from None
+
+
+class _Reader:
+    """Walks over an update; IndexError says that it ended too soon, or is none."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+        self._left = _MOST_VALUES
+
+    def byte(self) -> int:
+        """Take one byte."""
+        self._at += 1
+        return self._data[self._at - 1]
+
+    def uint(self) -> int:
+        """Take a number."""
+        value, self._at = read_uint(self._data, self._at)
+        return value
+
+    def skip(self, size: int) -> None:
+        """Pass over `size` bytes."""
+        self._at += size
+        if self._at > len(self._data):
+            raise IndexError
+
+    def text(self) -> None:
+        """Pass over bytes that begin with their length."""
+        self.skip(self.uint())
+
+    def id(self) -> None:
+        """Pass over the id of an item: client and clock."""
+        self.uint()
+        self.uint()
+
+    def struct(self) -> None:
+        """Pass over an item, or a gap between items."""
+        info = self.byte()
+        if info in (_GC, _SKIP):
+            self.uint()
+            return
+        for side in (_HAS_LEFT, _HAS_RIGHT):
+            if info & side:
+                self.id()
+        if not info & (_HAS_LEFT | _HAS_RIGHT):
+            if self.uint() == 1:
+                self.text()
+            else:
+                self.id()
+            if info & _HAS_KEY:
+                self.text()
+        self.content(info & _CONTENT)
+
+    def content(self, kind: int) -> None:
+        """Pass over what an item holds."""
+        if kind == _DELETED:
+            self.uint()
+        elif kind == _JSON:
+            for _ in range(self.uint() + 1):  # yrs reads one more than was written; today nobody writes this kind
+                self.text()
+        elif kind in (_BINARY, _STRING, _EMBED):
+            self.text()
+        elif kind == _FORMAT:
+            self.text()
+            self.text()
+        elif kind == _TYPE:
+            self.type()
+        elif kind == _ANY:
+            self.values(self.uint())
+        elif kind == _DOC:
+            self.text()
+            self.values(1)
+        elif kind == _MOVE:
+            self.range(alone=bool(self.uint() & 1))
+        else:
+            raise IndexError
+
+    def type(self) -> None:
+        """Pass over what is said of a shared type."""
+        kind = self.byte()
+        if kind == _XML_ELEMENT:
+            self.text()
+        elif kind == _WEAK_LINK:
+            self.range(alone=not self.byte() & 1)
+
+    def range(self, *, alone: bool) -> None:
+        """Pass over the first item of a range, and the last one if it is not `alone`."""
+        self.id()
+        if not alone:
+            self.id()
+
+    def values(self, count: int) -> None:
+        """Walk over plain values, keeping for each array and map around how many are left in it."""
+        around = [(count, False)]
+        while around:
+            left, keyed = around.pop()
+            if not left:
+                continue
+            around.append((left - 1, keyed))
+            if keyed:
+                self.text()
+            if inside := self.value():
+                around.append(inside)
+            if len(around) > DEEPEST:
+                raise ProtocolError("values nested too deeply")
+
+    def value(self) -> tuple[int, bool] | None:
+        """Walk over one value; return what is still to come of an array or a map: how many values, and if keyed."""
+        self._left -= 1
+        if self._left < 0:
+            raise ProtocolError("too many values in one update")
+        tag = self.byte()
+        if tag in (_TEXT, _BUFFER):
+            self.text()
+        elif tag in (_ARRAY, _MAP):
+            return self.uint(), tag == _MAP
+        elif tag == _INTEGER:
+            while self.byte() > 127:
+                pass
+        elif tag in _FIXED_SIZES:
+            self.skip(_FIXED_SIZES[tag])
+        else:
+            raise IndexError
+        return None

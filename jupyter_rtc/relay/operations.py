@@ -1,0 +1,317 @@
+"""What a SQLiteStore does to its rooms, as values that can be queued, and their meaning in tables.
+
+Nothing here opens, commits or closes anything; database.py does.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NamedTuple, TypeAlias
+
+from .store import Mark, StoredRoom
+
+__all__ = [
+    "SCHEMA",
+    "VERSION",
+    "Append",
+    "Claim",
+    "Compact",
+    "Create",
+    "Forget",
+    "Ledger",
+    "Operation",
+    "Refusal",
+    "SetMarks",
+    "Transaction",
+    "memory",
+    "read_room",
+    "squash",
+]
+
+VERSION = 1
+"""The `user_version` of the schema below."""
+
+# A snapshot stands apart from its room because SQLite rewrites a whole row, blobs and all, to change one column.
+SCHEMA = (
+    "CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, lineage TEXT NOT NULL,"
+    " genesis INTEGER NOT NULL, writer TEXT NOT NULL, intended_seq INTEGER, intended_hash TEXT,"
+    " saved_seq INTEGER, saved_hash TEXT)",
+    "CREATE TABLE snapshots (room INTEGER PRIMARY KEY, seq INTEGER NOT NULL, state BLOB NOT NULL)",
+    "CREATE TABLE log (room INTEGER NOT NULL, seq INTEGER NOT NULL, time REAL NOT NULL, author TEXT NOT NULL,"
+    " data BLOB NOT NULL, PRIMARY KEY (room, seq)) WITHOUT ROWID",
+    f"PRAGMA user_version={VERSION}",
+)
+
+_NEVER = sys.maxsize
+_GONE = "its record is gone from the database"
+_TAKEN = "another server has taken it over"
+_OVERHEAD = 256  # bytes that a queued operation takes besides its blobs, roughly
+
+
+class Append(NamedTuple):
+    """Add an update to a room's log; `time` is in seconds since the epoch."""
+
+    room: str
+    seq: int
+    update: bytes
+    author: str
+    time: float
+
+
+class Create(NamedTuple):
+    """Begin a room, in place of whatever stood under its name."""
+
+    room: str
+    stored: StoredRoom
+
+
+class Compact(NamedTuple):
+    """Replace a room's snapshot and drop the log that it holds."""
+
+    room: str
+    seq: int
+    snapshot: bytes
+
+
+class SetMarks(NamedTuple):
+    """Change a room's save marks; None leaves one as it is."""
+
+    room: str
+    intended: Mark | None
+    saved: Mark | None
+
+
+class Forget(NamedTuple):
+    """Delete a room."""
+
+    room: str
+
+
+class Claim(NamedTuple):
+    """Become the writer of a room that is not in use here yet; who wrote to it before is refused from now on."""
+
+    room: str
+
+
+Operation: TypeAlias = Append | Create | Compact | SetMarks | Forget | Claim
+
+
+def memory(operation: Operation) -> int:
+    """Return about how many bytes an operation takes while it is queued."""
+    match operation:
+        case Append():
+            return _OVERHEAD + len(operation.update)
+        case Compact():
+            return _OVERHEAD + len(operation.snapshot)
+        case Create():
+            stored = operation.stored
+            return _OVERHEAD + len(stored.snapshot) + sum(_OVERHEAD + len(update) for _, update in stored.log)
+    return _OVERHEAD
+
+
+def squash(operations: Sequence[Operation]) -> list[Operation]:
+    """Leave out the operations that a later one makes needless, so that a long queue takes little memory."""
+    kept: list[Operation] = []
+    covered: dict[str, int] = {}  # room -> the updates up to this number are in a snapshot further on
+    for operation in reversed(operations):
+        room, reach = operation.room, covered.get(operation.room, -1)
+        if isinstance(operation, (Append, Compact)) and operation.seq <= reach:
+            continue
+        if isinstance(operation, (Create, Forget, SetMarks)) and reach == _NEVER:
+            continue
+        if isinstance(operation, Compact):
+            covered[room] = operation.seq
+        elif isinstance(operation, (Create, Forget)):
+            covered[room] = _NEVER
+        kept.append(operation)
+    kept.reverse()
+    return kept
+
+
+class Refusal(NamedTuple):
+    """Say why a room's changes are not stored, and the last one so lost: a snapshot from there on heals it."""
+
+    seq: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Hold what one writer knows of its rooms.
+
+    - `in_use`: lineage and genesis of the rooms that it has created or claimed;
+    - `refusals`: those among them whose newest changes are not stored.
+    """
+
+    in_use: dict[str, tuple[str, int]] = field(default_factory=dict)
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+
+    def copy(self) -> Ledger:
+        """Return a ledger that can be changed without changing this one."""
+        return Ledger(self.in_use.copy(), self.refusals.copy())
+
+    def refuse(self, room: str, seq: int, reason: str) -> None:
+        """Note that update `seq` of a room is not stored; the first reason stays."""
+        old = self.refusals.get(room, Refusal(seq, reason))
+        self.refusals[room] = Refusal(max(seq, old.seq), old.reason)
+
+
+class Transaction:
+    """Carry out operations on a connection that has begun a transaction, and note the outcome in `ledger`.
+
+    A room belongs to the `writer` who created or claimed it last, in whichever process: two of them would give
+    different updates the same number. What anybody else writes to it is refused, as is what would leave a gap.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, writer: str, ledger: Ledger) -> None:
+        self._connection = connection
+        self._writer = writer
+        self._ledger = ledger
+
+    def carry_out(self, operations: Sequence[Operation]) -> None:
+        """Carry out operations in order; doing so twice does no harm. Raises what the sqlite3 module raises."""
+        for kind, group in groupby(operations, type):
+            if kind is Append:
+                rows = self._log_rows([operation for operation in group if isinstance(operation, Append)])
+                self._connection.executemany("INSERT OR REPLACE INTO log VALUES (?, ?, ?, ?, ?)", rows)
+            else:
+                for operation in group:
+                    self._carry_out_one(operation)
+
+    def _log_rows(self, appends: Sequence[Append]) -> Iterator[tuple[int, int, float, str, bytes]]:
+        numbers: dict[str, int | None] = {}
+        for room, seq, update, author, when in appends:
+            if numbers.get(room) is None:
+                numbers[room] = self._writable(room, seq)
+            number = numbers[room]
+            if number is not None:
+                yield number, seq, when, author, update
+
+    def _carry_out_one(self, operation: Operation) -> None:
+        match operation:
+            case Create():
+                self._create(operation.room, operation.stored)
+            case Compact():
+                self._compact(operation)
+            case SetMarks():
+                self._set_marks(operation)
+            case Forget():
+                self._forget(operation.room)
+            case Claim():
+                self._claim(operation.room)
+
+    def _writable(self, room: str, seq: int) -> int | None:
+        """Return the id of a room that may be written; else None, and note that `seq` was refused."""
+        if room not in self._ledger.in_use:
+            return None
+        refusal = self._ledger.refusals.get(room)
+        found = None if refusal else self._find(room)
+        if found and found[1] == self._writer:
+            return found[0]
+        if found:
+            self._ledger.refuse(room, _NEVER, _TAKEN)
+        else:
+            self._ledger.refuse(room, seq, refusal.reason if refusal else _GONE)
+        return None
+
+    def _find(self, room: str) -> tuple[int, str] | None:
+        """Return the id and the writer of a room."""
+        row: tuple[int, str] | None = self._connection.execute(
+            "SELECT id, writer FROM rooms WHERE name = ?", (room,)
+        ).fetchone()
+        return row
+
+    def _claim(self, room: str) -> None:
+        if room in self._ledger.in_use:
+            return
+        self._connection.execute("UPDATE rooms SET writer = ? WHERE name = ?", (self._writer, room))
+        row = self._connection.execute("SELECT lineage, genesis FROM rooms WHERE name = ?", (room,)).fetchone()
+        if row is not None:
+            self._ledger.in_use[room] = row
+
+    def _create(self, room: str, stored: StoredRoom) -> None:
+        self._forget(room)
+        number = self._begin(room, stored.lineage, stored.genesis)
+        self._connection.execute("INSERT INTO snapshots VALUES (?, ?, ?)", (number, stored.seq, stored.snapshot))
+        now = time.time()
+        rows = ((number, seq, now, "", update) for seq, update in stored.log)
+        self._connection.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?)", rows)
+        self._set_marks(SetMarks(room, stored.intended, stored.saved))
+
+    def _begin(self, room: str, lineage: str, genesis: int) -> int:
+        self._ledger.in_use[room] = (lineage, genesis)
+        cursor = self._connection.execute(
+            "INSERT INTO rooms (name, lineage, genesis, writer) VALUES (?, ?, ?, ?)",
+            (room, lineage, genesis, self._writer),
+        )
+        return cursor.lastrowid or 0
+
+    def _compact(self, operation: Compact) -> None:
+        room, seq, snapshot = operation
+        identity, refusal = self._ledger.in_use.get(room), self._ledger.refusals.get(room)
+        if identity is None or (refusal and seq < refusal.seq):
+            return
+        found = self._find(room)
+        if found and found[1] != self._writer:
+            self._ledger.refuse(room, _NEVER, _TAKEN)
+            return
+        self._ledger.refusals.pop(room, None)
+        number = found[0] if found else self._begin(room, *identity)
+        execute = self._connection.execute
+        if execute("SELECT 1 FROM snapshots WHERE room = ? AND seq > ?", (number, seq)).fetchone():
+            return
+        # Not an UPDATE: that would take new pages before it frees the old ones, and double the file.
+        execute("DELETE FROM snapshots WHERE room = ?", (number,))
+        execute("INSERT INTO snapshots VALUES (?, ?, ?)", (number, seq, snapshot))
+        execute("DELETE FROM log WHERE room = ? AND seq <= ?", (number, seq))
+
+    def _set_marks(self, operation: SetMarks) -> None:
+        number = self._writable(operation.room, 0)
+        if number is None:
+            return
+        for column, mark in (("intended", operation.intended), ("saved", operation.saved)):
+            if mark is not None:
+                self._connection.execute(
+                    f"UPDATE rooms SET {column}_seq = ?, {column}_hash = ? WHERE id = ?",  # noqa: S608  # two constants
+                    (mark.seq, mark.hash, number),
+                )
+
+    def _forget(self, room: str) -> None:
+        self._ledger.in_use.pop(room, None)
+        self._ledger.refusals.pop(room, None)
+        if found := self._find(room):
+            for statement in (
+                "DELETE FROM log WHERE room = ?",
+                "DELETE FROM snapshots WHERE room = ?",
+                "DELETE FROM rooms WHERE id = ?",
+            ):
+                self._connection.execute(statement, found[:1])
+
+
+def read_room(connection: sqlite3.Connection, room: str) -> StoredRoom | None:
+    """Return what is stored of a room, or None. The caller has begun a transaction."""
+    row = connection.execute(
+        "SELECT id, lineage, genesis, seq, state, intended_seq, intended_hash, saved_seq, saved_hash"
+        " FROM rooms JOIN snapshots ON room = id WHERE name = ?",
+        (room,),
+    ).fetchone()
+    if row is None:
+        return None
+    number, lineage, genesis, seq, snapshot, *marks = row
+    log = connection.execute(
+        "SELECT seq, data FROM log WHERE room = ? AND seq > ? ORDER BY seq", (number, seq)
+    ).fetchall()
+    return StoredRoom(
+        lineage=lineage,
+        genesis=genesis,
+        snapshot=snapshot,
+        seq=seq,
+        log=tuple(log),
+        intended=None if marks[0] is None else Mark(*marks[:2]),
+        saved=None if marks[2] is None else Mark(*marks[2:]),
+    )

@@ -1,0 +1,183 @@
+"""Who gives the rooms of one kind their content and their rights, and the two kinds without a file."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Protocol
+
+from pycrdt import Doc
+
+from .room import Member, Room
+from .store import StoredRoom
+
+PRESENCE = "JupyterLab:globalAwareness"
+"""The room in which JupyterLab's front ends say who is here and which document they look at."""
+
+
+class RoomError(Exception):
+    """A room cannot be opened: `code` is a `CloseCode`, `reason` a text for the peer."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class RoomOwner(Protocol):
+    """Gives the rooms of one kind their content and their rights.
+
+    Attributes:
+        resource: what Jupyter Server's Authorizer is asked about: ``read`` to come in, ``write`` to edit.
+        stored: whether these rooms are kept in the store.
+        free: whether clients make up the names of these rooms.
+    """
+
+    resource: str
+    stored: bool
+    free: bool
+
+    def owns(self, name: str) -> bool:
+        """Say whether a room of this name is of this kind."""
+        ...
+
+    async def admit(self, name: str) -> None:
+        """Raise RoomError where no such room can be; asked before the WebSocket handshake is answered."""
+        ...
+
+    async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
+        """Fill a room that is about to be served for the first time.
+
+        `stored` is what the store has of it; that is in the room's document already. Return what the store
+        should begin with where it has nothing (or nothing that is still true), else None. Raises RoomError
+        where the room cannot be served; then nothing is stored.
+        """
+        ...
+
+    def opened(self, room: Room) -> None:
+        """Take note that a room is served from now on."""
+        ...
+
+    def changed(self, room: Room) -> None:
+        """Take note that the document changed. On the hot path: called for every update."""
+        ...
+
+    def replaced(self, room: Room) -> None:
+        """Take note that ``room.doc`` is another object now, with the same content."""
+        ...
+
+    def settled(self, room: Room) -> int:
+        """Return the number of the last update that the owner never needs to tell from those before it."""
+        ...
+
+    def describe(self, room: Room) -> dict[str, Any]:
+        """Return what the list of rooms says of a room besides what the relay knows."""
+        ...
+
+    def joined(self, room: Room, member: Member) -> None:
+        """Take note that a member came in."""
+        ...
+
+    def left(self, room: Room, member: Member) -> None:
+        """Take note that a member went."""
+        ...
+
+    def requested(self, room: Room, member: Member, name: str, number: int) -> None:
+        """Serve a RAW request of a member, such as ``save``."""
+        ...
+
+    def refused(self, room: Room, member: Member, update: bytes) -> None:
+        """Take note that the edit of a member that may only read was not taken."""
+        ...
+
+    def has_content(self, room: Room, doc: Doc[Any]) -> bool:
+        """Say whether a document with another history holds anything that somebody may have typed."""
+        ...
+
+    async def release(self, room: Room) -> bool:
+        """Finish what is pending (a save); return whether the room may be dropped from memory now."""
+        ...
+
+    def closed(self, room: Room) -> None:
+        """Take note that the room is out of memory."""
+        ...
+
+
+class PlainOwner:
+    """Rooms that belong to nothing but their members: no file, no requests, any history welcome."""
+
+    resource = "contents"
+    stored = False
+    free = False
+
+    def owns(self, name: str) -> bool:
+        """Own no room; for a subclass to say."""
+        raise NotImplementedError
+
+    async def admit(self, name: str) -> None:
+        """Let everybody in whom the Authorizer lets in."""
+
+    async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
+        """Begin with what is stored, else with an empty document."""
+        if stored or not self.stored:
+            return None
+        return StoredRoom(room.lineage, 0, b"\x00\x00", 0, (), None, None)
+
+    def opened(self, room: Room) -> None:
+        """Have nothing to do."""
+
+    def changed(self, room: Room) -> None:
+        """Have nothing to do."""
+
+    def replaced(self, room: Room) -> None:
+        """Have nothing to do."""
+
+    def settled(self, room: Room) -> int:
+        """Need no update by itself."""
+        return room.seq
+
+    def describe(self, room: Room) -> dict[str, Any]:
+        """Know nothing more."""
+        return {}
+
+    def joined(self, room: Room, member: Member) -> None:
+        """Have nothing to do."""
+
+    def left(self, room: Room, member: Member) -> None:
+        """Have nothing to do."""
+
+    def requested(self, room: Room, member: Member, name: str, number: int) -> None:
+        """Know no requests."""
+
+    def refused(self, room: Room, member: Member, update: bytes) -> None:
+        """Say nothing: a plain Yjs client has no way to be told."""
+
+    def has_content(self, room: Room, doc: Doc[Any]) -> bool:
+        """Welcome every history."""
+        return False
+
+    async def release(self, room: Room) -> bool:
+        """Let the room go."""
+        return True
+
+    def closed(self, room: Room) -> None:
+        """Have nothing to do."""
+
+
+class Presence(PlainOwner):
+    """The one room in which front ends show who is here; in memory only."""
+
+    def owns(self, name: str) -> bool:
+        """Own the presence room."""
+        return name == PRESENCE
+
+
+class FreeRooms(PlainOwner):
+    """Rooms for any Yjs client, under any name of letters, digits and ``-_.~/``; stored like any other."""
+
+    stored = True
+    free = True
+    _name = re.compile(r"[\w\-.~][\w\-.~/]{0,254}", re.ASCII)
+
+    def owns(self, name: str) -> bool:
+        """Own every name without a colon."""
+        return self._name.fullmatch(name) is not None

@@ -1,0 +1,342 @@
+"""The relay: all rooms of one server process. Opens, serves and evicts them, and carries out their effects."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Iterable
+from time import monotonic
+from typing import Any, cast
+from uuid import uuid4
+
+from pycrdt import Doc
+from traitlets import Float, Integer, Type
+from traitlets.config import LoggingConfigurable
+
+from . import protocol
+from .connection import Connection, Transport
+from .keeper import Keeper
+from .owner import RoomError, RoomOwner
+from .protocol import CloseCode, ProtocolError
+from .room import Broadcast, Effect, ForeignError, Member, Persist, Refuse, Request, Room, Send, TaintedError
+from .served import ServedRoom
+from .sqlite import SQLiteStore
+from .store import Store, StoreError
+
+_LAST_SAVE = 1.5
+
+
+class Relay(LoggingConfigurable):
+    """All rooms of one server process."""
+
+    store_class = Type(
+        SQLiteStore,
+        klass=LoggingConfigurable,
+        help="Where rooms are kept: `SQLiteStore` (the default), or `MemoryStore` for a throw-away server.",
+    ).tag(config=True)
+    max_frame_size = Integer(
+        256 << 20, min=1 << 10, help="The largest frame a peer may send, in bytes; a larger one closes it with 1009."
+    ).tag(config=True)
+    max_outbox = Integer(
+        16 << 20,
+        min=1 << 10,
+        help="How many bytes may wait for a peer that reads slowly, besides the write under way; then it is closed"
+        " with 1013 and comes back up to date.",
+    ).tag(config=True)
+    eviction_delay = Float(
+        60.0, min=0, help="Seconds that a room stays in memory after its last member has left it."
+    ).tag(config=True)
+    awareness_timeout = Float(
+        30.0, min=1, help="Seconds after which somebody who does not renew their presence is taken to be gone."
+    ).tag(config=True)
+    keepalive_interval = Float(
+        15.0,
+        min=0.1,
+        help="Seconds of silence after which a peer is sent an empty message. Yjs clients reconnect after 30 s of"
+        " silence, for which WebSocket pings do not count.",
+    ).tag(config=True)
+    compact_bytes = Integer(
+        1 << 20,
+        min=1 << 10,
+        help="How large a room's log may grow, in bytes, before it is folded into its snapshot; a room whose"
+        " document is larger than this waits until the log is as large as the document.",
+    ).tag(config=True)
+
+    def __init__(self, owners: Iterable[RoomOwner] = (), **kwargs: Any) -> None:
+        """Make a relay that serves the rooms of `owners`; the first that owns a name has it."""
+        super().__init__(**kwargs)
+        self._owners = list(owners)
+        self._rooms: dict[str, ServedRoom] = {}
+        self._opening: dict[str, asyncio.Future[ServedRoom]] = {}
+        self._dirty: list[ServedRoom] = []
+        self._faults: dict[tuple[str, str], tuple[int, float]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watching = False
+        self._loop: asyncio.AbstractEventLoop
+        self._closed = False
+        self.store = cast(Store, self.store_class(parent=self))
+        self._keeper = Keeper(self.store, self.log)
+
+    def add_owner(self, owner: RoomOwner) -> None:
+        """Serve the rooms of one more owner; those that came before it go first."""
+        self._owners.append(owner)
+
+    def owner(self, name: str) -> RoomOwner | None:
+        """Return who owns the rooms of this name, or None where no such room can be."""
+        return next((owner for owner in self._owners if owner.owns(name)), None)
+
+    async def open(self, name: str) -> Room:
+        """Return a room that is fully loaded, opening it where it is not in memory.
+
+        Raises:
+            RoomError: it cannot be served; the error's code says why.
+        """
+        served = self._rooms.get(name)
+        if served is None:
+            opening = self._opening.get(name)
+            if opening is None:
+                opening = self._opening[name] = asyncio.ensure_future(self._open(name))
+                opening.add_done_callback(lambda done: (self._opening.pop(name, None), done.exception()))
+            served = await asyncio.shield(opening)
+        served.idle_since = monotonic()
+        return served.room
+
+    def get(self, name: str) -> Room | None:
+        """Return a room that is in memory, or None."""
+        served = self._rooms.get(name)
+        return served.room if served else None
+
+    def join(self, room: Room, member: Member, transport: Transport) -> Connection:
+        """Let a peer into an open room; returns its sending side. Raises RoomError where it was closed meanwhile."""
+        served = self._rooms.get(room.name)
+        if served is None or served.room is not room:
+            raise RoomError(CloseCode.GOING_AWAY, "the room was closed")
+        connection = Connection(
+            transport, self.max_outbox, lambda: self._drop(served, member, CloseCode.TOO_SLOW, "reads too slowly")
+        )
+        connection.last_sent = monotonic()
+        served.connections[member] = connection
+        self._carry_out(served, room.join(member))
+        served.owner.joined(room, member)
+        return connection
+
+    def leave(self, room: Room, member: Member) -> None:
+        """Let a peer go whose socket is closed. Does nothing the second time."""
+        if (served := self._rooms.get(room.name)) and (connection := served.connections.get(member)):
+            connection.detach()
+            self._forget(served, member)
+
+    def receive(self, room: Room, member: Member, frame: bytes) -> None:
+        """Take in a frame of a peer. What is wrong with it closes this peer, and only this one."""
+        served = self._rooms.get(room.name)
+        if served is None or member not in served.connections:
+            return
+        served.count(frame)
+        try:
+            effects = room.receive(member, frame, monotonic())
+        except ForeignError as error:
+            self.log.warning("room %s: %s brought another history of the document", room.name, member.identity.username)
+            self._drop(served, member, error.code, self._session_reason(error.reason))
+        except ProtocolError as error:
+            self.log.warning("room %s: closing %s: %s", room.name, member.identity.username, error.reason)
+            self._blame(room.name, member.identity.username)
+            self._drop(served, member, error.code, error.reason)
+            if isinstance(error, TaintedError):
+                self.spawn(self._keeper.restore(served))
+        else:
+            self._carry_out(served, effects)
+
+    def refuse(self, room: Room, member: Member, reason: str) -> None:
+        """Close a peer that sent what is no frame at all (a text frame)."""
+        if served := self._rooms.get(room.name):
+            self._blame(room.name, member.identity.username)
+            self._drop(served, member, CloseCode.MALFORMED, reason)
+
+    def edit(self, room: Room, change: Callable[[Doc[Any]], object]) -> None:
+        """Make an edit of the server's own in an open room, in one transaction; everybody sees it."""
+        if served := self._rooms.get(room.name):
+            self._carry_out(served, room.edit(change))
+
+    def merge(self, room: Room, update: bytes, author: str) -> None:
+        """Apply an update that was made on a fork of the room's document, for `author`."""
+        if served := self._rooms.get(room.name):
+            self._carry_out(served, room.merge(update, author))
+
+    def rebase(self, room: Room, seq: int, snapshot: bytes) -> None:
+        """Replace what is stored of an open room up to the update `seq` by a state that holds more."""
+        if served := self._rooms.get(room.name):
+            self._keeper.rebase(served, seq, snapshot)
+
+    def tell(self, room: Room, member: Member, message: dict[str, Any]) -> None:
+        """Send a RAW message to one member of an open room."""
+        if served := self._rooms.get(room.name):
+            self._carry_out(served, [Send(member, protocol.raw(message))])
+
+    async def penalty(self, name: str, username: str) -> None:
+        """Let somebody whose last frames were wrong wait before the next try: 0.1 s, doubled up to 5 s."""
+        count, until = self._faults.get((name, username), (0, 0.0))
+        if monotonic() > until:
+            self._faults.pop((name, username), None)
+        elif count:
+            await asyncio.sleep(min(5.0, 0.05 * 2**count))
+
+    def overview(self) -> list[dict[str, Any]]:
+        """Return what is open: name, lineage, members, sizes in bytes, and counters since the room was opened."""
+        return [served.overview() for served in self._rooms.values()]
+
+    async def close(self) -> None:
+        """Save and store everything, close every peer with 1001, and stop. Does nothing the second time."""
+        if self._closed:
+            return
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        for served in self._rooms.values():
+            for member in list(served.connections):
+                self._drop(served, member, CloseCode.GOING_AWAY, "server stops")
+        self._flush()
+        finishing = [self._finish(served) for served in self._rooms.values()]
+        for error in await asyncio.gather(*finishing, return_exceptions=True):
+            if error:  # one room that fails must not keep the others out of the store
+                self.log.error("a room could not be finished: %s", error, exc_info=error)
+        self._rooms.clear()
+        try:
+            await self.store.close()
+        except StoreError as error:
+            self.log.error("not everything is stored: %s", error)
+
+    # ------------------------------------------------------------------ opening and evicting
+
+    async def _open(self, name: str) -> ServedRoom:
+        if self._closed:
+            raise RoomError(CloseCode.GOING_AWAY, "the server stops")
+        if not self._watching:
+            self._watching = True
+            self._loop = asyncio.get_running_loop()  # kept: asking for it at every edit costs a system call
+            self.spawn(self._watch())
+        owner = self.owner(name)
+        if owner is None:
+            raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
+        stored, keeps = await self._keeper.load(name) if owner.stored else (None, False)
+        room = Room(name, stored.lineage if stored else uuid4().hex, owner.has_content)
+        if stored:
+            room.replace(stored.document())
+            room.begin(stored.last, stored.genesis)
+        first = await owner.load(room, stored)
+        if self._closed:
+            raise RoomError(CloseCode.GOING_AWAY, "the server stops")
+        served = ServedRoom(room, owner, keeps, monotonic())
+        if keeps and first:
+            self.store.create(name, first)
+        if kept := first or stored:
+            served.snapshot_bytes = len(kept.snapshot)
+            served.log_bytes = sum(len(update) for _, update in kept.log)
+        self._rooms[name] = served
+        owner.opened(room)
+        self.log.info("room %s: open, update %d", name, room.seq)
+        return served
+
+    async def _evict(self, served: ServedRoom) -> None:
+        """Save, store and drop a room that nobody has used for a while; somebody may come back meanwhile."""
+        name, room = served.room.name, served.room
+        if not await served.owner.release(room) or served.connections or self._rooms.get(name) is not served:
+            return
+        # The room goes only when the store has it; while the store has trouble, memory is what there is.
+        if served.stored and not await self._keeper.has_all(name):
+            return
+        if served.connections or self._rooms.get(name) is not served:
+            return
+        del self._rooms[name]
+        served.owner.closed(room)
+        self.log.info("room %s: evicted", name)
+
+    async def _finish(self, served: ServedRoom) -> None:
+        """Save a room because the server stops; what does not get saved in time is in the store."""
+        try:
+            await asyncio.wait_for(served.owner.release(served.room), _LAST_SAVE)
+        except TimeoutError:
+            self.log.warning("room %s: not saved within %g s", served.room.name, _LAST_SAVE)
+        served.owner.closed(served.room)
+
+    # ------------------------------------------------------------------ effects
+
+    def _carry_out(self, served: ServedRoom, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Broadcast):
+                self._enqueue(served, effect)
+            elif isinstance(effect, Persist):
+                if served.stored:
+                    served.log_bytes += len(effect.update)
+                    if served.meanwhile is not None:
+                        served.meanwhile.append(effect.update)
+                    self.store.append(served.room.name, effect.seq, effect.update, effect.author)
+                served.owner.changed(served.room)
+            elif isinstance(effect, Send):
+                served.send(effect.member, effect.frame, monotonic())
+            elif isinstance(effect, Request):
+                served.owner.requested(served.room, effect.member, effect.name, effect.number)
+            elif isinstance(effect, Refuse):
+                served.owner.refused(served.room, effect.member, effect.update)
+
+    def _enqueue(self, served: ServedRoom, effect: Broadcast) -> None:
+        if not self._dirty:
+            self._loop.call_soon(self._flush)
+        if served.enqueue(effect):
+            self._dirty.append(served)
+
+    def _flush(self) -> None:
+        """Write what gathered in this turn of the loop."""
+        dirty, self._dirty = self._dirty, []
+        now = monotonic()
+        for served in dirty:
+            served.flush(now)
+
+    def _drop(self, served: ServedRoom, member: Member, code: int, reason: str) -> None:
+        if connection := served.connections.get(member):
+            connection.close(code, reason)
+            self._forget(served, member)
+
+    def _forget(self, served: ServedRoom, member: Member) -> None:
+        del served.connections[member]
+        self._carry_out(served, served.room.leave(member))
+        served.owner.left(served.room, member)
+        served.idle_since = monotonic()
+
+    # ------------------------------------------------------------------ time
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(min(1.0, self.eviction_delay or 1.0, self.keepalive_interval))
+            now = monotonic()
+            for served in list(self._rooms.values()):
+                self._attend(served, now)
+
+    def _attend(self, served: ServedRoom, now: float) -> None:
+        self._carry_out(served, served.room.expire(now - self.awareness_timeout))
+        served.keep_alive(now, self.keepalive_interval)
+        served.forget_state(now)
+        if self._keeper.is_due(served, self.compact_bytes):
+            self.spawn(self._keeper.compact(served))
+        if not served.connections and now - served.idle_since >= self.eviction_delay:
+            served.idle_since = now
+            self.spawn(self._evict(served))
+
+    def _blame(self, name: str, username: str) -> None:
+        count, _ = self._faults.get((name, username), (0, 0.0))
+        if len(self._faults) > 10_000:
+            self._faults.clear()
+        self._faults[name, username] = (min(count + 1, 10), monotonic() + 60)
+
+    def _session_reason(self, text: str) -> str:
+        return json.dumps({"reason": "unknown_session", "reloadable": True, "errorReason": text})
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside everything else; what goes wrong is logged."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.log.error("relay: %s", error, exc_info=error)

@@ -1,0 +1,350 @@
+"""A room: one shared document, the awareness around it, and its members. Sans-I/O.
+
+Frames and the time go in, effects come out; nothing here awaits, logs, reads a clock or touches a socket. The
+caller (`Relay`) carries the effects out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from typing import Any, NamedTuple, TypeVar
+
+import pycrdt
+from pycrdt import Doc, TransactionEvent
+
+from . import protocol
+from .awareness import Awareness, Identity
+from .hazards import refuse_hazards
+from .protocol import Kind, ProtocolError
+
+_MAX_TAIL = 1 << 20
+_LONGEST_TAIL = 1000
+_MAX_HELD = 1 << 28
+
+_Result = TypeVar("_Result")
+
+
+class Member:
+    """One peer in a room: who it is, and whether its edits count (`writable`).
+
+    While the server does not know yet whether the peer's document has the history of the room's, the peer is
+    aside: `aside` holds the client ids it knows, `state_vector` what it asked with, `held` its updates. One that is
+    known to be `foreign` stays there.
+    """
+
+    __slots__ = ("_held_size", "aside", "foreign", "held", "identity", "state_vector", "writable")
+
+    def __init__(self, identity: Identity, writable: bool) -> None:
+        """Make a member that has said nothing yet."""
+        self.identity = identity
+        self.writable = writable
+        self.aside: AbstractSet[int] | None = None
+        self.state_vector = protocol.EMPTY_STATE
+        self.held: list[bytes] = []
+        self.foreign = False
+        self._held_size = 0
+
+    def hold(self, update: bytes) -> None:
+        """Keep an update until it is known what to make of it; raises ProtocolError where that is too much."""
+        self.held.append(update)
+        self._held_size += len(update)
+        if self._held_size > _MAX_HELD:
+            raise ProtocolError("too many updates before the sync")
+
+
+class Send(NamedTuple):
+    """Send one frame to one member. A large frame comes in parts, so that what many are sent is never copied."""
+
+    member: Member
+    frame: bytes | tuple[bytes, ...]
+
+
+class Broadcast(NamedTuple):
+    """Send one frame to every member but `sender`."""
+
+    frame: bytes
+    sender: Member | None
+
+
+class Persist(NamedTuple):
+    """Store the update with the number `seq`, made by the user `author`."""
+
+    seq: int
+    update: bytes
+    author: str
+
+
+class Request(NamedTuple):
+    """Ask the room's owner for what a member wants: a RAW request, such as ``save`` number 3."""
+
+    member: Member
+    name: str
+    number: int
+
+
+class Refuse(NamedTuple):
+    """Tell a member, if its update is worth it, that its edits are not taken: it may only read."""
+
+    member: Member
+    update: bytes
+
+
+Effect = Send | Broadcast | Persist | Request | Refuse
+
+
+class ForeignError(ProtocolError):
+    """A member brought content with another history; nothing of it was taken. `update` is what it brought."""
+
+    def __init__(self, update: bytes) -> None:
+        super().__init__("this document has another history here", protocol.CloseCode.SESSION)
+        self.update = update
+
+
+class TaintedError(ProtocolError):
+    """An update failed half-way: the document may hold a part of it and must be built again from the store."""
+
+
+class Room:
+    """One shared document, its awareness, its members.
+
+    Attributes:
+        name: the room's name, as in its URL.
+        doc: the shared document. Only `receive` and `edit` change it.
+        awareness: who is there.
+        members: the peers.
+        seq: the number of the last update; it grows by one with each.
+        lineage: the identity of the document's history.
+        genesis: the client id that built the document first; 0 where any history is welcome.
+    """
+
+    def __init__(self, name: str, lineage: str, has_content: Callable[[Room, Doc[Any]], bool]) -> None:
+        """Make an empty room; `has_content` says whether a document with a foreign history holds anything.
+
+        A peer with a foreign history is refused once. When the same user comes back with the same one (the front
+        end does, many times a second, until the user has answered a dialog), it stays aside in silence.
+        """
+        self.name = name
+        self.lineage = lineage
+        self.genesis = 0
+        self.seq = 0
+        self.doc: Doc[Any] = Doc()
+        self.awareness = Awareness()
+        self.members: set[Member] = set()
+        self._has_content = has_content
+        self._foreign: list[tuple[str, AbstractSet[int]]] = []
+        self._full: tuple[bytes, ...] | None = None
+        self._tail: list[bytes] = []
+        self._tail_size = 0
+
+    def begin(self, seq: int, genesis: int, snapshot: bytes | None = None) -> None:
+        """Begin to count, once `doc` holds what was stored or read from a file.
+
+        `seq` is the number of the last update in it, `genesis` the client id that built it first; `snapshot` is
+        its whole state as one update, where that is at hand.
+        """
+        self.seq, self.genesis = seq, genesis
+        self.forget_full_state()
+        if snapshot is not None:
+            self._full = (protocol.step2_header(len(snapshot)), snapshot)
+
+    def replace(self, doc: Doc[Any]) -> None:
+        """Serve another document from now on, one that holds the same updates."""
+        self.doc = doc
+        self._full = None
+
+    def join(self, member: Member) -> list[Effect]:
+        """Let a member in: ask for what it has, and tell it who is there."""
+        self.members.add(member)
+        effects: list[Effect] = [Send(member, protocol.step1(self.doc.get_state()))]
+        if len(self.awareness):
+            effects.append(Send(member, protocol.awareness(self.awareness.entries())))
+        return effects
+
+    def leave(self, member: Member) -> list[Effect]:
+        """Let a member go; the others learn it at once."""
+        self.members.discard(member)
+        return self._announce(self.awareness.remove(member))
+
+    def expire(self, before: float) -> list[Effect]:
+        """Remove awareness states that nobody renewed since the time `before` (seconds, of `receive`'s clock)."""
+        return self._announce(self.awareness.expire(before))
+
+    def receive(self, member: Member, frame: bytes, now: float) -> list[Effect]:
+        """Take in one frame of a member at the time `now` (seconds); return what is to be done.
+
+        Raises:
+            ProtocolError: the frame is not part of the protocol; nothing changed.
+            ForeignError: the member's document has another history; nothing of it was taken.
+            TaintedError: the frame's update failed half-way.
+        """
+        kind, payload = protocol.decode(frame)
+        if kind is Kind.UPDATE:
+            return self._update(member, payload, frame)
+        if kind is Kind.AWARENESS:
+            return self._announce(self.awareness.apply(payload, member, member.identity, now))
+        if kind is Kind.STEP1:
+            return self._step1(member, payload)
+        if kind is Kind.STEP2:
+            return self._step2(member, payload)
+        if kind is Kind.QUERY_AWARENESS:
+            return [Send(member, protocol.awareness(self.awareness.entries()))]
+        return [Request(member, *protocol.decode_request(payload))]
+
+    def edit(self, change: Callable[[Doc[Any]], object]) -> list[Effect]:
+        """Make an edit of the server's own in one transaction; return the effects of its update."""
+        update = self._observed(lambda: self._transact(change))
+        return [] if update is None else self._accept(update, protocol.update(update), None, "")
+
+    def merge(self, update: bytes, author: str) -> list[Effect]:
+        """Apply an update that the server made elsewhere (on a fork of this document)."""
+        changed = self._observed(lambda: self._apply(update))
+        return [] if changed is None else self._accept(changed, protocol.update(changed), None, author)
+
+    def full_state(self) -> list[bytes | tuple[bytes, ...]]:
+        """Return the frames that bring an empty document up to date.
+
+        The state is encoded once and shared by all who join. The updates since then go before it, as one: a peer
+        keeps them until it has what they build on, and takes itself for synced when that comes, with nothing stale.
+        """
+        if self._full is None:
+            state = self.doc.get_update()
+            self._full = (protocol.step2_header(len(state)), state)
+        if len(self._tail) > 1:
+            self._tail = [pycrdt.merge_updates(*self._tail)]
+        return [*map(protocol.update, self._tail), self._full]
+
+    def forget_full_state(self) -> None:
+        """Give back the memory of the encoded full state; the next newcomer has it encoded again."""
+        self._full, self._tail, self._tail_size = None, [], 0
+
+    def _step1(self, member: Member, state_vector: bytes) -> list[Effect]:
+        clocks = protocol.decode_state_vector(state_vector)
+        if not clocks or not self.genesis or self.genesis in clocks:
+            return self._answer(member, state_vector)
+        member.aside = clocks.keys()
+        member.state_vector = state_vector
+        return []
+
+    def _answer(self, member: Member, state_vector: bytes) -> list[Effect]:
+        if state_vector == protocol.EMPTY_STATE:
+            return [Send(member, frame) for frame in self.full_state()]
+        try:
+            missing = self.doc.get_update(state_vector)
+        except ValueError:
+            raise ProtocolError("not a state vector") from None
+        return [Send(member, protocol.step2(missing))]
+
+    def _step2(self, member: Member, update: bytes) -> list[Effect]:
+        if member.aside is None:
+            return self._late(member, update)
+        history = member.identity.username, member.aside
+        if history in self._foreign:
+            member.foreign, member.held = True, []
+            return []
+        foreign: Doc[Any] = Doc()
+        _examined(foreign.apply_update, update)
+        if self._has_content(self, foreign):
+            self._foreign = [*self._foreign[-99:], history]
+            raise ForeignError(update)
+        member.aside = None
+        effects = self._answer(member, member.state_vector) + self._late(member, update)
+        for held in member.held:
+            effects += self._late(member, held)
+        member.held = []
+        return effects
+
+    def _update(self, member: Member, update: bytes, frame: bytes) -> list[Effect]:
+        if member.aside is not None:
+            if not member.foreign:
+                member.hold(update)
+            return []
+        if not member.writable:
+            return self._refuse(member, update)
+        self._apply(update)
+        return self._accept(update, frame, member, member.identity.username)
+
+    def _late(self, member: Member, update: bytes) -> list[Effect]:
+        """Take in what a peer made offline. Mostly it is nothing new, and then nobody hears of it."""
+        if update == protocol.NO_CHANGE:
+            return []
+        before = self.doc.get_state()
+        if not member.writable:
+            # Everybody's step 2 repeats every deletion there ever was, so that they alone are no edit.
+            return self._refuse(member, update) if _adds(update, before) else []
+        changed = self._observed(lambda: self._apply(update)) is not None
+        # What waits for an update that is missing here changes nothing yet, but must not get lost.
+        if not changed and not _adds(update, before):
+            return []
+        return self._accept(update, protocol.update(update), member, member.identity.username)
+
+    def _refuse(self, member: Member, update: bytes) -> list[Effect]:
+        """Pass over the edit of somebody who may only read."""
+        _examined(pycrdt.get_state, update)
+        return [Refuse(member, update)]
+
+    def _accept(self, update: bytes, frame: bytes, sender: Member | None, author: str) -> list[Effect]:
+        self.seq += 1
+        if self._full is not None:
+            self._tail.append(update)
+            self._tail_size += len(update)
+            if self._tail_size > _MAX_TAIL or len(self._tail) > _LONGEST_TAIL:
+                self.forget_full_state()
+        return [Persist(self.seq, update, author), Broadcast(frame, sender)]
+
+    def _announce(self, clients: list[int]) -> list[Effect]:
+        return [Broadcast(protocol.awareness(self.awareness.entries(clients)), None)] if clients else []
+
+    def _apply(self, update: bytes) -> None:
+        _checked(self.doc.apply_update, update)
+
+    def _transact(self, change: Callable[[Doc[Any]], object]) -> None:
+        with self.doc.transaction():
+            change(self.doc)
+
+    def _observed(self, act: Callable[[], object]) -> bytes | None:
+        """Return the update that `act` makes on the document, or None. Only for what is not on the hot path."""
+        seen: list[bytes] = []
+
+        def note(event: TransactionEvent) -> None:
+            seen.append(event.update)
+
+        subscription = self.doc.observe(note)
+        try:
+            act()
+        finally:
+            self.doc.unobserve(subscription)
+        updates = [update for update in seen if update != protocol.NO_CHANGE]
+        return updates[0] if updates else None
+
+
+def _adds(update: bytes, state: bytes) -> bool:
+    """Say whether an update holds anything, deletions aside, that a document in this state does not know."""
+    return _examined(lambda update: pycrdt.get_update(update, state), update)[:1] != b"\x00"
+
+
+def _examined(read: Callable[[bytes], _Result], update: bytes) -> _Result:
+    """Read an update without the room's document; turn what pycrdt raises about its bytes into ProtocolError."""
+    try:
+        return _checked(read, update)
+    except TaintedError as error:
+        raise ProtocolError(error.reason) from None
+
+
+def _checked(apply: Callable[[bytes], _Result], update: bytes) -> _Result:
+    """Apply an update; turn what pycrdt raises about its bytes into ProtocolError.
+
+    ValueError comes before anything is applied. The rest (an update that refers to what cannot be there, and
+    PanicException, which is a BaseException) may come half-way.
+    """
+    refuse_hazards(update)
+    try:
+        return apply(update)
+    except ValueError:
+        raise ProtocolError("not an update") from None
+    except RuntimeError:
+        raise TaintedError("an update that does not fit this document") from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise TaintedError("not an update") from None

@@ -1,0 +1,116 @@
+"""A room in memory with the connections of its members: who is sent what, and what was counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import protocol
+from .connection import Connection
+from .owner import RoomOwner
+from .room import Broadcast, Member, Room
+
+_LARGE = 1 << 16
+_STATE_KEPT = 10.0
+
+
+class ServedRoom:
+    """A room, its owner, and its members' connections.
+
+    Attributes:
+        idle_since: when somebody last needed the room, in seconds of the relay's clock.
+        snapshot_bytes: size of the snapshot in the store.
+        log_bytes: size of the log after it.
+        compacting: whether the log is being folded into the snapshot.
+        rebased: how often the owner replaced the snapshot.
+        meanwhile: the updates that came while the document is being built again; None while it is not.
+    """
+
+    def __init__(self, room: Room, owner: RoomOwner, stored: bool, now: float) -> None:
+        """Serve `room` for `owner`, from the time `now` on; `stored` says whether the store keeps it."""
+        self.room = room
+        self.owner = owner
+        self.stored = stored
+        self.connections: dict[Member, Connection] = {}
+        self.idle_since = now
+        self.snapshot_bytes = 0
+        self.log_bytes = 0
+        self.compacting = False
+        self.rebased = 0
+        self.meanwhile: list[bytes] | None = None
+        self._pending: list[tuple[bytes, Member | None]] = []
+        self._state_sent = now
+        self._frames_in = self._bytes_in = self._deliveries = 0
+
+    def count(self, frame: bytes) -> None:
+        """Count a frame that came in."""
+        self._frames_in += 1
+        self._bytes_in += len(frame)
+
+    def send(self, member: Member, frame: bytes | tuple[bytes, ...], now: float) -> None:
+        """Send one frame, whole or in parts, to one member."""
+        connection = self.connections.get(member)
+        if connection is None:
+            return
+        connection.last_sent = now
+        parts = (frame,) if isinstance(frame, bytes) else frame
+        size = sum(map(len, parts))
+        if size < _LARGE:
+            connection.send(protocol.websocket_frame(b"".join(parts)))
+            return
+        self._state_sent = now
+        connection.send(protocol.websocket_header(size), *parts)
+
+    def enqueue(self, effect: Broadcast) -> bool:
+        """Keep a frame for everybody until `flush`; return whether it is the first since the last one."""
+        self._pending.append((protocol.websocket_frame(effect.frame), effect.sender))
+        return len(self._pending) == 1
+
+    def flush(self, now: float) -> None:
+        """Write what was kept: one write per member, the same bytes for all who sent nothing of it."""
+        pending, self._pending = self._pending, []
+        whole = b"".join([frame for frame, _ in pending])
+        senders = {sender for _, sender in pending}
+        self._deliveries += len(pending) * len(self.connections)
+        for member, connection in list(self.connections.items()):
+            data = whole
+            if member in senders:
+                data = b"".join([frame for frame, sender in pending if sender is not member])
+                if not data:
+                    continue
+            connection.last_sent = now
+            connection.send(data)
+
+    def keep_alive(self, now: float, interval: float) -> None:
+        """Send something to everybody who was sent nothing for `interval` seconds."""
+        for connection in list(self.connections.values()):  # one whose outbox is full now is dropped
+            if now - connection.last_sent >= interval:
+                connection.last_sent = now
+                connection.send(protocol.KEEPALIVE)
+
+    def forget_state(self, now: float) -> None:
+        """Give back the memory of the encoded document a while after it was last sent."""
+        if now - self._state_sent > _STATE_KEPT:
+            self.room.forget_full_state()
+
+    def overview(self) -> dict[str, Any]:
+        """Return name, lineage, members, sizes in bytes, and counters since the room was opened."""
+        return {
+            "name": self.room.name,
+            "lineage": self.room.lineage,
+            "members": [
+                {
+                    "username": member.identity.username,
+                    "display_name": member.identity.user.get("display_name", member.identity.username),
+                    "writable": member.writable,
+                    "waiting": connection.waiting,
+                }
+                for member, connection in self.connections.items()
+            ],
+            "updates": self.room.seq,
+            "snapshot_bytes": self.snapshot_bytes,
+            "log_bytes": self.log_bytes,
+            "frames_in": self._frames_in,
+            "bytes_in": self._bytes_in,
+            "deliveries": self._deliveries,
+            **self.owner.describe(self.room),
+        }

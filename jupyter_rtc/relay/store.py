@@ -1,0 +1,230 @@
+"""What a room leaves behind: its lineage, its snapshot and the updates since, kept by a Store.
+
+A Store is told of every change on the event loop, at once and without waiting, and makes it durable later;
+`flush` is the one place where a caller learns that this has happened, or that it could not. `MemoryStore`
+here keeps rooms for tests and throw-away servers; `SQLiteStore` (sqlite.py) keeps them on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pycrdt import Doc
+from traitlets.config import LoggingConfigurable
+
+__all__ = ["Mark", "MemoryStore", "Store", "StoreError", "StoredRoom"]
+
+
+class StoreError(Exception):
+    """Say that something could not be stored, or could not be read.
+
+    `rooms` names the rooms concerned; it is empty where the trouble is the whole store's.
+    """
+
+    def __init__(self, reason: str, rooms: frozenset[str] = frozenset()) -> None:
+        super().__init__(reason)
+        self.rooms = rooms
+
+
+@dataclass(frozen=True)
+class Mark:
+    """State that a room's file was equal to its document after one update.
+
+    `seq` is the number of the last update that the file holds; `hash` is the contents manager's hash of the
+    file, or "" where it is not known yet (an intended save).
+    """
+
+    seq: int
+    hash: str
+
+
+@dataclass(frozen=True)
+class StoredRoom:
+    """Hold what a store knows of one room.
+
+    - `lineage`: the identity of this history, a uuid4 in hex;
+    - `genesis`: the client id of the document's first build; 0 where it was never built from a file;
+    - `snapshot`: a CRDT update (version 1), the document's state after update number `seq`;
+    - `log`: the updates after the snapshot with their numbers, ascending and without gaps;
+    - `intended`: a save that was about to be written; after a crash it may or may not have reached the disk;
+    - `saved`: the last save that is known to be on disk.
+    """
+
+    lineage: str
+    genesis: int
+    snapshot: bytes
+    seq: int
+    log: tuple[tuple[int, bytes], ...]
+    intended: Mark | None
+    saved: Mark | None
+
+    @property
+    def last(self) -> int:
+        """Return the number of the last update that is stored."""
+        return self.log[-1][0] if self.log else self.seq
+
+    def document(self, until: int | None = None) -> Doc[Any]:
+        """Return a document that holds what is stored, up to the update number `until`."""
+        doc: Doc[Any] = Doc()
+        doc.apply_update(self.snapshot)
+        for number, update in self.log:
+            if until is None or number <= until:
+                doc.apply_update(update)
+        return doc
+
+    def state(self, until: int) -> bytes:
+        """Return the state after the update number `until` as one update. May run in any thread."""
+        return self.document(until).get_update()
+
+
+class Store(Protocol):
+    """Keep rooms. All methods are called from the thread of one event loop.
+
+    The methods that are not coroutines neither wait nor raise: they queue, in order. To append, compact and
+    mark, a room must have been loaded or created; on any other room they do nothing.
+    """
+
+    @property
+    def trouble(self) -> str | None:
+        """Say in a sentence what is not being stored, and why; None while everything is."""
+
+    @property
+    def partial(self) -> Mapping[str, str]:
+        """Return the rooms whose newest changes were refused, each with the reason.
+
+        They are whole again after a `compact` with their present state, or a `create` or `forget`.
+        """
+
+    async def load(self, room: str) -> StoredRoom | None:
+        """Return what is stored of a room, with everything queued before the call; None if nothing is.
+
+        Raises StoreError where the store cannot be read or the room is `partial`: what is stored must not be
+        taken for the whole.
+        """
+
+    def create(self, room: str, stored: StoredRoom) -> None:
+        """Begin a room's history with `stored`, in place of whatever stood under that name."""
+
+    def append(self, room: str, seq: int, update: bytes, author: str) -> None:
+        """Add update number `seq`, one more than the last, to a room's log."""
+
+    def compact(self, room: str, seq: int, snapshot: bytes) -> None:
+        """Replace a room's snapshot by its state after update `seq`, and drop the log up to there.
+
+        A snapshot older than the stored one is ignored.
+        """
+
+    def mark(self, room: str, *, intended: Mark | None = None, saved: Mark | None = None) -> None:
+        """Note a save that is about to be written, or one that was; None leaves a mark as it is."""
+
+    def forget(self, room: str) -> None:
+        """Delete everything that is stored of a room."""
+
+    async def flush(self) -> None:
+        """Return when everything queued before the call is durable; raise StoreError while it is not."""
+
+    async def close(self) -> None:
+        """Flush, then release the store, even where that raises StoreError. A second call does nothing.
+
+        Whatever is asked of a closed store is ignored, or raises StoreError where it can.
+        """
+
+
+@dataclass
+class _Room:
+    """Hold one room of a MemoryStore: a StoredRoom whose parts can be replaced."""
+
+    lineage: str
+    genesis: int
+    snapshot: bytes
+    seq: int
+    log: list[tuple[int, bytes]]
+    intended: Mark | None
+    saved: Mark | None
+
+
+class MemoryStore(LoggingConfigurable):
+    """Keep rooms in memory, for tests and for servers that may forget everything when they stop."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._rooms: dict[str, _Room] = {}
+        self._closed = False
+
+    @property
+    def trouble(self) -> str | None:
+        """Return None: memory has no trouble that a process survives."""
+        return None
+
+    @property
+    def partial(self) -> Mapping[str, str]:
+        """Return nothing: memory refuses no change."""
+        return {}
+
+    async def load(self, room: str) -> StoredRoom | None:
+        """Return what is stored of a room; None if nothing is. Raises StoreError on a closed store."""
+        self._require_open()
+        kept = self._rooms.get(room)
+        if kept is None:
+            return None
+        return StoredRoom(
+            lineage=kept.lineage,
+            genesis=kept.genesis,
+            snapshot=kept.snapshot,
+            seq=kept.seq,
+            log=tuple(kept.log),
+            intended=kept.intended,
+            saved=kept.saved,
+        )
+
+    def create(self, room: str, stored: StoredRoom) -> None:
+        """Begin a room's history with `stored`, in place of whatever stood under that name."""
+        if not self._closed:
+            self._rooms[room] = _Room(
+                lineage=stored.lineage,
+                genesis=stored.genesis,
+                snapshot=stored.snapshot,
+                seq=stored.seq,
+                log=list(stored.log),
+                intended=stored.intended,
+                saved=stored.saved,
+            )
+
+    def append(self, room: str, seq: int, update: bytes, author: str) -> None:
+        """Add update number `seq` to a room's log."""
+        kept = self._rooms.get(room)
+        if kept is not None:
+            kept.log.append((seq, update))
+
+    def compact(self, room: str, seq: int, snapshot: bytes) -> None:
+        """Replace a room's snapshot by its state after update `seq`, and drop the log up to there."""
+        kept = self._rooms.get(room)
+        if kept is not None and seq >= kept.seq:
+            kept.seq, kept.snapshot = seq, snapshot
+            kept.log = [entry for entry in kept.log if entry[0] > seq]
+
+    def mark(self, room: str, *, intended: Mark | None = None, saved: Mark | None = None) -> None:
+        """Note a save that is about to be written, or one that was; None leaves a mark as it is."""
+        kept = self._rooms.get(room)
+        if kept is not None:
+            kept.intended = intended or kept.intended
+            kept.saved = saved or kept.saved
+
+    def forget(self, room: str) -> None:
+        """Delete everything that is stored of a room."""
+        self._rooms.pop(room, None)
+
+    async def flush(self) -> None:
+        """Return: memory is as durable as it gets. Raises StoreError on a closed store."""
+        self._require_open()
+
+    async def close(self) -> None:
+        """Let go of every room."""
+        self._closed = True
+        self._rooms.clear()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed")

@@ -1,0 +1,1 @@
+"""JupyterLab with two people: real server process, real browsers, real keys."""

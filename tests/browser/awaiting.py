@@ -1,0 +1,43 @@
+"""Wait for a condition instead of for a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.05
+
+
+def eventually(read: Callable[[], T], accept: Callable[[T], object], what: str, within: float = 10.0) -> T:
+    """Call `read` until `accept` is true of its value, and return that value.
+
+    Fails with `what` was awaited and the value last read when `within` seconds have passed.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        value = read()
+        if accept(value):
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within} s: {what}\nlast seen: {value!r}")
+        time.sleep(POLL_SECONDS)
+
+
+def eventually_equal(read: Callable[[], T], expected: T, within: float = 10.0) -> None:
+    """Call `read` until it returns `expected`; fail with both values when `within` seconds have passed."""
+    eventually(read, lambda value: value == expected, f"equal to {expected!r}", within)
+
+
+def stays_equal(read: Callable[[], T], expected: T, seconds: float) -> None:
+    """Fail as soon as `read` returns something else than `expected` within the next `seconds`.
+
+    For what must not happen; there is no condition to await then, only a time in which it would have.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = read()
+        assert value == expected, f"should have stayed {expected!r}, became {value!r}"
+        time.sleep(POLL_SECONDS)

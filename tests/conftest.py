@@ -1,0 +1,102 @@
+"""What the tests share: Jupyter folders of their own, and a real Jupyter Server with the extension in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import settings
+from jupyter_server.serverapp import ServerApp
+from traitlets.config import Config
+from websockets.asyncio.client import connect
+
+from jupyter_rtc.app import JupyterRTC
+
+pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
+FOLDERS = ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker that configures the server of a test; give random tests the time they need."""
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
+    config.addinivalue_line(
+        "markers",
+        "traits(Class={name: value}): configure the server of this test, as a configuration file would;"
+        " `Relay.store_class` is MemoryStore unless it is given",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep every test, and the processes that it starts, out of the user's own Jupyter folders."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in FOLDERS:
+            environment.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+        yield
+
+
+class RunningServer:
+    """A Jupyter Server in this process and on this event loop, which listens on a real port.
+
+    Attributes:
+        app: the server.
+        extension: our extension in it.
+        port: the TCP port.
+        base_url: the path under which everything is served, with slashes around it.
+        token: the token of the one who may do everything.
+    """
+
+    def __init__(self, app: ServerApp, port: int) -> None:
+        """Describe `app`, which listens on `port`."""
+        self.app = app
+        self.port = port
+        self.base_url: str = app.base_url
+        self.token: str = app.identity_provider.token
+        self.extension: JupyterRTC = next(iter(app.extension_manager.extension_apps["jupyter_rtc"]))
+
+    def url(self, path: str, scheme: str = "ws") -> str:
+        """Return the URL of `path`, which is relative to the base URL."""
+        return f"{scheme}://127.0.0.1:{self.port}{self.base_url}{path}"
+
+    def connect(self, name: str, *, token: str | None = None, path: str = "api/rtc/room", **options: Any) -> connect:
+        """Connect a WebSocket to the room `name` with the server's token (""= none); to be awaited or entered."""
+        token = self.token if token is None else token
+        headers = {**({"Authorization": f"token {token}"} if token else {}), **options.pop("headers", {})}
+        options = {"compression": None, "max_size": None, "proxy": None, **options}
+        return connect(self.url(f"{path}/{quote(name)}"), additional_headers=headers, **options)
+
+
+@pytest.fixture
+def jp_server_config(request: pytest.FixtureRequest) -> Config:
+    """Return the server's configuration: our extension alone, and the test's `traits` marks."""
+    config = Config(
+        {
+            "ServerApp": {"jpserver_extensions": {"jupyter_rtc": True, "jupyter_server_terminals": False}},
+            "Relay": {"store_class": "jupyter_rtc.relay.store.MemoryStore"},
+        }
+    )
+    for mark in reversed(list(request.node.iter_markers("traits"))):
+        config.merge(Config(mark.kwargs))
+    return config
+
+
+@pytest.fixture
+def server(jp_serverapp: ServerApp, http_server: Any, jp_http_port: int) -> RunningServer:
+    """Run a Jupyter Server with the extension; `@pytest.mark.traits` configures it."""
+    return RunningServer(jp_serverapp, jp_http_port)
+
+
+@pytest.fixture
+def rooms(jp_fetch: Any) -> Any:
+    """Return a coroutine function that asks the server which rooms are open: by name, what it says of each."""
+
+    async def ask() -> dict[str, Any]:
+        answer = await jp_fetch("api", "rtc", "rooms")
+        return {room["name"]: room for room in json.loads(answer.body)["rooms"]}
+
+    return ask

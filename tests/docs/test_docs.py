@@ -1,0 +1,151 @@
+"""Holds the documentation to the code: options, routes, close codes, events, messages, links, commands."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from jupyter_core.paths import jupyter_path
+from jupyterlab.commands import get_app_dir
+
+import jupyter_rtc
+from jupyter_rtc.relay import CloseCode
+
+from .pages import DOCS, PAGES, README, ROOT, anchors, blocks, headings, links
+
+PROTOCOL = (DOCS / "reference" / "protocol.md").read_text(encoding="utf-8")
+EVENTS = (DOCS / "reference" / "events.md").read_text(encoding="utf-8")
+SOURCES = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "jupyter_rtc").rglob("*.py")))
+FRONT_ENDS = ("@jupyter/docprovider-extension", "@jupyter/collaboration-extension")
+
+
+@pytest.fixture(scope="module")
+def make_reference() -> ModuleType:
+    """Return the script that writes the configuration reference."""
+    spec = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_configuration_reference_is_that_of_the_code(make_reference: ModuleType) -> None:
+    """Each option stands there with its type, default and help; else run `python docs/make_reference.py`."""
+    page: str = make_reference.render()
+    assert page == (DOCS / "reference" / "configuration.md").read_text(encoding="utf-8")
+    for name in ("JupyterRTC.disable_rtc", "Relay.store_class", "Documents.save_delay", "SQLiteStore.path"):
+        assert f"`{name}`" in page
+
+
+def test_options_named_in_the_pages_exist(make_reference: ModuleType) -> None:
+    """A page that names `Class.option` means one that there is."""
+    options = {f"{cls.__name__}.{name}" for cls in make_reference.configurables() for name in cls.class_trait_names()}
+    classes = "|".join(cls.__name__ for cls in make_reference.configurables())
+    for page in PAGES:
+        named = set(re.findall(rf"\b(?:{classes})\.[a-z_]+\b", page.read_text(encoding="utf-8")))
+        methods = {"Relay.receive"}
+        assert named - methods <= options, page
+
+
+@pytest.mark.parametrize("code", CloseCode, ids=lambda code: code.name)
+def test_every_close_code_is_documented(code: CloseCode) -> None:
+    """Each has a row with its number and its name."""
+    assert f"| {code.value} | `{code.name}` |" in PROTOCOL
+
+
+def test_no_other_close_code_is_documented() -> None:
+    """The table has no row of a code that the server does not know."""
+    assert set(map(int, re.findall(r"^\| (\d{4}) \| `", PROTOCOL, re.MULTILINE))) == set(map(int, CloseCode))
+
+
+async def test_every_route_is_documented(server) -> None:
+    """Each route that the extension registers stands in the protocol, and no other."""
+    registered = {re.sub(r"\(.*$", "", pattern) for pattern, *_ in server.extension.handlers}
+    registered = {pattern.removeprefix(server.base_url.rstrip("/")) for pattern in registered}
+    documented = set(re.findall(r"^\| `(?:GET|PUT|POST|DELETE|WS) (/[^<`]*)", PROTOCOL, re.MULTILINE))
+    assert {route for route in registered if "/api/" in route} == documented
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "jupyter_rtc" / "events").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_event_is_documented(path: Path) -> None:
+    """Each schema's id, required fields and actions stand in the page."""
+    schema = path.read_text(encoding="utf-8")
+    wanted = re.findall(r'^"\$id": (\S+)', schema, re.MULTILINE)
+    for names in re.findall(r"^ *(?:required|enum): \[(.*)]", schema, re.MULTILINE):
+        wanted += names.split(", ")
+    levels = {"DEBUG", "ERROR", "CRITICAL"}
+    assert [word for word in wanted if f"`{word}`" not in EVENTS and word not in levels] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page: Path) -> None:
+    """Each relative link leads to a file that exists, and to a heading that it has."""
+    for link in links(page):
+        target, _, anchor = link.partition("#")
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), f"{page.name} links to {link}"
+        if anchor:
+            assert anchor in anchors(path), f"{page.name} links to {link}"
+
+
+def test_every_page_is_on_the_map() -> None:
+    """The index links to each page."""
+    index = DOCS / "index.md"
+    linked = {(DOCS / link.partition("#")[0]).resolve() for link in links(index)}
+    assert set(PAGES) - linked == {index}
+
+
+def test_the_readme_has_the_two_commands() -> None:
+    """They are all that the README tells to type into a shell; CI runs the second."""
+    first, second = (block.code.strip() for block in blocks(README) if block.language == "sh")
+    assert first == 'pip install ".[lab]" && jupyter lab'
+    assert second == 'pip install ".[test]" && pytest'
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert second in script.replace(" --quiet", "")
+    assert README.read_text(encoding="utf-8").index(second) < 2000, "near the top"
+
+
+def test_the_changelog_has_this_version() -> None:
+    """The newest section is that of the version in pyproject.toml, which is that of the package."""
+    (version,) = re.findall(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings(DOCS / "changelog.md")[1] == version == jupyter_rtc.__version__
+
+
+def test_messages_are_those_that_the_server_writes() -> None:
+    """Each message that "Troubleshoot" quotes from the log is in the code."""
+    joined = re.sub(r'"\s*\n\s*f?"', "", SOURCES)
+    for message in quoted_messages("In the server's log"):
+        assert message in joined
+
+
+def test_messages_are_those_that_the_front_ends_show() -> None:
+    """Each message that "Troubleshoot" quotes from the browser is in the front ends, or in JupyterLab."""
+    folders = [Path(folder, name, "static") for folder in jupyter_path("labextensions") for name in FRONT_ENDS]
+    folders.append(Path(get_app_dir(), "static"))
+    missing = set(quoted_messages("In the browser"))
+    for script in (path for folder in folders for path in folder.glob("*.js")):
+        text = script.read_text(encoding="utf-8")
+        missing = {message for message in missing if message not in text}
+    assert not missing
+
+
+def quoted_messages(section: str) -> list[str]:
+    """Return what the headings and the lists of a section of "Troubleshoot" quote."""
+    page = (DOCS / "how-to" / "troubleshoot.md").read_text(encoding="utf-8")
+    part = page.partition(f"## {section}\n")[2].partition("\n## ")[0]
+    messages = re.findall(r"^(?:### |- )`([^`]+)`", part, re.MULTILINE)
+    assert len(messages) > 4
+    return messages
+
+
+def test_python_in_the_pages_is_python() -> None:
+    """Each block that says so compiles."""
+    for page in PAGES:
+        for block in blocks(page):
+            if block.language == "python":
+                compile(block.code, f"{page.name} (Python {sys.version_info.major})", "exec")

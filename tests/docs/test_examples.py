@@ -1,0 +1,53 @@
+"""Runs the examples of the documentation against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from pycrdt import Text
+
+from .pages import DOCS, README, blocks
+
+WRITTEN_WITH = ("localhost:8888", "my-token")
+
+
+def example(page: Path, mark: str) -> str:
+    """Return the one Python example of a page that bears a mark."""
+    (found,) = (block.code for block in blocks(page) if block.language == "python" and block.mark == mark)
+    return found
+
+
+async def run(code: str, server) -> str:
+    """Run an example in a process of its own, on our server instead of the one it names; return what it prints."""
+    address, token = WRITTEN_WITH
+    assert address in code
+    assert token in code
+    code = code.replace(address, f"127.0.0.1:{server.port}{server.base_url.rstrip('/')}").replace(token, server.token)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, errors.decode()
+    return output.decode()
+
+
+async def test_the_readme_s_script_connects_to_a_free_room(server) -> None:
+    """What it writes is in the room, also when it runs a second time."""
+    code = example(README, "runs")
+    for times in (1, 2):
+        assert (await run(code, server)).endswith("Hello from Python. \n")
+        room = server.extension.relay.get("my-room")
+        assert str(room.doc.get("notes", type=Text)) == "Hello from Python. " * times
+
+
+async def test_the_script_that_appends_to_a_file(server, jp_root_dir: Path) -> None:
+    """Its line is in the file a moment later, after what stood there."""
+    file = jp_root_dir / "notes.txt"
+    file.write_text("A line from a person.\n")
+    await run(example(DOCS / "how-to" / "connect-a-yjs-client.md", "runs"), server)
+    deadline = asyncio.get_running_loop().time() + 10
+    while file.read_text() != "A line from a person.\nA line from a script.\n":
+        assert asyncio.get_running_loop().time() < deadline, file.read_text()
+        await asyncio.sleep(0.05)

@@ -1,0 +1,153 @@
+"""A real Jupyter Server process: started, killed, started again on the same port, and asked over REST."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+HOST = "127.0.0.1"
+COMMON = Path(__file__).with_name("server_config.py")
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Jupyter:
+    """One Jupyter Server process, with our extension and nothing else.
+
+    Attributes:
+        root: the folder that it serves.
+        port: the TCP port, the same for all lives of the process.
+    """
+
+    def __init__(self, home: Path, config: str = "", packages: Path | None = None) -> None:
+        """Prepare a server whose folders are all in `home`.
+
+        `config` is Python to be added to the configuration file, `packages` a folder to import from besides.
+        """
+        self.root = home / "root"
+        self.port = free_port()
+        self._home = home
+        self._packages = packages
+        self._log = home / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        for folder in ("root", "data", "runtime", "tmp"):
+            (home / folder).mkdir(parents=True)
+        (home / "config.py").write_text(f"{COMMON.read_text()}\n{config}\n")
+
+    # ------------------------------------------------------------------ life
+
+    def start(self, timeout: float = 60.0) -> None:
+        """Start the process and wait until it answers; RuntimeError with the end of its log if it does not."""
+        options = [f"--config={self._home / 'config.py'}", f"--ServerApp.root_dir={self.root}"]
+        options += [f"--ServerApp.ip={HOST}", f"--ServerApp.port={self.port}"]
+        command = [sys.executable, "-m", "jupyter_server", *options]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=self._home, env=self._environment(), stdout=log, stderr=log)
+        deadline = time.monotonic() + timeout
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the server did not come up:\n{self.log()[-4000:]}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End the process at once, as ``kill -9`` does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def terminate(self) -> None:
+        """Ask the process to end, as ``kill`` does; returns at once."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout: float) -> int:
+        """Wait for the end of the process; returns its exit code, or raises subprocess.TimeoutExpired."""
+        assert self._process is not None
+        return self._process.wait(timeout)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def alive(self) -> bool:
+        """Say whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def log(self) -> str:
+        """Return all that the process said."""
+        return self._log.read_text(errors="replace")
+
+    # ------------------------------------------------------------------ REST
+
+    def url(self, path: str, scheme: str = "http") -> str:
+        """Return the URL of a path."""
+        return f"{scheme}://{HOST}:{self.port}/{path}"
+
+    def request(self, method: str, path: str, body: Any = None, token: str = "ada") -> tuple[int, Any]:
+        """Send one REST request; returns the status and the decoded JSON, or the text that is no JSON.
+
+        `path` is taken as it is; `body` is sent as JSON, bytes as they are.
+        """
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        request = Request(self.url(path), data, {"Authorization": f"token {token}"}, method=method)
+        try:
+            with urlopen(request, timeout=20) as answer:
+                status, raw = answer.status, answer.read()
+        except HTTPError as error:
+            status, raw = error.code, error.read()
+        try:
+            return status, json.loads(raw) if raw else None
+        except ValueError:
+            return status, raw.decode(errors="replace")
+
+    async def ask(self, method: str, path: str, body: Any = None, token: str = "ada") -> tuple[int, Any]:
+        """Do what `request` does, while the event loop goes on."""
+        return await asyncio.to_thread(self.request, method, path, body, token)
+
+    async def session(self, path: str, form: str, kind: str, token: str = "ada") -> tuple[int, Any]:
+        """Ask for what it takes to connect to the document of a file, as the front end does."""
+        body = {"format": form, "type": kind}
+        return await self.ask("PUT", f"api/collaboration/session/{quote(path, safe='')}", body, token)
+
+    async def move(self, path: str, new: str) -> None:
+        """Rename a file or a folder through the contents API."""
+        status, answer = await self.ask("PATCH", f"api/contents/{quote(path)}", {"path": new})
+        assert status == 200, answer
+
+    def rooms(self) -> dict[str, dict[str, Any]]:
+        """Return what the server says of its open rooms, by name."""
+        _, answer = self.request("GET", "api/rtc/rooms")
+        return {room["name"]: room for room in answer["rooms"]}
+
+    def _answers(self) -> bool:
+        try:
+            return self.request("GET", "api/status")[0] == 200
+        except (URLError, ConnectionError, TimeoutError):
+            return False
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "IPYTHON"))}
+        folders = {f"JUPYTER_{name.upper()}_DIR": str(self._home / name) for name in ("data", "runtime")}
+        path = [str(folder) for folder in (self._packages, os.environ.get("PYTHONPATH")) if folder]
+        own = {"TMPDIR": str(self._home / "tmp"), "PYTHONPATH": os.pathsep.join(path)}
+        # Without JUPYTER_NO_CONFIG everything would be loaded that is installed here and switches itself on.
+        return {**kept, **folders, **own, "JUPYTER_NO_CONFIG": "1"}

@@ -1,0 +1,420 @@
+"""What happens to a file outside: it is merged as one more author's edit, and nobody loses a character."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Opener, Starter
+from .examples import as_nbformat, code, markdown, notebook
+from .peer import Peer, until
+from .process import Jupyter
+
+SOON = 2.0
+
+
+def plainly(file: Path, content: str) -> None:
+    """Write a file in place, as most programs do."""
+    file.write_text(content)
+
+
+def by_renaming(file: Path, content: str) -> None:
+    """Replace a file by another, as git and many editors do."""
+    new = file.with_name(f".{file.name}.new")
+    new.write_text(content)
+    new.replace(file)
+
+
+def tokens(text: str) -> list[str]:
+    """Return the words of a text, in order of the alphabet: each stands for one edit."""
+    return sorted(text.split())
+
+
+def on_disk(file: Path) -> dict[str, Any]:
+    """Return the notebook in a file; an empty dict while it is being written."""
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())
+    except json.JSONDecodeError:
+        return {}
+    return content
+
+
+def said(file: Path) -> str:
+    """Return what all cells in a notebook file say."""
+    return "\n".join("".join(cell["source"]) for cell in on_disk(file).get("cells", []))
+
+
+class TestNoticed:
+    @pytest.mark.parametrize("write", [plainly, by_renaming])
+    async def test_an_edit_reaches_everybody(
+        self, jupyter: Jupyter, here: Path, join: Opener, write: Callable[[Path, str], None]
+    ) -> None:
+        (here / "a.txt").write_text("one\ntwo\n")
+        (here / "a.ipynb").write_text(as_nbformat(notebook(code("one"), code("two"))))
+        texts = [await join(jupyter, f"{here.name}/a.txt", token=token) for token in ("ada", "bob")]
+        notes = [await join(jupyter, f"{here.name}/a.ipynb", token=token) for token in ("ada", "bob")]
+        for number in range(3):
+            write(here / "a.txt", f"one\ntwo\nthree {number}\n")
+            cells = notebook(code("one"), markdown(f"new {number}", id="new"), code("two!", id="cell-1"))
+            write(here / "a.ipynb", as_nbformat(cells))
+            text, sources = f"one\ntwo\nthree {number}\n", ["one", f"new {number}", "two!"]
+            await until(lambda text=text: all(peer.text == text for peer in texts), timeout=SOON)
+            await until(lambda sources=sources: all(peer.sources == sources for peer in notes), timeout=SOON)
+        assert texts[0].state["dirty"] is False
+        _, model = await jupyter.ask("GET", f"api/contents/{here.name}/a.txt?content=0&hash=1")
+        await until(lambda: texts[0].state["hash"] == model["hash"])
+
+    async def test_through_a_symbolic_link(self, start: Starter, join: Opener) -> None:
+        """Without polling: the notification says where the file is, not by which name it was opened."""
+        server = start("c.Documents.poll_interval = 0")
+        (server.root / "real").mkdir()
+        (server.root / "real" / "a.txt").write_text("a")
+        (server.root / "folder").symlink_to("real")
+        (server.root / "link.txt").symlink_to("real/a.txt")
+        peers = [await join(server, "folder/a.txt"), await join(server, "link.txt")]
+        (server.root / "real" / "a.txt").write_text("b")
+        for peer in peers:
+            await until(lambda peer=peer: peer.text == "b", timeout=SOON)
+        # And what one of them types reaches the other by way of the file.
+        peers[0].type("c")
+        await until(lambda: peers[1].text == "bc")
+        # Each opening and closing of a document sets the watching up anew; none of it is forgotten.
+        await server.move("link.txt", "other.txt")
+        (server.root / "real" / "a.txt").write_text("d")
+        for peer in peers:
+            await until(lambda peer=peer: peer.text == "d", timeout=SOON)
+
+    async def test_the_same_content_is_no_edit(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        (here / "a.txt").write_text("a")
+        peer = await join(jupyter, f"{here.name}/a.txt")
+        other = await join(jupyter, f"{here.name}/a.txt", token="bob")
+        frames = len(other.frames)
+        (here / "a.txt").write_text("a")
+        os.utime(here / "a.txt", (1, 1))
+        peer.type("b")
+        await until(lambda: (here / "a.txt").read_text() == "ab")
+        await until(lambda: peer.state["dirty"] is False)
+        assert peer.text == "ab"
+        assert len(other.frames) - frames < 4
+
+
+class TestMerged:
+    @pytest.mark.parametrize("write", [plainly, by_renaming])
+    async def test_typed_and_outside_at_once(
+        self, jupyter: Jupyter, here: Path, join: Opener, write: Callable[[Path, str], None]
+    ) -> None:
+        (here / "a.txt").write_text("one\ntwo\nthree\n")
+        ada, bob = await join(jupyter, f"{here.name}/a.txt"), await join(jupyter, f"{here.name}/a.txt", token="bob")
+        ada.source.insert(0, "ada\n")
+        bob.type("bob\n")
+        write(here / "a.txt", "one\ntwo outside\nthree\n")
+        expected = "ada\none\ntwo outside\nthree\nbob\n"
+        await until(lambda: ada.text == bob.text == expected, lambda: ada.text)
+        await until(lambda: (here / "a.txt").read_text() == expected)
+
+    async def test_the_same_line_on_both_sides(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        (here / "a.txt").write_text("line\n")
+        ada = await join(jupyter, f"{here.name}/a.txt")
+        ada.source.insert(4, " ada")
+        (here / "a.txt").write_text("line outside\n")
+        await until(lambda: tokens(ada.text) == ["ada", "line", "outside"], lambda: ada.text)
+        await until(lambda: (here / "a.txt").read_text() == ada.text)
+
+    async def test_while_everybody_types(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        """Numbered tokens: each arrives once, whoever wrote it, in the file and with everybody."""
+        file = here / "a.txt"
+        file.write_text("begin\n")
+        peers = [await join(jupyter, f"{here.name}/a.txt", token=token) for token in ("ada", "bob")]
+        written = ["begin"]
+        for number in range(60):
+            for peer in peers:
+                token = f"{peer.token}{number}"
+                peer.type(f"{token}\n")
+                written.append(token)
+            if number % 6 == 3:
+                # A program that reads, changes and writes at one stroke; between the server's steps, not inside one.
+                token = f"outside{number}"
+                file.write_text(f"{token}\n{file.read_text()}")
+                written.append(token)
+            await asyncio.sleep(0.03)
+        await until(
+            lambda: all(tokens(text) == sorted(written) for text in (peers[0].text, peers[1].text, file.read_text())),
+            lambda: [set(tokens(text)) ^ set(written) for text in (peers[0].text, peers[1].text, file.read_text())],
+        )
+
+    async def test_a_notebook_while_everybody_types(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        file = here / "a.ipynb"
+        file.write_text(as_nbformat(notebook(code(""), code(""), code(""))))
+        peers = [await join(jupyter, f"{here.name}/a.ipynb", token=token) for token in ("ada", "bob")]
+        written: list[str] = []
+        for number in range(40):
+            for at, peer in enumerate(peers):
+                token = f"{peer.token}{number}"
+                peer.type(f"{token}\n", at)
+                written.append(token)
+            if number % 8 == 3:
+                token = f"outside{number}"
+                content = await until(lambda: on_disk(file))
+                content["cells"][2]["source"] = ["".join(content["cells"][2]["source"]) + f"{token}\n"]
+                by_renaming(file, json.dumps(content, indent=1))
+                written.append(token)
+            await asyncio.sleep(0.03)
+
+        await until(
+            lambda: all(tokens(text) == sorted(written) for text in (*map(joined, peers), said(file))),
+            lambda: [set(tokens(joined(peer))) ^ set(written) for peer in peers],
+        )
+
+    async def test_a_program_that_writes_at_the_last_moment(self, start: Starter, join: Opener) -> None:
+        """Between the server's last look at a file and its writing: what the program wrote is not overwritten."""
+        server = start(OVERTAKING)
+        file = server.root / "a.txt"
+        file.write_text("begin\n")
+        (server.root / "a.txt.overtake").touch()
+        peer = await join(server, "a.txt")
+        peer.type("typed\n")
+        assert await peer.save() == "success"
+        expected = "outside\nbegin\ntyped\n"
+        await until(lambda: peer.text == file.read_text() == expected, lambda: (peer.text, file.read_text()))
+
+    async def test_git_checkout(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        def git(*arguments: str) -> None:
+            who = ("-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "init.defaultBranch=main")
+            subprocess.run(["git", *who, *arguments], cwd=here, check=True, capture_output=True)
+
+        (here / "a.txt").write_text("one\ntwo\nthree\n")
+        git("init")
+        git("add", ".")
+        git("commit", "-m", "1")
+        git("checkout", "-b", "other")
+        (here / "a.txt").write_text("one\ntwo\nthree\nfour\n")
+        git("commit", "-am", "2")
+        peer = await join(jupyter, f"{here.name}/a.txt")
+        git("checkout", "main")
+        await until(lambda: peer.text == "one\ntwo\nthree\n", timeout=SOON)
+        peer.source.insert(0, "typed\n")
+        git("checkout", "other")
+        await until(lambda: peer.text == "typed\none\ntwo\nthree\nfour\n")
+        await until(lambda: (here / "a.txt").read_text() == peer.text)
+
+
+OVERTAKING = '''
+import os
+from contextlib import contextmanager
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+
+
+class OvertakenManager(AsyncLargeFileManager):
+    """Plays the program: it writes right before the server does, once."""
+
+    @contextmanager
+    def atomic_writing(self, os_path, *args, **options):
+        if os.path.exists(os_path + ".overtake"):
+            os.remove(os_path + ".overtake")
+            with open(os_path) as file:
+                text = file.read()
+            with open(os_path, "w") as file:
+                file.write(f"outside\\n{text}")
+        with super().atomic_writing(os_path, *args, **options) as file:
+            yield file
+
+
+c.ServerApp.contents_manager_class = OvertakenManager
+'''
+
+
+def joined(peer: Peer) -> str:
+    """Return what all cells say."""
+    return "\n".join(peer.sources)
+
+
+class TestForAWhile:
+    @pytest.mark.parametrize("broken", ['{"cells": [', "<<<<<<< HEAD\n"])
+    async def test_a_notebook_that_is_broken(self, jupyter: Jupyter, here: Path, join: Opener, broken: str) -> None:
+        file = here / "a.ipynb"
+        file.write_text(as_nbformat(notebook(code("one"), code("two"))))
+        peer = await join(jupyter, f"{here.name}/a.ipynb")
+        file.write_text(broken)
+        peer.type(" typed", 0)
+        # A save on request finds it out for certain, and does not write over what somebody is about to complete.
+        assert await peer.save() == "failed"
+        assert peer.sources == ["one typed", "two"]
+        assert file.read_text() == broken
+        file.write_text(as_nbformat(notebook(code("one"), code("two outside"))))
+        await until(lambda: peer.sources == ["one typed", "two outside"], timeout=SOON)
+        await until(lambda: "typed" in file.read_text(), timeout=SOON)
+        assert await peer.save() == "success"
+
+    async def test_a_text_that_is_empty(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        file = here / "a.txt"
+        file.write_text("one\ntwo\n")
+        peer = await join(jupyter, f"{here.name}/a.txt")
+        other = await join(jupyter, f"{here.name}/a.txt", token="bob")
+        with file.open("w") as writer:  # truncated here
+            for line in ("one\n", "two\n", "three\n"):
+                await asyncio.sleep(0.05)
+                writer.write(line)
+                writer.flush()
+                assert peer.text.startswith("one\ntwo\n")
+        await until(lambda: peer.text == other.text == "one\ntwo\nthree\n", timeout=SOON)
+
+    async def test_a_file_that_is_away(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        file = here / "a.txt"
+        file.write_text("one\n")
+        peer = await join(jupyter, f"{here.name}/a.txt")
+        file.rename(here / "aside.txt")
+        peer.type("typed\n")
+        await until(lambda: f"room {peer.room}: the file is not up to date" in jupyter.log())
+        assert os.listdir(here) == ["aside.txt"]
+        (here / "aside.txt").write_text("outside\none\n")
+        (here / "aside.txt").rename(file)
+        await until(lambda: peer.text == "outside\none\ntyped\n")
+        await until(lambda: file.read_text() == peer.text)
+
+
+class TestDeleted:
+    async def test_it_is_not_made_again_under_somebodys_feet(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        file = here / "a.txt"
+        file.write_text("a")
+        peer = await join(jupyter, f"{here.name}/a.txt")
+        file.unlink()
+        await until(lambda: f"room {peer.room}: the file is not up to date" in jupyter.log())
+        peer.type("b")
+        await join_again(peer)
+        await asyncio.sleep(0.5)  # longer than `save_delay`: it would have been made again by now
+        assert os.listdir(here) == []
+        assert peer.text == "ab"
+        assert await peer.save() == "success"
+        assert file.read_text() == "ab"
+        peer.type("c")
+        await until(lambda: file.read_text() == "abc")
+
+    async def test_one_that_was_emptied(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        """It may be about to be written, or meant so: that is for people to say."""
+        file = here / "a.ipynb"
+        file.write_text(as_nbformat(notebook(code("one"))))
+        peer = await join(jupyter, f"{here.name}/a.ipynb")
+        file.write_text("")
+        peer.type(" two", 0)
+        await until(lambda: f"room {peer.room}: the file is not up to date" in jupyter.log())
+        assert file.read_text() == ""
+        assert await peer.save() == "success"
+        assert "".join(json.loads(file.read_text())["cells"][0]["source"]) == "one two"
+        peer.type(" three", 0)
+        await until(lambda: "three" in file.read_text())
+
+    async def test_through_jupyter(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        file = here / "a.txt"
+        file.write_text("a")
+        ada, bob = await join(jupyter, f"{here.name}/a.txt"), await join(jupyter, f"{here.name}/a.txt", token="bob")
+        status, _ = await jupyter.ask("DELETE", f"api/contents/{here.name}/a.txt")
+        assert status == 204
+        ada.type("b")
+        await join_again(bob)
+        assert not file.exists()
+        assert await bob.save() == "success"
+        assert file.read_text() == "ab"
+        # Who opens it now, by its path, comes into the same document.
+        eve = await join(jupyter, f"{here.name}/a.txt")
+        assert (eve.room, eve.text) == (ada.room, "ab")
+        eve.type("c")
+        await until(lambda: ada.text == bob.text == file.read_text() == "abc")
+
+    async def test_another_file_in_its_place(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        file = here / "a.txt"
+        file.write_text("old\n")
+        peer = await join(jupyter, f"{here.name}/a.txt")
+        file.unlink()
+        await until(lambda: not file.exists())
+        file.write_text("new\n")
+        await until(lambda: peer.text == "new\n", timeout=SOON)
+
+
+async def join_again(peer: Peer) -> Peer:
+    """Let a client lose its connection, and come back."""
+    await peer.close()
+    peer.connect()
+    return await peer.ready()
+
+
+class TestMoved:
+    async def test_a_file(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        (here / "a.txt").write_text("a")
+        ada, bob = await join(jupyter, f"{here.name}/a.txt"), await join(jupyter, f"{here.name}/a.txt", token="bob")
+        ada.type("b")
+        await jupyter.move(f"{here.name}/a.txt", f"{here.name}/b.txt")
+        bob.type("c")
+        for peer in (ada, bob):
+            await until(lambda peer=peer: peer.state["path"] == f"{here.name}/b.txt", timeout=SOON)
+        await until(lambda: (here / "b.txt").read_text() == ada.text)
+        assert tokens(" ".join(ada.text)) == ["a", "b", "c"]
+        assert not (here / "a.txt").exists()
+        (here / "b.txt").write_text("outside")
+        await until(lambda: ada.text == bob.text == "outside", timeout=SOON)
+        again = await join(jupyter, f"{here.name}/b.txt")
+        assert again.room == ada.room
+        assert not ada.closes
+
+    async def test_a_folder(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        (here / "one" / "two").mkdir(parents=True)
+        (here / "one" / "two" / "a.txt").write_text("a")
+        (here / "oneself.txt").write_text("other")
+        peer = await join(jupyter, f"{here.name}/one/two/a.txt")
+        other = await join(jupyter, f"{here.name}/oneself.txt")
+        await jupyter.move(f"{here.name}/one", f"{here.name}/three")
+        await until(lambda: peer.state["path"] == f"{here.name}/three/two/a.txt", timeout=SOON)
+        peer.type("b")
+        other.type("!")
+        assert await peer.save() == "success"
+        assert (here / "three" / "two" / "a.txt").read_text() == "ab"
+        assert other.state["path"] == f"{here.name}/oneself.txt"
+        assert not (here / "one").exists()
+        assert (await join(jupyter, f"{here.name}/three/two/a.txt")).room == peer.room
+        (here / "three" / "two" / "a.txt").write_text("outside")
+        await until(lambda: peer.text == "outside", timeout=SOON)
+
+    async def test_outside_where_the_ids_follow_the_file(self, start: Starter, join: Opener) -> None:
+        server = start("c.FileIdExtension.file_id_manager_class = 'jupyter_server_fileid.manager.LocalFileIdManager'")
+        (server.root / "folder").mkdir()
+        (server.root / "a.txt").write_text("a")
+        peer = await join(server, "a.txt")
+        (server.root / "a.txt").rename(server.root / "folder" / "b.txt")
+        peer.type("b")
+        await until(lambda: peer.state["path"] == "folder/b.txt")
+        await until(lambda: (server.root / "folder" / "b.txt").read_text() == "ab")
+        assert os.listdir(server.root) == ["folder"]
+
+
+class TestTwoViews:
+    async def test_they_merge_each_others_saves(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        file = here / "a.ipynb"
+        file.write_text(as_nbformat(notebook(code("one"), code("two"))))
+        note = await join(jupyter, f"{here.name}/a.ipynb")
+        text = await join(jupyter, f"{here.name}/a.ipynb", "file", "text", "bob")
+        note.type(" typed", 0)
+        await until(lambda: "one typed" in text.text)
+        text.source.insert(text.text.encode().index(b"two") + 3, " by hand")
+        await until(lambda: note.sources == ["one typed", "two by hand"])
+        note.type("!", 0)
+        await until(lambda: text.text == file.read_text() and "one typed!" in text.text)
+        assert text.text.count("by hand") == file.read_text().count("typed") == 1
+
+    async def test_both_at_once(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        file = here / "a.ipynb"
+        file.write_text(as_nbformat(notebook(code("one"), code("two"))))
+        note = await join(jupyter, f"{here.name}/a.ipynb")
+        text = await join(jupyter, f"{here.name}/a.ipynb", "file", "text", "bob")
+        for number in range(12):
+            note.type(f" note{number}", 0)
+            text.source.insert(text.text.encode().index(b"two") + 3, f" text{number}")
+            await asyncio.sleep(0.1)
+        expected = sorted(["one", "two", *(f"{who}{number}" for who in ("note", "text") for number in range(12))])
+        await until(lambda: tokens(joined(note)) == expected, lambda: (note.sources, text.text, file.read_text()))
+        await until(lambda: tokens(said(file)) == expected and text.text == file.read_text())

@@ -1,0 +1,308 @@
+"""The server ends and begins again, a room is dropped and loaded again: nothing is lost, and nothing comes twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import Opener, Starter
+from .examples import as_nbformat, code, notebook
+from .peer import Peer, until
+from .process import Jupyter
+
+NAMES = ("a.txt", "a.ipynb", "old.ipynb")
+
+
+def write_files(root: Path) -> None:
+    """Write a text, a notebook, and a notebook of a version that knows no cell ids."""
+    (root / "a.txt").write_text("begin\n")
+    (root / "a.ipynb").write_text(as_nbformat(notebook(code("begin\n"), code(""))))
+    (root / "old.ipynb").write_text(as_nbformat(notebook(code("begin\n"), code(""), minor=4)))
+
+
+def on_disk(file: Path) -> str:
+    """Return what a file says: of a notebook, the sources of its cells; nothing while it is being written."""
+    if file.suffix != ".ipynb":
+        return file.read_text()
+    try:
+        return "\n".join("".join(cell["source"]) for cell in json.loads(file.read_text())["cells"])
+    except json.JSONDecodeError:
+        return ""
+
+
+def said(peer: Peer, name: str) -> str:
+    """Return what a client's document says."""
+    return "\n".join(peer.sources) if name.endswith(".ipynb") else peer.text
+
+
+class Crowd:
+    """Two people in each of the three files, who type numbered words and write down which."""
+
+    def __init__(self, jupyter: Jupyter) -> None:
+        self.jupyter = jupyter
+        self.peers: dict[str, list[Peer]] = {}
+        self.words: dict[str, list[str]] = {name: ["begin"] for name in NAMES}
+        self._number = 0
+
+    async def join(self, join: Opener) -> None:
+        """Open the three files."""
+        for name in NAMES:
+            self.peers[name] = [await join(self.jupyter, name, token=token) for token in ("ada", "bob")]
+
+    async def type(self, rounds: int) -> None:
+        """Type a word each, and again."""
+        for _ in range(rounds):
+            self._number += 1
+            for name, peers in self.peers.items():
+                for at, peer in enumerate(peers):
+                    word = f"{peer.token}{self._number}"
+                    # Both type in both cells; at the end, or (every third word) at the beginning.
+                    cell = (at + self._number) % 2 if name.endswith(".ipynb") else None
+                    source = peer.source if cell is None else peer.cells[cell]["source"]
+                    source.insert(0 if self._number % 3 == 0 else len(source), f"{word}\n")
+                    self.words[name].append(word)
+            await asyncio.sleep(0.02)
+
+    def outside(self) -> None:
+        """Add a word to each file that is whole, as a program would while the server is down."""
+        for name in NAMES:
+            file = self.jupyter.root / name
+            text = file.read_text()
+            new = text.replace("begin\\n", "begin\\noutside\\n").replace("begin\n", "begin\noutside\n")
+            if new != text:  # else the server was killed while it wrote this file, and there is no such line in it
+                file.write_text(new)
+                self.words[name].append("outside")
+
+    async def agrees(self) -> None:
+        """Wait until everybody, and every file, has each word once."""
+        await until(lambda: all(peer.online for peers in self.peers.values() for peer in peers), timeout=30)
+        await until(lambda: not self.differences(), self.differences, timeout=30)
+
+    def differences(self) -> list[str]:
+        """Return what is missing and what there is too much of, for each client and each file."""
+        found = []
+        for name, peers in self.peers.items():
+            texts = [(peer.token, said(peer, name)) for peer in peers]
+            texts.append(("disk", on_disk(self.jupyter.root / name)))
+            for who, text in texts:
+                words = text.split()
+                lost = set(self.words[name]) - set(words)
+                twice = {word for word in words if words.count(word) > 1}
+                if lost or twice or len({said(peer, name) for peer in peers}) > 1:
+                    found.append(f"{name}, {who}: lost {sorted(lost)}, twice {sorted(twice)}")
+        return found
+
+
+class TestKilled:
+    async def test_while_two_people_type(self, start: Starter, join: Opener) -> None:
+        server = start()
+        write_files(server.root)
+        crowd = Crowd(server)
+        await crowd.join(join)
+        sessions = {name: peers[0].session for name, peers in crowd.peers.items()}
+        for outside in (False, True):
+            await crowd.type(random.randrange(30, 60))
+            server.kill()
+            if outside:
+                crowd.outside()
+            await crowd.type(10)
+            await asyncio.gather(crowd.type(10), asyncio.to_thread(server.start))
+        await crowd.type(10)
+        await crowd.agrees()
+        for name, peers in crowd.peers.items():
+            assert not any(code == 1003 for peer in peers for code, _ in peer.closes)
+            _, answer = await server.session(name, "json" if name.endswith("b") else "text", peers[0].kind)
+            assert answer["sessionId"] == sessions[name]
+
+    @pytest.mark.parametrize("when", ["before", "half-way", "after"])
+    async def test_in_the_middle_of_a_save(self, start: Starter, join: Opener, when: str) -> None:
+        """The store knows of a save that never was, or does not know of one that was; or only a half is on disk."""
+        server = start(SUICIDE + DEATHS[when])
+        write_files(server.root)
+        crowd = Crowd(server)
+        await crowd.join(join)
+        await crowd.type(5)
+        await crowd.agrees()
+        for name in NAMES:
+            (server.root / f"{name}.kill").touch()
+        await crowd.type(5)
+        await until(lambda: not server.alive())
+        for name in NAMES:
+            (server.root / f"{name}.kill").unlink()
+        if when != "half-way":
+            crowd.outside()
+        await asyncio.to_thread(server.start)
+        await crowd.agrees()
+
+
+SUICIDE = '''
+import os, signal
+from contextlib import contextmanager
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+
+
+def die(path):
+    """End the server as the power would, if there is a file that says so."""
+    if os.path.exists(path + ".kill"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class HalfWriter:
+    """A file that takes a half of what is written to it, and then the server is dead."""
+
+    def __init__(self, file, path):
+        self.file, self.path = file, path
+
+    def write(self, data):
+        self.file.write(data[: len(data) // 2])
+        self.file.flush()
+        die(self.path)
+        self.file.write(data[len(data) // 2 :])
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
+class HalfManager(AsyncLargeFileManager):
+    @contextmanager
+    def atomic_writing(self, os_path, *args, **options):
+        with super().atomic_writing(os_path, *args, **options) as file:
+            yield HalfWriter(file, os_path)
+
+
+def before(path, contents_manager, **_):
+    die(os.path.join(contents_manager.root_dir, path))
+
+
+def after(os_path, **_):
+    die(os_path)
+
+
+'''
+
+DEATHS = {
+    "before": "c.FileContentsManager.pre_save_hook = before",
+    "half-way": "c.ServerApp.contents_manager_class = HalfManager",
+    "after": "c.FileContentsManager.post_save_hook = after",
+}
+
+
+class TestTerminated:
+    async def test_right_after_a_keystroke(self, start: Starter, join: Opener) -> None:
+        server = start()
+        write_files(server.root)
+        crowd = Crowd(server)
+        await crowd.join(join)
+        await crowd.type(3)
+        # What reached the server is what another client sees; then the signal.
+        await until(lambda: all(said(a, name) == said(b, name) for name, (a, b) in crowd.peers.items()))
+        server.terminate()
+        assert await asyncio.to_thread(server.wait, 3) == 0
+        assert {peer.closes[0][0] for peers in crowd.peers.values() for peer in peers} == {1001}
+        for name, peers in crowd.peers.items():
+            assert sorted(on_disk(server.root / name).split()) == sorted(crowd.words[name])
+            for peer in peers:
+                await peer.close()
+        await asyncio.to_thread(server.start)
+        for name in NAMES:
+            fresh = await join(server, name)
+            assert sorted(said(fresh, name).split()) == sorted(crowd.words[name])
+
+    async def test_where_the_file_cannot_be_written_the_store_has_it(self, start: Starter, join: Opener) -> None:
+        server = start(FAILING)
+        (server.root / "a.txt").write_text("begin\n")
+        (server.root / "fail").touch()
+        peer = await join(server, "a.txt")
+        peer.type("typed\n")
+        assert await peer.save() == "failed"
+        peer.type("more\n")
+        other = await join(server, "a.txt", token="bob")
+        await until(lambda: other.text == peer.text)
+        server.terminate()
+        assert await asyncio.to_thread(server.wait, 3) == 0
+        await peer.close()
+        await other.close()
+        assert (server.root / "a.txt").read_text() == "begin\n"
+        (server.root / "fail").unlink()
+        await asyncio.to_thread(server.start)
+        fresh = await join(server, "a.txt")
+        assert fresh.text == "begin\ntyped\nmore\n"
+        await until(lambda: (server.root / "a.txt").read_text() == fresh.text)
+
+
+FAILING = '''
+import os
+from tornado.web import HTTPError
+
+
+def before(path, contents_manager, **_):
+    """Refuse every save as long as there is a file that says so."""
+    if os.path.exists(os.path.join(contents_manager.root_dir, "fail")):
+        raise HTTPError(507, "no space")
+
+
+c.FileContentsManager.pre_save_hook = before
+'''
+
+
+SLEPT = ["ada1", "asleep1", "begin", "fresh1", "outside"]
+
+
+class TestEvicted:
+    async def test_whoever_slept_comes_back_with_what_was_typed(
+        self, start: Starter, join: Opener, prepare: Callable[..., Peer]
+    ) -> None:
+        server = start("c.Relay.eviction_delay = 0.2")
+        write_files(server.root)
+        for name in NAMES:
+            ada, bob = await join(server, name), await join(server, name, token="bob")
+            session = ada.session
+            edit(ada, name, "ada1\n")
+            await until(lambda ada=ada, bob=bob, name=name: said(ada, name) == said(bob, name))
+            await bob.close()
+            edit(bob, name, "asleep1\n")
+            await ada.close()
+            await evicted(server, ada)
+            text = (server.root / name).read_text()
+            (server.root / name).write_text(text.replace("begin", "begin outside"))
+            fresh = await join(server, name)
+            assert fresh.session == session
+            edit(fresh, name, "fresh1\n")
+            await until(lambda name=name: "fresh1" in on_disk(server.root / name))
+            await fresh.close()
+            await evicted(server, ada)
+            bob.connect()
+            await bob.ready()
+            await until(lambda bob=bob, name=name: sorted(said(bob, name).split()) == SLEPT)
+            await until(lambda name=name: sorted(on_disk(server.root / name).split()) == SLEPT)
+            await bob.close()
+
+    async def test_again_and_again(self, start: Starter, join: Opener) -> None:
+        """A document that is opened and dropped many times does not change, nor does its file."""
+        server = start("c.Relay.eviction_delay = 0.1")
+        write_files(server.root)
+        before = {name: (server.root / name).stat().st_mtime_ns for name in NAMES}
+        seen = set()
+        for _ in range(3):
+            peers = {name: await join(server, name) for name in NAMES}
+            seen.add(tuple((peer.session, said(peer, name)) for name, peer in peers.items()))
+            for peer in peers.values():
+                await peer.close()
+                await evicted(server, peer)
+        assert len(seen) == 1
+        assert {name: (server.root / name).stat().st_mtime_ns for name in NAMES} == before
+
+
+def edit(peer: Peer, name: str, text: str) -> None:
+    """Type at the end of a text file, or of the first cell."""
+    peer.type(text, 0 if name.endswith(".ipynb") else None)
+
+
+async def evicted(server: Jupyter, peer: Peer) -> None:
+    """Wait until a room is out of memory; the clients wait, too."""
+    await until(lambda: peer.room not in server.rooms())

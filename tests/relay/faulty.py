@@ -1,0 +1,35 @@
+"""A store in which things go wrong when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from jupyter_rtc.relay import MemoryStore, StoredRoom, StoreError
+
+
+class Faulty(MemoryStore):
+    """A store in memory that lets nobody read while it is `shut`, and fails while it is `broken`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.open = asyncio.Event()
+        self.open.set()
+        self.asked = asyncio.Event()
+        self.loads = 0
+        self.broken = False
+
+    async def load(self, room: str) -> StoredRoom | None:
+        """Return what was stored of a room when asked, once the store is open."""
+        self.loads += 1
+        self.asked.set()
+        found = await super().load(room)
+        await self.open.wait()
+        if self.broken:
+            raise StoreError("the disk is on fire")
+        return found
+
+    async def flush(self) -> None:
+        """Return if nothing is wrong."""
+        if self.broken:
+            raise StoreError("the disk is on fire")

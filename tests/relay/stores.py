@@ -1,0 +1,72 @@
+"""What the tests of the stores share: a room, ways to open a store and to disturb it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from jupyter_rtc.relay.sqlite import SQLiteStore
+from jupyter_rtc.relay.store import StoredRoom, StoreError
+
+ROOM = StoredRoom(lineage="1f" * 16, genesis=7, snapshot=b"first", seq=0, log=(), intended=None, saved=None)
+
+
+def awaited(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run a test that is a coroutine."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        async def main() -> None:
+            await test(*args, **kwargs)
+
+        asyncio.run(main())
+
+    return run
+
+
+@asynccontextmanager
+async def opened(path: Path, **options: Any) -> AsyncIterator[SQLiteStore]:
+    """Open a store, and close it even where it has trouble to the end."""
+    store = SQLiteStore(path=str(path), log=logging.getLogger("test.store"), **options)
+    try:
+        yield store
+    finally:
+        with suppress(StoreError):
+            await store.close()
+
+
+@contextmanager
+def locked(path: Path, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """Hold the lock that a writer needs, as another process would; an EXCLUSIVE one may keep readers out too."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute(f"BEGIN {kind}")
+    try:
+        yield
+    finally:
+        other.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition that a thread or a process brings about."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
+def log_of(*seqs: int) -> tuple[tuple[int, bytes], ...]:
+    """Return the log that `append` leaves."""
+    return tuple((seq, b"u%d" % seq) for seq in seqs)
+
+
+def append(store: SQLiteStore, *seqs: int, room: str = "a") -> None:
+    """Append updates that tell their numbers."""
+    for seq, update in log_of(*seqs):
+        store.append(room, seq, update, "ann")

@@ -1,0 +1,172 @@
+"""One peer's sending side: nothing waits, nothing is reordered or torn apart, and nothing grows without bound."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_rtc.relay.connection import Connection
+
+from .wire import Socket
+
+LARGE = 1 << 16
+
+
+def connection(socket: Socket, limit: int = 1 << 20) -> tuple[Connection, list[str]]:
+    """Return a connection over `socket`, and the list to which it says when its peer is too slow."""
+    complaints: list[str] = []
+    return Connection(socket, limit, lambda: complaints.append("too slow")), complaints
+
+
+class TestSending:
+    def test_everything_leaves_at_once_while_the_peer_reads(self) -> None:
+        socket = Socket()
+        peer, _ = connection(socket)
+        peer.send(b"one")
+        peer.send(b"two")
+        assert socket.writes == [(b"one",), (b"two",)]
+        assert peer.waiting == 0
+
+    def test_what_the_socket_does_not_take_waits(self) -> None:
+        socket = Socket(reads=False)
+        peer, _ = connection(socket)
+        for data in (b"one", b"two", b"three"):
+            peer.send(data)
+        assert socket.writes == [(b"one",)]
+        assert peer.waiting == len(b"twothree")
+
+    def test_what_gathered_leaves_in_one_write(self) -> None:
+        socket = Socket(reads=False)
+        peer, _ = connection(socket)
+        for data in (b"one", b"two", b"three"):
+            peer.send(data)
+        socket.take()
+        assert socket.writes == [(b"one",), (b"twothree",)]
+        assert peer.waiting == 0
+
+    def test_small_frames_leave_together_up_to_a_limit(self) -> None:
+        socket = Socket(reads=False)
+        peer, _ = connection(socket)
+        peer.send(b"first")
+        for _ in range(5):
+            peer.send(b"x" * (LARGE // 2))
+        for _ in range(4):
+            socket.take()
+        assert [len(parts[0]) for parts in socket.writes] == [5, LARGE, LARGE, LARGE // 2]
+
+    def test_a_large_frame_leaves_alone_and_uncopied(self) -> None:
+        socket = Socket(reads=False)
+        peer, _ = connection(socket)
+        header, large = b"head", b"x" * (LARGE + 1)
+        for parts in ((b"first",), (b"small",), (header, large), (b"after",)):
+            peer.send(*parts)
+        for _ in range(4):
+            socket.take()
+        assert [len(parts) for parts in socket.writes] == [1, 1, 2, 1]
+        assert socket.writes[2][0] is header
+        assert socket.writes[2][1] is large
+        assert socket.received == b"firstsmall" + header + large + b"after"
+
+    def test_the_parts_of_a_frame_leave_in_one_write(self) -> None:
+        # Between two writes the socket's own pongs may leave.
+        socket = Socket(reads=False)
+        peer, _ = connection(socket)
+        large = b"x" * LARGE
+        peer.send(b"first")
+        peer.send(b"head", large)
+        socket.take()
+        assert socket.writes[1:] == [(b"head", large)]
+
+    def test_the_peer_reads_again(self) -> None:
+        socket = Socket(reads=False)
+        peer, _ = connection(socket)
+        peer.send(b"one")
+        peer.send(b"two")
+        socket.reads = True
+        socket.take()
+        peer.send(b"three")
+        assert socket.received == b"onetwothree"
+        assert peer.waiting == 0
+
+    @given(
+        st.lists(
+            st.lists(st.binary(min_size=1, max_size=4), min_size=1, max_size=3)
+            | st.sampled_from(["take", "read", "stop"])
+        )
+    )
+    def test_order_is_kept_and_nothing_is_lost(self, steps: list[list[bytes] | str]) -> None:
+        socket = Socket(reads=False)
+        peer, complaints = connection(socket)
+        sent = b""
+        for step in steps:
+            if isinstance(step, list):
+                peer.send(*step)
+                sent += b"".join(step)
+            elif step == "take":
+                socket.take()
+            else:
+                socket.reads = step == "read"
+            assert sent.startswith(socket.received)
+            assert len(sent) == len(socket.received) + peer.waiting
+        socket.reads = True
+        socket.take()
+        assert (socket.received, peer.waiting, complaints) == (sent, 0, [])
+
+
+class TestTooSlow:
+    def test_the_outbox_has_a_limit(self) -> None:
+        socket = Socket(reads=False)
+        peer, complaints = connection(socket, limit=10)
+        peer.send(b"x" * 1000)  # under way, not waiting
+        peer.send(b"y" * 10)
+        assert complaints == []
+        peer.send(b"z")
+        assert complaints == ["too slow"]
+
+    def test_parts_count_too(self) -> None:
+        peer, complaints = connection(Socket(reads=False), limit=10)
+        peer.send(b"under way")
+        peer.send(b"12345", b"67890", b"!")
+        assert complaints == ["too slow"]
+
+    def test_who_reads_in_time_is_never_too_slow(self) -> None:
+        socket = Socket(reads=False)
+        peer, complaints = connection(socket, limit=10)
+        for _ in range(100):
+            peer.send(b"x" * 10)
+            peer.send(b"y" * 10)
+            socket.take()
+            socket.take()
+        assert complaints == []
+
+
+class TestClosing:
+    @pytest.mark.parametrize("reads", [True, False])
+    def test_nothing_is_sent_after_the_goodbye(self, reads: bool) -> None:
+        socket = Socket(reads=reads)
+        peer, _ = connection(socket)
+        peer.send(b"one")
+        peer.send(b"two")
+        peer.close(1013, "reads too slowly")
+        sent = socket.received
+        peer.send(b"three")
+        socket.take()
+        assert socket.received == sent
+        assert socket.closed == [(1013, "reads too slowly")]
+        assert (peer.closed, peer.waiting) == (True, 0)
+
+    def test_goodbye_is_said_once(self) -> None:
+        socket = Socket()
+        peer, _ = connection(socket)
+        peer.close(1007)
+        peer.close(1001)
+        assert socket.closed == [(1007, "")]
+
+    def test_a_socket_that_is_gone_is_not_closed(self) -> None:
+        socket = Socket()
+        peer, _ = connection(socket)
+        peer.detach()
+        peer.send(b"one")
+        peer.close(1001)
+        assert (socket.writes, socket.closed) == ([], [])

@@ -1,0 +1,161 @@
+"""Updates that would end the process, or take all its memory, are refused; nothing else is."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pycrdt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment, XmlText
+
+from jupyter_rtc.relay import protocol
+from jupyter_rtc.relay.hazards import DEEPEST, refuse_hazards
+from jupyter_rtc.relay.protocol import ProtocolError
+from jupyter_rtc.relay.room import TaintedError
+
+from .by_hand import Peer, observed, room_with
+
+FILLER = "uv" * DEEPEST
+"""Enough of the two suspicious letters that an update is looked at."""
+
+
+def complaint(update: bytes) -> str | None:
+    """Return why an update is refused; None if it is let through."""
+    try:
+        refuse_hazards(update)
+    except ProtocolError as error:
+        return error.reason
+    return None
+
+
+def plain(value: bytes) -> bytes:
+    """Return an update of client 5: one item of the root array ``a``, a value that is encoded already."""
+    return b"\x01\x01\x05\x00\x08\x01\x01a\x01" + value + b"\x00"
+
+
+def update_of(value: Any) -> bytes:
+    """Return the update that appends a value to an array."""
+    (update,) = observed(Doc(client_id=5), lambda doc: doc.get("a", type=Array).append(value))
+    return update
+
+
+def nested(depth: int, inner: Any = None) -> Any:
+    """Return arrays and maps in each other."""
+    for level in range(depth):
+        inner = {"key": inner} if level % 2 else [inner]
+    return inner
+
+
+def every_kind_of_content() -> list[bytes]:
+    """Return updates with everything a document can hold."""
+    doc = Doc(client_id=7)
+
+    def edit(doc: Doc[Any]) -> None:
+        text = doc.get("text", type=Text)
+        text += FILLER
+        text.format(1, 3, {"bold": True})
+        text.insert_embed(2, {"image": [1, {"a": 2}]})
+        doc["xml"] = XmlFragment([XmlElement("p", {"k": "v"}, [XmlText("hi")])])
+        doc["map"] = Map({"doc": Doc(), "bytes": b"abc", "big": 2**63 - 1, "in": Map({"in": Text("x")})})
+        items = doc.get("array", type=Array)
+        items.extend([1, -5, 2.5, 1e300, None, True, False, FILLER, b"b" * 300, {"k": [{"z": {}}]}, 2**40, -(2**50)])
+        del items[3]
+
+    updates = observed(doc, edit)
+    updates += observed(doc, lambda doc: doc.get("array", type=Array).insert(2, [[[FILLER]]]))
+    updates += observed(doc, lambda doc: doc.get("text", type=Text).insert(9, FILLER))
+    return [*updates, doc.get_update()]
+
+
+@pytest.mark.parametrize("start", [b"u\x01", b"v\x01\x01k", b"u\x02\x7e", b"v\x02\x01a\x7e\x01b", b"u\x03w\x01xu\x00"])
+def test_values_in_each_other_have_a_limit(start: bytes) -> None:
+    depth = DEEPEST * 3
+    assert complaint(plain(start * depth + b"\x7e" * depth * 3)) == "values nested too deeply"
+
+
+def test_the_limit_is_far_beyond_what_documents_hold() -> None:
+    assert complaint(update_of([FILLER, nested(DEEPEST - 3)])) is None
+    assert complaint(update_of([FILLER, nested(DEEPEST)])) == "values nested too deeply"
+
+
+@pytest.mark.parametrize("update", every_kind_of_content(), ids=len)
+def test_every_kind_of_content_is_let_through(update: bytes) -> None:
+    assert complaint(update) is None
+    assert update.count(b"u") + update.count(b"v") > DEEPEST
+
+
+def test_depth_behind_every_kind_of_content_is_found() -> None:
+    doc = Doc(client_id=7)
+    for update in every_kind_of_content():
+        doc.apply_update(update)
+    doc.get("array", type=Array).append(nested(DEEPEST + 1))
+    assert complaint(doc.get_update()) == "values nested too deeply"
+
+
+def test_many_values_are_no_depth() -> None:
+    outputs = [{"output_type": "stream", "text": ["value under value\n"] * 20}] * 5_000
+    update = update_of(outputs)
+    begun = time.perf_counter()
+    assert complaint(update) is None
+    assert time.perf_counter() - begun < 1
+
+
+def test_countless_values_are_refused_in_time() -> None:
+    countless = b"u" + protocol.write_uint(1 << 23) + b"u\x00" * (1 << 23)
+    assert complaint(plain(countless)) == "too many values in one update"
+
+
+def test_small_updates_are_not_even_looked_at() -> None:
+    assert complaint(b"uv" * (DEEPEST - 1)) is None
+    assert complaint(b"uv" * DEEPEST) == "not an update"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.randoms(use_true_random=False), st.data())
+def test_what_the_engine_can_read_is_let_through(chance: random.Random, data: st.DataObject) -> None:
+    update = bytearray(data.draw(st.sampled_from(every_kind_of_content())))
+    for _ in range(chance.randint(1, 3)):
+        at = chance.randrange(1, len(update) if chance.random() < 0.3 else 60)
+        update[at] = chance.choice([chance.randrange(256), chance.randrange(12), chance.randrange(116, 128)])
+    changed = bytes(update)
+    try:
+        pycrdt.get_state(changed)
+    except ValueError:
+        return
+    assert complaint(changed) is None
+
+
+@pytest.mark.parametrize("writable", [True, False])
+@pytest.mark.parametrize("frame", [protocol.update, protocol.step2])
+def test_a_room_refuses_them_from_everybody(frame: Any, writable: bool) -> None:
+    peer = Peer(room_with("hello"), writable=writable)
+    with pytest.raises(ProtocolError, match="deep") as refused:
+        peer.send(frame(update_of([FILLER, nested(DEEPEST)])))
+    assert not isinstance(refused.value, TaintedError)
+
+
+def test_the_process_survives_them() -> None:
+    code = """
+from jupyter_rtc.relay import Identity, Member, Room, protocol
+room = Room("name", "lineage", lambda room, doc: True)
+room.genesis = 77
+update = bytes.fromhex("0101050008010161") + b"\\x01" + b"u\\x01" * 1_000_000 + b"\\x7e\\x00"
+for writable, aside in ((True, False), (False, False), (True, True)):
+    member = Member(Identity("bad", {}), writable)
+    if aside:
+        room.receive(member, protocol.step1(bytes.fromhex("010501")), 0)
+    for frame in (protocol.update(update), protocol.step2(update)):
+        try:
+            room.receive(member, frame, 0)
+        except protocol.ProtocolError:
+            print("refused")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.split() == ["refused"] * 5  # an update from a peer that is aside is only kept

@@ -1,0 +1,421 @@
+"""The relay: opens, serves and evicts rooms, and carries out what they want. Real rooms and stores, no network."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pycrdt import Doc
+from traitlets.config import Config
+
+from jupyter_rtc.relay import (
+    FreeRooms,
+    Identity,
+    Member,
+    MemoryStore,
+    PlainOwner,
+    Relay,
+    Room,
+    RoomError,
+    SQLiteStore,
+    StoredRoom,
+    protocol,
+)
+from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode
+
+from .by_hand import append, observed, text_of
+from .faulty import Faulty
+from .peer import eventually
+from .wire import Socket
+
+
+class Client:
+    """A peer of a room: its document, and the socket through which the relay writes to it."""
+
+    def __init__(self, relay: Relay, room: Room, name: str = "ada", *, reads: bool = True) -> None:
+        self.relay = relay
+        self.room = room
+        self.doc: Doc[Any] = Doc()
+        self.socket = Socket(reads=reads)
+        self.member = Member(Identity(name, {"username": name}), True)
+        relay.join(room, self.member, self.socket)
+
+    def send(self, frame: bytes) -> None:
+        """Give the relay a frame."""
+        self.relay.receive(self.room, self.member, frame)
+
+    def write(self, text: str) -> None:
+        """Append to the shared text."""
+        for update in observed(self.doc, append(text)):
+            self.send(protocol.update(update))
+
+    def show(self) -> None:
+        """Be seen."""
+        self.send(protocol.awareness([AwarenessEntry(self.doc.client_id, 1, "{}")]))
+
+    @property
+    def updates(self) -> list[bytes]:
+        """The updates it was sent."""
+        messages = [protocol.decode(frame) for frame in self.socket.frames]
+        return [message.payload for message in messages if message.kind is protocol.Kind.UPDATE]
+
+
+async def flushed() -> None:
+    """Let the turn of the event loop end in which frames gather."""
+    done = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(done.set_result, None)
+    await done
+
+
+@asynccontextmanager
+async def relay_with(*owners: PlainOwner, config: dict[str, Any] | None = None, **traits: Any) -> AsyncIterator[Relay]:
+    """Run a relay for `owners`, or for free rooms, with this configuration or these traits."""
+    relay = Relay(owners or [FreeRooms()], config=Config(config or {"Relay": {"store_class": Faulty, **traits}}))
+    try:
+        yield relay
+    finally:
+        await relay.close()
+
+
+@pytest.fixture
+def faulty() -> Callable[[Relay], Faulty]:
+    """Return a function that returns a relay's store as what it is."""
+
+    def store_of(relay: Relay) -> Faulty:
+        assert isinstance(relay.store, Faulty)
+        return relay.store
+
+    return store_of
+
+
+class TestOpening:
+    async def test_a_room_is_loaded_once_for_all_who_ask(self, faulty: Callable[[Relay], Faulty]) -> None:
+        async with relay_with() as relay:
+            rooms = await asyncio.gather(*(relay.open("room") for _ in range(10)))
+            assert len(set(map(id, rooms))) == 1
+            assert faulty(relay).loads == 1
+            assert relay.get("room") is rooms[0]
+
+    async def test_no_owner_no_room(self) -> None:
+        async with relay_with() as relay:
+            with pytest.raises(RoomError) as refused:
+                await relay.open("nobody:owns:this")
+            assert refused.value.code == CloseCode.NOT_FOUND
+            assert relay.get("nobody:owns:this") is None
+
+    async def test_what_could_not_be_loaded_may_be_later(self) -> None:
+        owner = Closed()
+        async with relay_with(owner) as relay:
+            for _ in range(2):
+                with pytest.raises(RoomError) as refused:
+                    await relay.open("room")
+                assert refused.value.code == CloseCode.BAD_CONTENT
+                assert relay.overview() == []
+            owner.open = True
+            assert (await relay.open("room")).name == "room"
+
+    async def test_who_gives_up_waiting_does_not_stop_the_others(self, faulty: Callable[[Relay], Faulty]) -> None:
+        async with relay_with() as relay:
+            faulty(relay).open.clear()
+            first, second = (asyncio.ensure_future(relay.open("room")) for _ in range(2))
+            await faulty(relay).asked.wait()
+            first.cancel()
+            faulty(relay).open.set()
+            assert (await second).name == "room"
+
+    async def test_a_relay_that_stops_opens_nothing(self, faulty: Callable[[Relay], Faulty]) -> None:
+        async with relay_with() as relay:
+            faulty(relay).open.clear()
+            opening = asyncio.ensure_future(relay.open("room"))
+            await faulty(relay).asked.wait()
+            await relay.close()
+            faulty(relay).open.set()
+            for attempt in (opening, relay.open("other")):
+                with pytest.raises(RoomError) as refused:
+                    await attempt
+                assert refused.value.code == CloseCode.GOING_AWAY  # connect again; it is not gone
+            assert relay.overview() == []
+
+    async def test_a_room_that_was_dropped_meanwhile_lets_nobody_in(self) -> None:
+        async with relay_with(eviction_delay=0.01) as relay:
+            room = await relay.open("room")
+            await eventually(lambda: gone(relay))
+            with pytest.raises(RoomError) as refused:
+                Client(relay, room)
+            assert refused.value.code == CloseCode.GOING_AWAY
+
+
+class TestDelivery:
+    async def test_what_gathers_in_one_turn_leaves_in_one_write(self) -> None:
+        async with relay_with() as relay:
+            room = await relay.open("room")
+            ada, bob = Client(relay, room), Client(relay, room)
+            before = len(bob.socket.writes)
+            for letter in "hello":
+                ada.write(letter)
+            assert len(bob.socket.writes) == before
+            await flushed()
+            assert len(bob.socket.writes) == before + 1
+            for update in bob.updates:
+                bob.doc.apply_update(update)
+            assert text_of(bob.doc) == "hello"
+
+    async def test_nobody_is_sent_their_own_edits(self) -> None:
+        async with relay_with() as relay:
+            room = await relay.open("room")
+            ada, bob, carol = (Client(relay, room) for _ in range(3))
+            ada.write("a")
+            bob.write("b")
+            await flushed()
+            assert [len(client.updates) for client in (ada, bob, carol)] == [1, 1, 2]
+            assert ada.updates == carol.updates[1:]
+            assert bob.updates == carol.updates[:1]
+
+    async def test_presence_comes_back_to_its_sender(self) -> None:
+        async with relay_with() as relay:
+            ada = Client(relay, await relay.open("room"))
+            ada.show()
+            await flushed()
+            assert ada.socket.frames[-1][0] == 1
+
+    async def test_a_large_state_is_copied_for_nobody(self) -> None:
+        async with relay_with() as relay:
+            room = await relay.open("room")
+            Client(relay, room).write("x" * 1_000_000)
+            clients = [Client(relay, room) for _ in range(3)]
+            for client in clients:
+                client.send(protocol.step1(b"\x00"))
+            bodies = {id(max(client.socket.writes[-1], key=len)) for client in clients}
+            assert len(bodies) == 1
+            assert all(len(client.socket.frames[-1]) > 1_000_000 for client in clients)
+
+    async def test_who_is_too_slow_is_closed_and_the_others_learn_it(self) -> None:
+        async with relay_with(max_outbox=1 << 10) as relay:
+            room = await relay.open("room")
+            ada, deaf = Client(relay, room), Client(relay, room, "deaf", reads=False)
+            deaf.show()
+            await flushed()
+            ada.write("x" * 2000)
+            await flushed()
+            assert deaf.socket.closed == [(CloseCode.TOO_SLOW, "reads too slowly")]
+            await flushed()
+            assert ada.socket.frames[-1] == protocol.awareness([AwarenessEntry(deaf.doc.client_id, 1, None)])
+            assert [member["username"] for member in relay.overview()[0]["members"]] == ["ada"]
+
+    async def test_a_keepalive_too_much_stops_nothing(self) -> None:
+        async with relay_with(max_outbox=1 << 10, keepalive_interval=0.1) as relay:
+            room = await relay.open("room")
+            ada, deaf = Client(relay, room), Client(relay, room, "deaf", reads=False)
+            fill_outbox(relay, room, deaf, but=2)
+            await eventually(lambda: deaf.socket.closed)
+            heard = len(ada.socket.writes)
+            await eventually(lambda: len(ada.socket.writes) >= heard + 3)
+            assert ada.socket.closed == []
+
+
+class TestForeignHistory:
+    async def test_it_is_told_in_words_the_front_end_reads(self) -> None:
+        async with relay_with(Built()) as relay:
+            room = await relay.open("room")
+            ada, away = Client(relay, room), Client(relay, room, "away")
+            append("typed elsewhere")(away.doc)
+            away.send(protocol.step1(away.doc.get_state()))
+            away.send(protocol.step2(away.doc.get_update()))
+            ((code, reason),) = away.socket.closed
+            told = json.loads(reason)
+            assert code == CloseCode.SESSION
+            assert len(reason.encode()) <= 123
+            assert (told["reason"], told["reloadable"]) == ("unknown_session", True)
+            assert told["errorReason"]
+            assert ada.socket.closed == []
+            assert text_of(room.doc) == "built"
+
+    async def test_who_is_told_does_not_wait_at_the_door(self) -> None:
+        async with relay_with(Built()) as relay:
+            away = Client(relay, await relay.open("room"), "away")
+            append("typed elsewhere")(away.doc)
+            away.send(protocol.step1(away.doc.get_state()))
+            away.send(protocol.step2(away.doc.get_update()))
+            assert away.socket.closed
+            assert await timed(relay.penalty("room", "away")) < 0.1
+
+
+class TestStoring:
+    @pytest.fixture(params=[MemoryStore, SQLiteStore])
+    def traits(self, request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+        """Return what configures a relay for each store."""
+        path = {"path": str(tmp_path / "rooms.sqlite")} if request.param is SQLiteStore else {}
+        return {"Relay": {"store_class": request.param, "eviction_delay": 0.01}, "SQLiteStore": path}
+
+    async def test_a_room_goes_on_after_eviction(self, traits: dict[str, Any]) -> None:
+        async with relay_with(config=traits) as relay:
+            room = await relay.open("room")
+            ada = Client(relay, room)
+            ada.write("hello")
+            relay.leave(room, ada.member)
+            await eventually(lambda: gone(relay))
+            again = await relay.open("room")
+            assert again is not room
+            assert (text_of(again.doc), again.lineage, again.seq) == ("hello", room.lineage, room.seq)
+            assert again.doc.client_id != room.doc.client_id
+
+    async def test_a_long_log_is_folded_and_holds_the_same(self, traits: dict[str, Any]) -> None:
+        traits["Relay"]["compact_bytes"] = 1 << 10
+        async with relay_with(config=traits) as relay:
+            room = await relay.open("room")
+            ada = Client(relay, room)
+            for number in range(200):
+                ada.write(f"{number} ")
+            await eventually(lambda: folded(relay))
+            ada.write("end")
+            relay.leave(room, ada.member)
+            await eventually(lambda: gone(relay))
+            assert text_of((await relay.open("room")).doc) == text_of(ada.doc)
+
+    async def test_a_store_that_cannot_be_read_is_not_overwritten(self, faulty: Callable[[Relay], Faulty]) -> None:
+        async with relay_with(eviction_delay=0.01) as relay:
+            store = faulty(relay)
+            room = await relay.open("room")
+            ada = Client(relay, room)
+            ada.write("stored")
+            relay.leave(room, ada.member)
+            await eventually(lambda: gone(relay))
+            store.broken = True
+            bob = Client(relay, await relay.open("room"))
+            bob.write("not stored")
+            assert bob.socket.closed == []
+            store.broken = False
+            stored = await store.load("room")
+            assert stored is not None
+            assert text_of(stored.document()) == "stored"
+
+    async def test_a_room_stays_in_memory_until_it_is_stored(self, faulty: Callable[[Relay], Faulty]) -> None:
+        async with relay_with(eviction_delay=0.01, keepalive_interval=0.1) as relay:
+            store = faulty(relay)
+            room, watched = await relay.open("room"), await relay.open("watched")
+            ada, clock = Client(relay, room), Client(relay, watched)
+            ada.write("hello")
+            store.broken = True
+            relay.leave(room, ada.member)
+            heard = len(clock.socket.writes)
+            await eventually(lambda: len(clock.socket.writes) >= heard + 3)  # the relay has looked several times
+            assert relay.get("room") is room
+            store.broken = False
+            await eventually(lambda: gone(relay, "room"))
+
+    async def test_a_hurt_document_is_built_again(self, faulty: Callable[[Relay], Faulty]) -> None:
+        async with relay_with() as relay:
+            room = await relay.open("room")
+            ada, bad = Client(relay, room), Client(relay, room, "bad")
+            ada.write("hello")
+            hurt = room.doc
+            faulty(relay).open.clear()
+            faulty(relay).asked.clear()
+            first = protocol.read_uint(room.doc.get_state(), 1)[0]
+            # A text whose parent is another text's letter.
+            parent = protocol.write_uint(first) + b"\x00"
+            bad.send(protocol.update(b"\x01\x01\x05\x00\x04\x00" + parent + b"\x01q\x00"))
+            assert bad.socket.closed[0][0] == CloseCode.MALFORMED
+            await faulty(relay).asked.wait()
+            ada.write(" meanwhile")
+            faulty(relay).open.set()
+            await eventually(lambda: room.doc is not hurt)
+            assert text_of(room.doc) == "hello meanwhile"
+            ada.write("!")
+            assert text_of(room.doc) == "hello meanwhile!"
+
+    async def test_stopping_stores_everything(self, tmp_path: Path) -> None:
+        config = {"Relay": {"store_class": SQLiteStore}, "SQLiteStore": {"path": str(tmp_path / "rooms.sqlite")}}
+        lineages = set()
+        for text in ("one", "two", "three"):
+            async with relay_with(config=config) as relay:
+                room = await relay.open("room")
+                lineages.add(room.lineage)
+                ada = Client(relay, room)
+                ada.doc.apply_update(room.doc.get_update())
+                ada.write(text)
+            assert ada.socket.closed == [(CloseCode.GOING_AWAY, "server stops")]
+        assert text_of(room.doc) == "onetwothree"
+        assert len(lineages) == 1
+
+
+class TestPenalty:
+    async def test_who_breaks_the_protocol_waits_longer_each_time(self) -> None:
+        async with relay_with() as relay:
+            room = await relay.open("room")
+            waits = []
+            for _ in range(3):
+                waits.append(await timed(relay.penalty("room", "bad")))
+                Client(relay, room, "bad").send(b"garbage")
+            assert waits[0] < 0.1 <= waits[1]
+            assert 0.2 <= waits[2] < 2
+
+    async def test_nobody_else_waits(self) -> None:
+        async with relay_with() as relay:
+            Client(relay, await relay.open("room"), "bad").send(b"garbage")
+            assert await timed(relay.penalty("room", "good")) < 0.1
+            assert await timed(relay.penalty("other", "bad")) < 0.1
+
+
+class Built(FreeRooms):
+    """Rooms that begin with a text of the server's, under a genesis."""
+
+    async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
+        """Begin with the text."""
+        built: Doc[Any] = Doc(client_id=77)
+        append("built")(built)
+        room.doc.apply_update(built.get_update())
+        room.begin(1, 77)
+        return StoredRoom(room.lineage, 77, built.get_update(), 1, (), None, None)
+
+    def has_content(self, room: Room, doc: Doc[Any]) -> bool:
+        """Say whether there is any text."""
+        return bool(text_of(doc))
+
+
+class Closed(FreeRooms):
+    """Rooms that cannot be loaded before they are `open`."""
+
+    open = False
+
+    async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
+        """Refuse, or begin with an empty document."""
+        if not self.open:
+            raise RoomError(CloseCode.BAD_CONTENT, "closed")
+        return await super().load(room, stored)
+
+
+def gone(relay: Relay, name: str | None = None) -> bool:
+    """Say whether a room, or all of them, are out of memory."""
+    return relay.get(name) is None if name else not relay.overview()
+
+
+def folded(relay: Relay) -> bool:
+    """Say whether the log of the one room is folded."""
+    room = relay.overview()[0]
+    return bool(room["snapshot_bytes"] > room["log_bytes"])
+
+
+def fill_outbox(relay: Relay, room: Room, client: Client, but: int) -> None:
+    """Let as much wait for a client as may wait, but for some bytes."""
+    (waiting,) = (
+        member["waiting"]
+        for member in relay.overview()[0]["members"]
+        if member["username"] == client.member.identity.username
+    )
+    around = len(protocol.websocket_frame(protocol.raw({"fill": "x" * 500}))) - 500
+    relay.tell(room, client.member, {"fill": "x" * (relay.max_outbox - but - waiting - around)})
+    assert not client.socket.closed
+
+
+async def timed(work: Any) -> float:
+    """Return how many seconds something took."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await work
+    return loop.time() - begun

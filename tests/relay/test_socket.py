@@ -1,0 +1,407 @@
+"""A real server and real WebSocket clients: sync, presence, and peers that are slow, broken or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from pycrdt import Doc, Map, Provider, Text
+from websockets.asyncio.client import ClientConnection
+
+from jupyter_rtc.relay import Relay, protocol
+
+from .by_hand import append
+from .faulty import Faulty
+from .peer import PATIENCE, Peer, eventually
+from .people import WITH_PEOPLE
+
+Rooms = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class TestSync:
+    async def test_what_one_types_the_other_sees(self, server: Any) -> None:
+        async with server.connect("room") as one, server.connect("room") as two, Peer(one) as ada, Peer(two) as bob:
+            await ada.write("hello")
+            await bob.until(lambda: bob.text == "hello")
+            await bob.write(" world")
+            await ada.until(lambda: ada.text == "hello world")
+            assert bob.text == "hello world"
+
+    async def test_who_comes_later_gets_everything(self, server: Any) -> None:
+        async with server.connect("room") as one, Peer(one) as ada:
+            await ada.write("hello")
+            await ada.until(lambda: ada.synced)
+            async with server.connect("room") as two, Peer(two) as bob:
+                await bob.until(lambda: bob.synced)
+                assert bob.text == "hello"
+
+    async def test_what_was_typed_offline_arrives(self, server: Any) -> None:
+        async with server.connect("room") as one, Peer(one) as ada:
+            doc = Doc()
+            doc["source"] = Text("from the train")
+            async with server.connect("room") as two, Peer(two, doc) as bob:
+                await ada.until(lambda: ada.text == "from the train")
+                assert bob.text == "from the train"
+
+    async def test_rooms_do_not_mix(self, server: Any, rooms: Rooms) -> None:
+        async with server.connect("one") as one, server.connect("two") as two, Peer(one) as ada, Peer(two) as bob:
+            await ada.write("hello")
+            await bob.write("bonjour")
+            await eventually(lambda: self._counted(rooms))
+            assert (ada.text, bob.text) == ("hello", "bonjour")
+
+    async def _counted(self, rooms: Rooms) -> bool:
+        return {name: room["updates"] for name, room in (await rooms()).items()} == {"one": 1, "two": 1}
+
+    async def test_providers_of_pycrdt(self, server: Any) -> None:
+        docs = Doc(), Doc()
+        async with (
+            server.connect("room") as one,
+            server.connect("room") as two,
+            Provider(docs[0], Channel(one)) as ours,
+            Provider(docs[1], Channel(two)) as theirs,
+        ):
+            await asyncio.wait_for(asyncio.gather(ours.synced.wait(), theirs.synced.wait()), PATIENCE)
+            async with docs[1].events() as news:
+                docs[0]["state"] = Map({"answer": 42})
+                await asyncio.wait_for(anext(aiter(news)), PATIENCE)
+            assert docs[1].get("state", type=Map).to_py() == {"answer": 42.0}
+
+    async def test_a_large_document(self, server: Any) -> None:
+        doc = Doc()
+        doc["source"] = Text("x" * 12_000_000)
+        async with server.connect("room") as one, Peer(one, doc) as ada:
+            await ada.until(lambda: ada.synced)
+            async with server.connect("room") as two, Peer(two) as bob:
+                await bob.until(lambda: bob.synced)
+                assert bob.text == "x" * 12_000_000
+
+    async def test_edits_keep_their_order_among_other_frames(self, server: Any) -> None:
+        async with server.connect("room") as one, server.connect("room") as two, Peer(one) as ada, Peer(two) as bob:
+            for number in range(200):
+                await ada.write(f"{number},")
+                if number % 10 == 0:
+                    await ada.show(cursor=number)
+            await bob.until(lambda: bob.text.count(",") == 200)
+            assert bob.text == "".join(f"{number}," for number in range(200))
+
+
+@pytest.mark.traits(ServerApp=WITH_PEOPLE)
+class TestPresence:
+    async def test_a_newcomer_learns_at_once_who_is_here(self, server: Any) -> None:
+        async with server.connect("room") as one, Peer(one) as ada:
+            await ada.show(cursor=3)
+            await ada.until(lambda: any(frame[0] == 1 for frame in ada.frames))
+            begun = time.monotonic()
+            async with server.connect("room") as two, Peer(two) as bob:
+                await bob.until(lambda: bob.others)
+                assert time.monotonic() - begun < 1
+                assert bob.others[ada.doc.client_id]["cursor"] == 3
+
+    async def test_the_server_says_who_it_is(self, server: Any) -> None:
+        async with (
+            server.connect("room", token="ada-token") as one,
+            server.connect("room", token="bob-token") as two,
+            Peer(one) as ada,
+            Peer(two) as bob,
+        ):
+            await ada.show(user={"name": "God"})
+            await bob.until(lambda: bob.others)
+            user = bob.others[ada.doc.client_id]["user"]
+            assert (user["name"], user["username"]) == ("Ada Author", "ada")
+
+    @pytest.mark.parametrize("end", ["close", "abort"])
+    async def test_who_leaves_is_gone_within_a_second(self, server: Any, rooms: Rooms, end: str) -> None:
+        async with (
+            server.connect("room", token="ada-token") as one,
+            server.connect("room", token="bob-token") as two,
+            Peer(one) as ada,
+            Peer(two) as bob,
+        ):
+            await ada.show(cursor=3)
+            await bob.until(lambda: bob.others)
+            begun = time.monotonic()
+            if end == "close":
+                await ada.socket.close()
+            else:
+                ada.abort()
+            await bob.until(lambda: not bob.others)
+            assert time.monotonic() - begun < 1
+            assert len((await rooms())["room"]["members"]) == 1
+
+    async def test_who_comes_back_is_seen_again_at_once(self, server: Any) -> None:
+        async with server.connect("room", token="bob-token") as one, Peer(one) as bob:
+            async with server.connect("room", token="ada-token") as two, Peer(two) as ada:
+                await ada.show(cursor=3)
+                await bob.until(lambda: bob.others)
+            await bob.until(lambda: not bob.others)
+            async with server.connect("room", token="ada-token") as three, Peer(three, ada.doc):
+                await three.send(ada.presence())  # under the clock with which it left
+                await bob.until(lambda: bob.others)
+                assert bob.others[ada.doc.client_id]["cursor"] == 3
+
+    @pytest.mark.traits(Relay={"awareness_timeout": 1.0})
+    async def test_who_is_silent_for_too_long_is_gone(self, server: Any) -> None:
+        async with (
+            server.connect("room", token="ada-token") as one,
+            server.connect("room", token="bob-token") as two,
+            Peer(one) as ada,
+            Peer(two) as bob,
+        ):
+            await ada.show(cursor=3)
+            await bob.until(lambda: bob.others)
+            await bob.until(lambda: not bob.others)
+            assert ada.socket.close_code is None
+            await ada.show(cursor=4)
+            await bob.until(lambda: bob.others)
+
+
+class TestSilence:
+    @pytest.mark.traits(Relay={"keepalive_interval": 0.2})
+    async def test_a_lone_client_that_says_nothing_hears_something(self, server: Any) -> None:
+        async with server.connect("room") as only, Peer(only) as ada:
+            await ada.until(lambda: ada.synced)
+            count = len(ada.frames)
+            await ada.until(lambda: len(ada.frames) >= count + 3)
+            assert set(ada.frames[count:]) == {protocol.awareness([])}
+
+    def test_it_hears_it_before_yjs_clients_give_up(self) -> None:
+        assert Relay.keepalive_interval.default_value < 30 - 3  # they look every three seconds
+
+
+class TestBrokenPeers:
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            b"",
+            b"garbage",
+            b"\x00",
+            b"\x00\x02\x05abc",
+            b"\x00\x02\x03abc",
+            b"\x00\x00\x02\x05\x01",
+            b"\x01\x02\x00\x00",
+            b"\x01\x06\x01\x05\x01\x02[]",
+            b"\x02\x04save",
+            b"\x7d",
+            protocol.update(b"\x00\x00") + b"\x00",
+            "text",
+            b"\xff" * 100_000,
+        ],
+        ids=lambda frame: str(frame[:12]),
+    )
+    async def test_only_who_breaks_the_protocol_is_closed(self, server: Any, rooms: Rooms, frame: bytes | str) -> None:
+        async with server.connect("room") as one, server.connect("room") as two, Peer(one) as ada, Peer(two) as bob:
+            await ada.write("hello")
+            await bob.until(lambda: bob.text == "hello")
+            await bob.socket.send(frame)
+            code, reason = await bob.closed()
+            assert code == 1007
+            assert reason
+            heard = len(ada.frames)
+            assert len((await rooms())["room"]["members"]) == 1
+            await ada.write("!")
+            await eventually(lambda: self._counts_updates(rooms, 2))
+            assert len(ada.frames) == heard
+            assert ada.socket.close_code is None
+
+    async def _counts_updates(self, rooms: Rooms, count: int) -> bool:
+        return bool((await rooms())["room"]["updates"] == count)
+
+    @pytest.mark.traits(Relay={"max_frame_size": 1 << 12})
+    async def test_a_frame_beyond_the_limit(self, server: Any) -> None:
+        async with server.connect("room") as one, server.connect("room") as two, Peer(one) as ada, Peer(two) as bob:
+            await bob.until(lambda: bob.synced)
+            await bob.socket.send(b"\x00" * ((1 << 12) + 1))
+            assert (await bob.closed())[0] == 1009
+            await ada.write("x" * 4000)
+            assert ada.socket.close_code is None
+
+    async def test_an_update_that_hurts_the_document(self, server: Any) -> None:
+        # It refers to a parent that is a text's content, and fails half-way; the document is built again.
+        async with server.connect("room") as one, server.connect("room") as two, Peer(one) as ada, Peer(two) as bob:
+            doc = Doc(client_id=9)
+            doc["t"] = Text(" world")
+            await ada.socket.send(protocol.update(doc.get_update()))
+            await bob.until(lambda: str(bob.doc.get("t", type=Text)) == " world")
+            await bob.socket.send(protocol.update(b"\x01\x01\x0a\x00\x04\x00\t\x00\x01q\x00"))
+            assert (await bob.closed())[0] == 1007
+            await ada.write("hello")
+            async with server.connect("room") as three, Peer(three) as carol:
+                await carol.until(lambda: carol.text == "hello")
+                assert str(carol.doc.get("t", type=Text)) == " world"
+                assert ada.socket.close_code is None
+
+    async def test_who_was_closed_may_come_back(self, server: Any) -> None:
+        for _ in range(2):
+            async with server.connect("room") as one, Peer(one) as ada:
+                await ada.socket.send(b"garbage")
+                assert (await ada.closed())[0] == 1007
+        async with server.connect("room") as one, Peer(one) as ada:
+            await ada.until(lambda: ada.synced)
+
+
+class TestSlowPeers:
+    @pytest.mark.traits(Relay={"max_outbox": 1 << 16})
+    async def test_a_peer_that_never_reads_is_closed_and_delays_nobody(self, server: Any, rooms: Rooms) -> None:
+        deaf = await connect_deaf(server, "room")
+        async with server.connect("room") as one, server.connect("room") as two, Peer(one) as ada, Peer(two) as bob:
+            delays = []
+            for number in range(200):
+                begun = time.monotonic()
+                await ada.write("x" * 50_000)
+                await bob.until(lambda size=50_000 * (number + 1): len(bob.text) == size)
+                delays.append(time.monotonic() - begun)
+                if len((await rooms())["room"]["members"]) == 2:
+                    break
+            else:
+                pytest.fail("the deaf peer was not closed")
+            assert max(delays) < 1
+            deaf.transport.resume_reading()
+            await asyncio.wait_for(deaf.wait_closed(), PATIENCE)
+            assert deaf.close_code == 1013
+            assert ada.socket.close_code is bob.socket.close_code is None
+
+    @pytest.mark.traits(Relay={"max_outbox": 64 << 20})
+    async def test_pongs_do_not_tear_large_frames_apart(self, server: Any) -> None:
+        doc = Doc()
+        doc["source"] = Text("x" * 500_000)
+        async with server.connect("room") as one, Peer(one, doc) as ada:
+            await ada.until(lambda: ada.synced)
+            slow = await connect_deaf(server, "room")
+            for _ in range(20):
+                await slow.send(protocol.step1(b"\x00"))
+            pings = asyncio.create_task(ping(slow, 100_000))
+            slow.transport.resume_reading()
+            states = 0
+            while states < 20:
+                frame = await asyncio.wait_for(slow.recv(), PATIENCE)
+                assert isinstance(frame, bytes)
+                kind, payload = protocol.decode(frame)
+                if kind is protocol.Kind.STEP2:
+                    states += 1
+                    again: Doc[Any] = Doc()
+                    again.apply_update(payload)
+                    assert len(str(again.get("source", type=Text))) == 500_000
+            pings.cancel()
+            await slow.close()
+
+
+class TestLife:
+    async def test_the_list_of_rooms(self, server: Any, rooms: Rooms) -> None:
+        assert await rooms() == {}
+        async with server.connect("a/b") as one, Peer(one) as ada:
+            await ada.until(lambda: ada.synced)
+            room = (await rooms())["a/b"]
+            assert len(room["lineage"]) == 32
+            assert [member["writable"] for member in room["members"]] == [True]
+            assert room["updates"] == 0
+            assert room["frames_in"] == 2
+
+    @pytest.mark.parametrize(
+        "_store",
+        [
+            pytest.param("memory", marks=pytest.mark.traits(Relay={"store_class": "jupyter_rtc.relay.MemoryStore"})),
+            pytest.param("sqlite", marks=pytest.mark.traits(Relay={"store_class": "jupyter_rtc.relay.SQLiteStore"})),
+        ],
+    )
+    @pytest.mark.traits(Relay={"eviction_delay": 0.05})
+    async def test_a_room_that_nobody_uses_is_dropped_and_goes_on_later(
+        self, server: Any, rooms: Rooms, _store: str
+    ) -> None:
+        async with server.connect("room") as one, Peer(one) as ada:
+            await ada.write("hello")
+            await ada.until(lambda: ada.synced)
+            lineage = (await rooms())["room"]["lineage"]
+        await eventually(lambda: self._empty(rooms))
+        append(" again")(ada.doc)
+        async with server.connect("room") as two, server.connect("room") as one, Peer(one, ada.doc), Peer(two) as bob:
+            await bob.until(lambda: bob.text == "hello again")
+            assert (await rooms())["room"]["lineage"] == lineage
+
+    async def _empty(self, rooms: Rooms) -> bool:
+        return not await rooms()
+
+    @pytest.mark.traits(Relay={"eviction_delay": 0.05})
+    async def test_a_room_in_use_stays(self, server: Any, rooms: Rooms) -> None:
+        async with server.connect("used") as one, server.connect("left") as two, Peer(one) as ada, Peer(two) as bob:
+            await ada.until(lambda: ada.synced)
+            await bob.until(lambda: bob.synced)
+            await bob.socket.close()
+            await eventually(lambda: self._only_used(rooms))
+            await ada.write("still here")
+            assert ada.socket.close_code is None
+
+    async def _only_used(self, rooms: Rooms) -> bool:
+        return list(await rooms()) == ["used"]
+
+    @pytest.mark.parametrize("end", ["close", "abort"])
+    @pytest.mark.traits(Relay={"store_class": Faulty, "eviction_delay": 0.05})
+    async def test_who_leaves_while_the_room_is_loaded_does_not_stay_in_it(
+        self, server: Any, rooms: Rooms, end: str
+    ) -> None:
+        store = server.extension.relay.store
+        store.open.clear()
+        peer = Peer(await server.connect("room", close_timeout=0.1))
+        await asyncio.wait_for(store.asked.wait(), PATIENCE)
+        if end == "close":
+            await peer.socket.close()
+        else:
+            peer.abort()
+        opened = server.extension.relay.open("room")
+        store.open.set()
+        await opened
+        await eventually(lambda: self._empty(rooms))  # a room that somebody is in stays
+        assert server.extension.relay.get("room") is None
+
+    async def test_a_server_that_stops_says_so(self, server: Any) -> None:
+        async with server.connect("room") as one, server.connect("other") as two, Peer(one) as ada, Peer(two) as bob:
+            await ada.until(lambda: ada.synced)
+            await bob.until(lambda: bob.synced)
+            await server.app.extension_manager.stop_all_extensions()
+            assert (await ada.closed())[0] == 1001
+            assert (await bob.closed())[0] == 1001
+
+
+class Channel:
+    """A WebSocket as pycrdt's Provider wants it."""
+
+    path = "room"
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    def __aiter__(self) -> Channel:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await self.recv()
+
+    async def send(self, message: bytes) -> None:
+        await self._socket.send(message)
+
+    async def recv(self) -> bytes:
+        message = await self._socket.recv()
+        assert isinstance(message, bytes)
+        return message
+
+
+async def connect_deaf(server: Any, name: str) -> ClientConnection:
+    """Connect a client that has small buffers and reads nothing until its transport is told to resume."""
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", server.port))
+    deaf: ClientConnection = await server.connect(name, sock=raw, ping_interval=None, max_queue=None)
+    deaf.transport.pause_reading()
+    return deaf
+
+
+async def ping(client: ClientConnection, times: int) -> None:
+    """Ask for pongs, and wait for none."""
+    for number in range(times):
+        await client.ping(f"{number:0125}".encode())
+        await asyncio.sleep(0)

@@ -1,0 +1,314 @@
+"""What a SQLiteStore does with a file that is damaged, foreign, shared or gone, and with what it cannot take."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import sqlite3
+from contextlib import AsyncExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jupyter_rtc.relay.database import Database
+from jupyter_rtc.relay.operations import Append, Claim, Compact, Create, Forget, Operation, SetMarks, squash
+from jupyter_rtc.relay.store import Mark, StoredRoom, StoreError
+
+from .stores import ROOM, append, awaited, locked, log_of, opened
+
+
+def aside(path: Path) -> list[Path]:
+    """Return the databases that were set aside."""
+    return [file for file in path.parent.glob(f"{path.name}.corrupt-*") if not file.name.endswith(("-wal", "-shm"))]
+
+
+# Damaged and foreign files
+
+
+@awaited
+async def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "rooms.db"
+    path.write_bytes(b"not a database" * 1000)
+    async with opened(path) as store:
+        assert await store.load("a") is None
+        store.create("a", ROOM)
+        await store.flush()
+        assert store.trouble is None
+        assert await store.load("a") == ROOM
+    (old,) = aside(path)
+    assert old.read_bytes() == b"not a database" * 1000
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert str(old) in caplog.text
+
+
+@awaited
+async def test_a_newer_version_is_set_aside_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "rooms.db"
+    with closing(sqlite3.connect(path)) as newer:
+        newer.executescript("PRAGMA user_version=2; CREATE TABLE rooms (a); INSERT INTO rooms VALUES ('treasure')")
+    before = path.read_bytes()
+    async with opened(path) as store:
+        store.create("a", ROOM)
+        assert await store.load("a") == ROOM
+    (old,) = aside(path)
+    assert old.read_bytes() == before
+
+
+@awaited
+async def test_somebody_elses_database_is_set_aside_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "rooms.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE treasure (a)")
+    before = path.read_bytes()
+    async with opened(path) as store:
+        assert await store.load("a") is None
+    (old,) = aside(path)
+    assert old.read_bytes() == before
+
+
+@awaited
+async def test_damage_while_in_use_costs_no_room_that_is_in_use(tmp_path: Path) -> None:
+    path = tmp_path / "rooms.db"
+    async with opened(path, journal_mode="DELETE") as store:
+        store.create("a", replace(ROOM, log=log_of(*range(1, 500))))
+        store.create("b", ROOM)
+        await store.flush()
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.write(os.urandom(size))
+        append(store, 500)
+        with pytest.raises(StoreError, match="gone") as caught:
+            await store.flush()
+        assert caught.value.rooms == {"a"}
+        assert len(aside(path)) == 1
+        store.compact("a", 499, b"too old to make up for update 500")
+        with pytest.raises(StoreError, match="stored only in part"):
+            await store.load("a")
+        store.compact("a", 500, b"all")
+        append(store, 501)
+        await store.flush()
+        assert await store.load("a") == replace(ROOM, snapshot=b"all", seq=500, log=log_of(501))
+
+
+@awaited
+async def test_damage_found_while_reading_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "rooms.db"
+    async with opened(path) as store:
+        store.create("a", replace(ROOM, log=log_of(*range(1, 5000))))
+    with path.open("r+b") as file:  # the first page stays: the file opens, and its schema is read
+        file.seek(4096)
+        file.write(os.urandom(path.stat().st_size - 4096))
+    async with opened(path) as store:
+        assert await store.load("a") is None
+        store.create("a", ROOM)
+        await store.flush()
+    assert len(aside(path)) == 1
+
+
+@awaited
+async def test_a_database_that_is_removed_under_the_store_comes_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "folder" / "rooms.db"
+    async with opened(path) as store:
+        store.create("a", ROOM)
+        await store.flush()
+        shutil.rmtree(path.parent)
+        append(store, 1)
+        with pytest.raises(StoreError, match="gone"):
+            await store.flush()
+        assert dict(store.partial) == {"a": "its record is gone from the database"}
+        store.compact("a", 1, b"all")
+        await store.flush()
+        assert store.trouble is None
+    async with opened(path) as store:
+        assert await store.load("a") == replace(ROOM, snapshot=b"all", seq=1)
+    assert "removed or replaced" in caplog.text
+
+
+# What cannot be taken
+
+
+@awaited
+async def test_a_change_that_cannot_be_stored_harms_only_its_room(tmp_path: Path) -> None:
+    async with opened(tmp_path / "rooms.db") as store:
+        store.create("a", ROOM)
+        store.create("b", ROOM)
+        for seq in range(1, 50):
+            append(store, seq)
+            store.append("b", seq, b"u%d" % seq, "\ud800" if seq == 20 else "ann")
+        with pytest.raises(StoreError, match="cannot be stored") as caught:
+            await store.flush()
+        assert caught.value.rooms == {"b"}
+        assert await store.load("a") == replace(ROOM, log=log_of(*range(1, 50)))
+        store.compact("b", 49, b"all")
+        append(store, 50, room="b")
+        assert await store.load("b") == replace(ROOM, snapshot=b"all", seq=49, log=log_of(50))
+        await store.flush()
+
+
+@awaited
+async def test_a_name_that_cannot_be_stored_is_an_error(tmp_path: Path) -> None:
+    async with opened(tmp_path / "rooms.db") as store:
+        with pytest.raises(StoreError):
+            await store.load("\ud800")
+        store.create("a", ROOM)
+        assert await store.load("a") == ROOM
+
+
+@awaited
+async def test_a_full_queue_keeps_a_rooms_past_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "rooms.db"
+    async with opened(path, queue_limit=50_000) as store:
+        store.create("a", ROOM)
+        store.create("b", ROOM)
+        await store.flush()
+        with locked(path):
+            append(store, *range(1, 500))
+            store.mark("a", intended=Mark(499, ""))
+            store.create("b", replace(ROOM, lineage="another"))
+            assert set(store.partial) == {"a", "b"}
+        append(store, 500)
+        with pytest.raises(StoreError, match="too much was waiting") as caught:
+            await store.flush()
+        assert caught.value.rooms == {"a", "b"}
+        with pytest.raises(StoreError):
+            await store.load("a")
+        async with opened(path) as later:  # what would be found after a crash
+            past = await later.load("a")
+            assert past is not None
+            assert past == replace(ROOM, log=log_of(*range(1, len(past.log) + 1)))
+            assert 100 < len(past.log) < 499
+            assert await later.load("b") is None
+        store.create("a", ROOM)
+        store.forget("b")
+        await store.flush()
+        assert store.trouble is None
+    assert "Every room" in caplog.text
+
+
+@awaited
+async def test_a_room_that_was_cut_off_is_whole_after_a_compaction(tmp_path: Path) -> None:
+    path = tmp_path / "rooms.db"
+    async with opened(path, queue_limit=50_000) as store:
+        store.create("a", ROOM)
+        await store.flush()
+        with locked(path):
+            append(store, *range(1, 500))
+        append(store, 500)
+        with pytest.raises(StoreError, match="too much was waiting"):
+            await store.flush()
+        store.compact("a", 499, b"too old")
+        assert set(store.partial) == {"a"}
+        store.compact("a", 500, b"all")
+        append(store, 501)
+        await store.flush()
+        assert await store.load("a") == replace(ROOM, snapshot=b"all", seq=500, log=log_of(501))
+
+
+# Two stores on one file
+
+
+@awaited
+async def test_stores_begin_a_file_at_the_same_time(tmp_path: Path) -> None:
+    for attempt in range(5):
+        path = tmp_path / f"{attempt}.db"
+        async with AsyncExitStack() as stack:
+            stores = [await stack.enter_async_context(opened(path)) for _ in range(6)]
+            for number, store in enumerate(stores):
+                store.create(f"room {number}", ROOM)
+            await asyncio.gather(*(store.flush() for store in stores))
+            assert await asyncio.gather(*(stores[0].load(f"room {number}") for number in range(6))) == [ROOM] * 6
+
+
+@awaited
+async def test_two_stores_share_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "rooms.db"
+    async with opened(path, commit_interval=0.001) as one, opened(path, commit_interval=0.001) as two:
+        stores = {"a": one, "b": two}
+        for room, store in stores.items():
+            store.create(room, ROOM)
+        for seq in range(1, 201):
+            for room, store in stores.items():
+                append(store, seq, room=room)
+            await asyncio.sleep(0)
+        await asyncio.gather(one.flush(), two.flush())
+        whole = replace(ROOM, log=log_of(*range(1, 201)))
+        assert [await store.load(room) for room, store in stores.items()] == [whole, whole]
+        assert await one.load("b") == whole
+
+
+@awaited
+async def test_a_room_belongs_to_the_store_that_loaded_it_last(tmp_path: Path) -> None:
+    path = tmp_path / "rooms.db"
+    async with opened(path) as first, opened(path) as second:
+        first.create("a", ROOM)
+        append(first, 1)
+        await first.flush()
+        assert await second.load("a") == replace(ROOM, log=log_of(1))
+        append(second, 2)
+        await second.flush()
+        first.append("a", 2, b"of the first", "ann")
+        first.compact("a", 2, b"of the first")
+        first.mark("a", saved=Mark(2, "of the first"))
+        with pytest.raises(StoreError, match="another server") as caught:
+            await first.flush()
+        assert caught.value.rooms == {"a"}
+        with pytest.raises(StoreError, match="another server"):
+            await first.load("a")
+        append(second, 3)
+        await second.flush()
+        assert await second.load("a") == replace(ROOM, log=log_of(1, 2, 3))
+
+
+# What waits in memory
+
+BLOBS = st.binary(max_size=3)
+MARKS = st.none() | st.builds(Mark, st.integers(0, 9), st.just("h"))
+SEQS = st.integers(0, 9)
+NAMES = st.sampled_from(["a", "b"])
+STORED = st.builds(StoredRoom, st.just("l"), st.just(1), BLOBS, SEQS, st.just(()), MARKS, MARKS)
+OPERATIONS = st.one_of(
+    st.builds(Append, NAMES, SEQS, BLOBS, st.just("ann"), st.just(1.0)),
+    st.builds(Create, NAMES, STORED),
+    st.builds(Compact, NAMES, SEQS, BLOBS),
+    st.builds(SetMarks, NAMES, MARKS, MARKS),
+    st.builds(Forget, NAMES),
+    st.builds(Claim, NAMES),
+)
+
+
+def outcome(path: Path, operations: list[Operation]) -> list[StoredRoom | None]:
+    """Carry out operations on a file where room `a` stands already, and return the rooms."""
+    log = logging.getLogger("test.store")
+    earlier, database = Database(path, "DELETE", "OFF", log), Database(path, "DELETE", "OFF", log)
+    earlier.write([Create("a", replace(ROOM, log=log_of(1, 2)))])
+    earlier.close()
+    database.write(operations)
+    found = [database.read("a"), database.read("b")]
+    database.close()
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(OPERATIONS, max_size=12))
+def test_a_squashed_queue_has_the_same_outcome(operations: list[Operation]) -> None:
+    with TemporaryDirectory() as folder:
+        whole = outcome(Path(folder) / "whole.db", operations)
+        squashed = outcome(Path(folder) / "squashed.db", squash(operations))
+    assert squashed == whole
+
+
+def test_a_squashed_queue_holds_one_snapshot_and_what_follows() -> None:
+    appends = [Append("a", seq, b"u", "ann", 1.0) for seq in range(1, 8)]
+    marks = SetMarks("a", Mark(2, ""), None)
+    queue = [*appends[:3], Compact("a", 2, b"two"), marks, *appends[3:], Compact("a", 6, b"six")]
+    assert squash(queue) == [marks, appends[6], Compact("a", 6, b"six")]
+    assert squash([*queue, Forget("a")]) == [Forget("a")]
