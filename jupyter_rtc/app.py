@@ -9,7 +9,7 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from traitlets import Bool
 
-from .documents import Documents, FileIds, LocalFiles, ManagedFiles
+from .documents import Documents, FileIds, LocalFiles, ManagedFiles, Recovery
 from .documents.handlers import SessionHandler
 from .relay import FreeRooms, Presence, Relay, SQLiteStore
 from .relay.handlers import RoomsHandler, RoomSocket
@@ -35,7 +35,7 @@ class JupyterRTC(ExtensionApp):
         False, help="Whether JupyterLab opens documents without collaboration (loading and saving them itself)."
     ).tag(config=True)
 
-    classes = [Relay, Documents, SQLiteStore]
+    classes = [Relay, Documents, Recovery, SQLiteStore]
 
     relay: Relay | None = None
     documents: Documents | None = None

@@ -3,6 +3,7 @@
 from .documents import BadRequest, Documents, FileIds, Session
 from .files import FileContent, FileError, FileInfo, Files, ManagedFiles
 from .local import LocalFiles
+from .recovery import Recovery, RecoveryCopy, RecoveryError
 
 __all__ = [
     "BadRequest",
@@ -14,5 +15,8 @@ __all__ = [
     "Files",
     "LocalFiles",
     "ManagedFiles",
+    "Recovery",
+    "RecoveryCopy",
+    "RecoveryError",
     "Session",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from pycrdt import Map
 
@@ -15,19 +15,9 @@ from .base import BaseLostError, MergeBase, OutsideEdit
 from .content import Content
 from .files import FileError
 from .known import FileHost, KnownFile, Seen
+from .names import DocumentName
 
 _SAVE_TIMEOUT = 60.0
-
-
-class DocumentName(NamedTuple):
-    """The name of a document's room, taken apart: ``<format>:<type>:<file id>``."""
-
-    form: str
-    kind: str
-    file_id: str
-
-    def __str__(self) -> str:
-        return ":".join(self)
 
 
 class Host(Pace, FileHost, Protocol):

@@ -18,11 +18,14 @@ into a value, and a value into the next body. Nothing here awaits, logs, reads a
         write(rendered.body)                            # and `rendered` is the next original
 
     update = outside(base, content, content.parse(changed_body))    # merge.py, in a thread
+    kept = rendered(content, foreign_doc)                           # in the thread that made the document
+    file.writelines(encoded(kept))
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -40,11 +43,25 @@ from .shape import ContentError
 from .style import relined
 from .update import Built, Draft, clean, genesis
 
-__all__ = ["Body", "Built", "Content", "ContentError", "ContentOf", "Original", "Reading", "Value", "content_of"]
+__all__ = [
+    "Body",
+    "Built",
+    "Content",
+    "ContentError",
+    "ContentOf",
+    "Original",
+    "Reading",
+    "Value",
+    "content_of",
+    "encoded",
+    "rendered",
+]
 
 Doc: TypeAlias = "pycrdt.Doc[Any]"
 
 _BOM = "\ufeff"
+_PART = 1 << 20
+_NEW_NOTEBOOK = '{\n "cells": [],\n "metadata": {},\n "nbformat": 4,\n "nbformat_minor": 5\n}\n'
 
 Body: TypeAlias = "str | bytes | dict[str, Any]"
 """What a contents manager gives and takes as the content of a file: its text; or, for a notebook of a
@@ -105,6 +122,15 @@ class ContentOf(Protocol[AnOriginal]):
         done it is the next original.
         """
 
+    def blank(self) -> AnOriginal:
+        """Return what stands for the file of a document that has none."""
+
+    def weight(self, value: Value) -> int:
+        """Return how much a document holds of what people wrote, in characters; 0 where that is nothing.
+
+        The outputs of a notebook do not count: they come and go with every run. May run in any thread.
+        """
+
     def trusted(self, value: Value) -> bool:
         """Return whether every code cell of a notebook is trusted, so that it may be signed when it is saved.
 
@@ -144,6 +170,38 @@ def content_of(kind: str, registered: Mapping[str, type[YBaseDoc]]) -> Content:
     if issubclass(made_by, YUnicode):
         return TextContent(kind)
     return RegisteredContent(kind, made_by)
+
+
+def rendered(content: Content, doc: Doc, original: Original | None = None) -> Original:
+    """Return the file that holds what a document does, one that nobody edits meanwhile, in the thread that made it.
+
+    All that is as in `original` stays as it is there, as with `Content.render`; without it, it is a new file.
+    """
+    with content.read(doc) as reading:
+        for _ in reading:
+            pass
+        made: Original = content.render(content.blank() if original is None else original, reading.value)
+    return made
+
+
+def encoded(original: Original) -> Iterator[bytes | bytearray]:
+    """Yield the bytes of a file in parts: joining and encoding 60 MB at once would hold up every other thread."""
+    if isinstance(original, ipynb.Ipynb) and not isinstance(original.given, str):
+        texts = original.texts()
+    elif isinstance(original.body, bytes | bytearray):
+        yield original.body
+        return
+    else:
+        texts = iter([original.body if isinstance(original.body, str) else json.dumps(original.body, indent=1)])
+    batch, size = [], 0
+    for text in texts:
+        for at in range(0, len(text), _PART):
+            batch.append(text[at : at + _PART])
+            size += len(batch[-1])
+            if size >= _PART:
+                yield "".join(batch).encode()
+                batch, size = [], 0
+    yield "".join(batch).encode()
 
 
 @dataclass(frozen=True)
@@ -193,6 +251,14 @@ class TextContent:
         mark = _BOM if original.body.startswith(_BOM) else ""
         return TextOriginal(mark + relined(original.body.removeprefix(_BOM), value), value)
 
+    def blank(self) -> TextOriginal:
+        """See `Content.blank`."""
+        return TextOriginal("", "")
+
+    def weight(self, value: str) -> int:
+        """See `Content.weight`."""
+        return 0 if value.isspace() else len(value)
+
     def trusted(self, value: str) -> bool:
         """See `Content.trusted`."""
         return False
@@ -236,6 +302,14 @@ class NotebookContent:
         """See `Content.render`."""
         return ipynb.render(original, value)
 
+    def blank(self) -> ipynb.Ipynb:
+        """See `Content.blank`. Written as nbformat writes."""
+        return ipynb.parse(_NEW_NOTEBOOK)
+
+    def weight(self, value: ipynb.Notebook) -> int:
+        """See `Content.weight`."""
+        return sum(map(_weight, value.cells))
+
     def trusted(self, value: ipynb.Notebook) -> bool:
         """See `Content.trusted`."""
         return value.trusted
@@ -247,3 +321,9 @@ class NotebookContent:
     def watch(self, doc: Doc, callback: Callable[[], None]) -> Callable[[], None]:
         """See `Content.watch`."""
         return watch([doc.get("cells", type=Array), doc.get("meta", type=Map)], callback)
+
+
+def _weight(cell: dict[str, Any]) -> int:
+    source, attachments = cell.get("source"), cell.get("attachments")
+    written = len(source) if isinstance(source, str) and not source.isspace() else 0
+    return written + (len(json.dumps(attachments)) if attachments else 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from posixpath import dirname, normpath
@@ -16,9 +15,11 @@ from traitlets import Float
 from traitlets.config import LoggingConfigurable
 
 from ..relay import CloseCode, Member, Relay, Room, RoomError, StoredRoom
-from .binding import DocumentName, FileBinding
+from .binding import FileBinding
 from .content import ContentError, content_of
 from .files import FileError, Files
+from .names import DocumentName
+from .recovery import Recovery, RecoveryCopy
 from .watcher import Watcher
 
 _FORMS = {"notebook": ("json",), "file": ("text",)}
@@ -59,7 +60,6 @@ class Documents(LoggingConfigurable):
     resource = "contents"
     stored = True
     free = False
-    _name = re.compile(r"([^:/]+):([^:/]+):([\w-]+)")
 
     save_delay = Float(1.0, min=0.0, help="Seconds without an edit after which a document is saved.").tag(config=True)
     max_save_delay = Float(
@@ -87,6 +87,7 @@ class Documents(LoggingConfigurable):
         super().__init__(**kwargs)
         self.relay = relay
         self.files = files
+        self.recovery = Recovery(self._kept, parent=self)
         self._file_ids = file_ids
         self._emit = emit
         self._bindings: dict[str, FileBinding] = {}
@@ -140,7 +141,7 @@ class Documents(LoggingConfigurable):
 
     def owns(self, name: str) -> bool:
         """Own the names ``<format>:<type>:<file id>``."""
-        return self._name.fullmatch(name) is not None
+        return DocumentName.parse(name) is not None
 
     async def admit(self, name: str) -> None:
         """Raise RoomError for a type or a format that does not exist, or a file id that nobody gave out."""
@@ -252,6 +253,11 @@ class Documents(LoggingConfigurable):
         """Emit an event of a document's life."""
         self._emit("session", {"level": "INFO", "room": room, "path": path, "action": action})
 
+    def _kept(self, copy: RecoveryCopy) -> None:
+        """Tell everybody who has the document open of a recovery copy: in its log console, in the front ends."""
+        said = f"Recovery copy {copy.id} was kept: {copy.reason}"
+        self._emit("session", {"level": "INFO", "room": copy.room, "path": copy.path, "msg": said})
+
     # ------------------------------------------------------------------ files outside
 
     def _noticed(self, local_path: str) -> None:
@@ -303,9 +309,9 @@ class Documents(LoggingConfigurable):
                 ids.index(path)
 
     def _document(self, name: str) -> DocumentName:
-        match = self._name.fullmatch(name)
-        assert match is not None, name
-        return DocumentName(*match.groups())
+        document = DocumentName.parse(name)
+        assert document is not None, name
+        return document
 
     def _check(self, form: str, kind: str) -> None:
         if kind not in self._kinds:

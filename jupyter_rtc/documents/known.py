@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, NamedTuple, Protocol
 
 from ..relay import StoredRoom
-from .content import Body, Content, ContentError, Original
+from .content import Body, Content, ContentError, Original, rendered
 from .files import Change, FileContent, FileError, FileInfo, Files, OvertakenError
 
 
@@ -138,11 +138,7 @@ class KnownFile:
         return True
 
     def _rendered(self, original: Original, stored: StoredRoom, seq: int) -> Original:
-        with self._content.read(stored.document(seq)) as reading:
-            for _ in reading:
-                pass
-            rendered: Original = self._content.render(original, reading.value)
-        return rendered
+        return rendered(self._content, stored.document(seq), original)
 
     async def _settled(self) -> FileInfo:
         """Return what is known of the file once nobody is writing it any more."""

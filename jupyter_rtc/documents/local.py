@@ -10,7 +10,6 @@ import asyncio
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from stat import S_ISREG
 from typing import Any
@@ -22,12 +21,11 @@ from jupyter_server.services.contents.manager import ContentsManager
 from tornado.web import HTTPError
 
 from . import trust
-from .content import Body, Original
+from .content import Body, Original, encoded
 from .files import Change, FileContent, FileError, FileInfo, ManagedFiles, OvertakenError, api_type, file_error
 from .ipynb import Ipynb
 
 _OURS = "jupyter_server.services.contents."
-_PART = 1 << 20
 
 
 class LocalFiles(ManagedFiles):
@@ -146,7 +144,7 @@ class LocalFiles(ManagedFiles):
             with self._manager.atomic_writing(os_path, text=False) as file:
                 if not self._is_over(os_path, change.over):
                     raise OvertakenError(path)  # puts back what is being overwritten
-                for data in _encoded(change.original):
+                for data in encoded(change.original):
                     file.write(data)
                     digest.update(data)
                 file.flush()
@@ -173,26 +171,6 @@ class LocalFiles(ManagedFiles):
 
     def _hash(self, data: bytes) -> str:
         return hashlib.new(self._manager.hash_algorithm, data).hexdigest()
-
-
-def _encoded(original: Original) -> Iterator[bytes | bytearray]:
-    """Yield the bytes of a file in parts: joining and encoding 60 MB at once would hold up every other thread."""
-    if isinstance(original, Ipynb):
-        texts = original.texts() if original.given is None else iter((str(original.given),))
-    elif isinstance(original.body, bytes | bytearray):
-        yield original.body
-        return
-    else:
-        texts = iter((str(original.body),))
-    batch, size = [], 0
-    for text in texts:
-        for at in range(0, len(text), _PART):
-            batch.append(text[at : at + _PART])
-            size += len(batch[-1])
-            if size >= _PART:
-                yield "".join(batch).encode()
-                batch, size = [], 0
-    yield "".join(batch).encode()
 
 
 def _copy_of(os_path: str) -> str:

@@ -67,6 +67,16 @@ class RegisteredContent:
         """See `Content.render`."""
         return original if value == original.value else replace(original, body=value, value=value)
 
+    def blank(self) -> RegisteredOriginal:
+        """See `Content.blank`. For `render` only: no document was built from it."""
+        return RegisteredOriginal(None, None, Built(0, (), bytes))
+
+    def weight(self, value: Any) -> int:
+        """See `Content.weight`. Of what is neither text nor bytes, as Python writes it."""
+        if isinstance(value, str):
+            return 0 if value.isspace() else len(value)
+        return len(value) if isinstance(value, bytes | bytearray) else len(repr(value))
+
     def trusted(self, value: Any) -> bool:
         """See `Content.trusted`."""
         return False
