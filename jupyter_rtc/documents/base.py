@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pycrdt
 from pycrdt import Decoder, Doc
 
-from ..relay import Mark, Relay, Room, StoredRoom, StoreError
+from ..relay import Mark, Relay, Room, StoredRoom, StoreError, deletions, whole_state
 from .content import Content, Original
 from .merge import outside
 
@@ -86,23 +86,28 @@ class MergeBase:
         """
         self._begun = seq
         self._relay.store.mark(self._room.name, intended=Mark(seq, ""))
-        try:
-            await asyncio.wait_for(self._relay.store.flush(), _FLUSH_TIMEOUT)
-        except (TimeoutError, StoreError) as error:
-            self._relay.log.warning("room %s: saving while the store has trouble: %s", self._room.name, error)
+        await self._flush()
 
     def settle(self, seq: int, hash: str) -> None:
         """Take note that the file, whose hash is `hash`, is equal to the document after update `seq`."""
         self.seq = seq
         self._relay.store.mark(self._room.name, saved=Mark(seq, hash))
 
-    def include(self, edit: OutsideEdit, hash: str) -> None:
-        """Make an outside edit part of the base, before it is merged: no crash can make it a second edit then.
+    async def include(self, edit: OutsideEdit, hash: str) -> None:
+        """Make an outside edit part of the stored base, before anybody sees it.
 
+        After a crash it is then not found in the file once more, as a second edit, while open pages hold the first.
         `hash` is that of the file which somebody else wrote.
         """
         self._relay.rebase(self._room, self.seq, edit.base)
         self._relay.store.mark(self._room.name, saved=Mark(self.seq, hash))
+        await self._flush()
+
+    async def _flush(self) -> None:
+        try:
+            await asyncio.wait_for(self._relay.store.flush(), _FLUSH_TIMEOUT)
+        except (TimeoutError, StoreError) as error:
+            self._relay.log.warning("room %s: going on while the store has trouble: %s", self._room.name, error)
 
     async def _since(self, stored: StoredRoom, content: Content, original: Original, live: bytes | None) -> OutsideEdit:
         """Return what somebody else wrote, once it is clear which of our saves they began from.
@@ -138,7 +143,7 @@ def _edit(stored: StoredRoom, seq: int, content: Content, original: Original, li
     doc: Doc[Any] = Doc()
     doc.apply_update(base)
     doc.apply_update(update)
-    return OutsideEdit(update, doc.get_update())
+    return OutsideEdit(update, whole_state(doc, [base]))
 
 
 def _spares(later: OutsideEdit, edit: OutsideEdit) -> bool:
@@ -151,15 +156,8 @@ def _spares(later: OutsideEdit, edit: OutsideEdit) -> bool:
 
 
 def _deleted(edit: OutsideEdit) -> Iterator[tuple[int, int]]:
-    """Yield the author of each run of deleted items, and the clock after it.
-
-    Source: the delete set of yjs (src/utils/DeleteSet.js), at the end of an update; here of one without items.
-    """
-    decoder = Decoder(pycrdt.get_update(edit.update, pycrdt.get_state(edit.base))[1:])
-    for _ in range(decoder.read_var_uint()):
-        client = decoder.read_var_uint()
-        for _ in range(decoder.read_var_uint()):
-            yield client, decoder.read_var_uint() + decoder.read_var_uint()
+    """Yield the author of each run of deleted items, and the clock after it."""
+    return deletions(pycrdt.get_update(edit.update, pycrdt.get_state(edit.base)))
 
 
 def _clocks(state: bytes) -> dict[int, int]:

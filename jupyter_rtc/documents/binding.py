@@ -11,7 +11,7 @@ from pycrdt import Map
 
 from ..relay import Mark, Member, Relay, Room, StoredRoom
 from .autosave import Autosave, Pace
-from .base import BaseLostError, MergeBase, OutsideEdit
+from .base import BaseLostError, MergeBase
 from .content import Content
 from .files import FileError
 from .known import FileHost, KnownFile, Seen
@@ -49,7 +49,6 @@ class FileBinding:
         self._base = MergeBase(host.relay, room)
         self._autosave = Autosave(host, lambda trip: content.watch(room.doc, trip), self._ring)
         self._file = KnownFile(host, content, path, name.form)
-        self._arrived: OutsideEdit | None = None
         self._astray = False  # whether the file could not be made out at the last look
         self._wish = True
         self._closed = False
@@ -75,17 +74,16 @@ class FileBinding:
         if stored is None:
             return await self._build()
         try:
-            self._arrived = await self._base.find(stored, self._content, self._file.original, self._file.info.hash)
+            arrived = await self._base.find(stored, self._content, self._file.original, self._file.info.hash)
         except BaseLostError as error:
             raise FileError(503, f"{self.path} was changed outside, and {error}") from None
+        if arrived:
+            self._room.doc.apply_update(arrived.update)
+            await self._base.include(arrived, self._file.info.hash)
         return None
 
     def opened(self) -> None:
         """Begin to follow the room, which is served from now on."""
-        if self._arrived:
-            self._base.include(self._arrived, self._file.info.hash)
-            self._host.relay.merge(self._room, self._arrived.update, "")
-            self._arrived = None
         behind = self._room.seq > self._base.seq
         self._set_state(path=self.path, hash=self._file.info.hash)
         self._autosave.arm()
@@ -304,8 +302,8 @@ class FileBinding:
     async def _merge(self, seen: Seen) -> None:
         """Merge the file's new content into the document, as an edit of the base by somebody else."""
         edit = await self._base.outside(self._content, seen.original, self._autosave.edited)
+        await self._base.include(edit, seen.info.hash)
         clean = not self._autosave.edited
-        self._base.include(edit, seen.info.hash)
         self._autosave.disarm()
         self._host.relay.merge(self._room, edit.update, "")
         self._file.accept(seen)

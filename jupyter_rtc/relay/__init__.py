@@ -7,6 +7,7 @@ from .relay import Relay
 from .room import Member, Room
 from .sqlite import SQLiteStore
 from .store import Mark, MemoryStore, Store, StoredRoom, StoreError
+from .updates import deletions, whole_state
 
 __all__ = [
     "PRESENCE",
@@ -26,4 +27,6 @@ __all__ = [
     "Store",
     "StoreError",
     "StoredRoom",
+    "deletions",
+    "whole_state",
 ]

@@ -37,11 +37,6 @@ class Keeper:
             return bool(error.rooms) and name not in error.rooms
         return True
 
-    def rebase(self, served: ServedRoom, seq: int, snapshot: bytes) -> None:
-        """Replace a room's snapshot by a state at `seq` that holds more than the updates up to there."""
-        served.rebased += 1
-        self._store.compact(served.room.name, seq, snapshot)
-
     def is_due(self, served: ServedRoom, least: int) -> bool:
         """Say whether a room's log should be folded: it is larger than `least` bytes and than the snapshot."""
         if not served.stored or served.compacting:
@@ -61,7 +56,7 @@ class Keeper:
     async def _compact(self, served: ServedRoom) -> None:
         name, rebased = served.room.name, served.rebased
         if name in self._store.partial:  # only the whole state makes it whole again
-            self._store.compact(name, served.room.seq, served.room.doc.get_update())
+            self._store.compact(name, served.room.seq, served.room.whole_state())
             served.log_bytes = 0
             return
         stored = await self._store.load(name)

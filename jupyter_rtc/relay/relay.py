@@ -18,10 +18,11 @@ from .connection import Connection, Transport
 from .keeper import Keeper
 from .owner import RoomError, RoomOwner
 from .protocol import CloseCode, ProtocolError
-from .room import Broadcast, Effect, ForeignError, Member, Persist, Refuse, Request, Room, Send, TaintedError
+from .room import Broadcast, EditError, Effect, ForeignError, Member, Persist, Refuse, Request, Room, Send
 from .served import ServedRoom
 from .sqlite import SQLiteStore
 from .store import Store, StoreError
+from .updates import TaintedError
 
 _LAST_SAVE = 1.5
 
@@ -153,9 +154,16 @@ class Relay(LoggingConfigurable):
             self._drop(served, member, CloseCode.MALFORMED, reason)
 
     def edit(self, room: Room, change: Callable[[Doc[Any]], object]) -> None:
-        """Make an edit of the server's own in an open room, in one transaction; everybody sees it."""
+        """Make an edit of the server's own in an open room, in one transaction; everybody sees it.
+
+        Where `change` raises, what it did before that is seen and stored too; then the error is raised.
+        """
         if served := self._rooms.get(room.name):
-            self._carry_out(served, room.edit(change))
+            try:
+                self._carry_out(served, room.edit(change))
+            except EditError as half:
+                self._carry_out(served, half.effects)
+                raise half.error from None
 
     def merge(self, room: Room, update: bytes, author: str) -> None:
         """Apply an update that was made on a fork of the room's document, for `author`."""
@@ -163,9 +171,10 @@ class Relay(LoggingConfigurable):
             self._carry_out(served, room.merge(update, author))
 
     def rebase(self, room: Room, seq: int, snapshot: bytes) -> None:
-        """Replace what is stored of an open room up to the update `seq` by a state that holds more."""
+        """Replace what is stored of a room up to the update `seq` by a state that holds more."""
         if served := self._rooms.get(room.name):
-            self._keeper.rebase(served, seq, snapshot)
+            served.rebased += 1
+        self.store.compact(room.name, seq, snapshot)
 
     def tell(self, room: Room, member: Member, message: dict[str, Any]) -> None:
         """Send a RAW message to one member of an open room."""
@@ -220,8 +229,9 @@ class Relay(LoggingConfigurable):
         stored, keeps = await self._keeper.load(name) if owner.stored else (None, False)
         room = Room(name, stored.lineage if stored else uuid4().hex, owner.has_content)
         if stored:
-            room.replace(stored.document())
-            room.begin(stored.last, stored.genesis)
+            doc = await asyncio.to_thread(stored.document)
+            room.replace(doc)
+            room.begin(stored.last, stored.genesis, waiting=await asyncio.to_thread(stored.waiting, doc))
         first = await owner.load(room, stored)
         if self._closed:
             raise RoomError(CloseCode.GOING_AWAY, "the server stops")

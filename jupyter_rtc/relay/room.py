@@ -6,23 +6,22 @@ caller (`Relay`) carries the effects out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from typing import Any, NamedTuple, TypeVar
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import pycrdt
 from pycrdt import Doc, TransactionEvent
 
 from . import protocol
 from .awareness import Awareness, Identity
-from .hazards import refuse_hazards
-from .protocol import Kind, ProtocolError
+from .protocol import NO_CHANGE, Kind, ProtocolError
+from .updates import Waiting, adds, checked, examined, unmet
 
 _MAX_TAIL = 1 << 20
 _LONGEST_TAIL = 1000
 _MAX_HELD = 1 << 28
-
-_Result = TypeVar("_Result")
 
 
 class Member:
@@ -101,8 +100,13 @@ class ForeignError(ProtocolError):
         self.update = update
 
 
-class TaintedError(ProtocolError):
-    """An update failed half-way: the document may hold a part of it and must be built again from the store."""
+class EditError(Exception):
+    """An edit of the server's own raised `error` half-way; `effects` are those of what it had done before."""
+
+    def __init__(self, error: BaseException, effects: list[Effect]) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.effects = effects
 
 
 class Room:
@@ -136,14 +140,16 @@ class Room:
         self._full: tuple[bytes, ...] | None = None
         self._tail: list[bytes] = []
         self._tail_size = 0
+        self._waiting = Waiting()
 
-    def begin(self, seq: int, genesis: int, snapshot: bytes | None = None) -> None:
+    def begin(self, seq: int, genesis: int, snapshot: bytes | None = None, waiting: bytes = NO_CHANGE) -> None:
         """Begin to count, once `doc` holds what was stored or read from a file.
 
         `seq` is the number of the last update in it, `genesis` the client id that built it first; `snapshot` is
-        its whole state as one update, where that is at hand.
+        its whole state as one update, where that is at hand, and `waiting` what it could not take in yet.
         """
         self.seq, self.genesis = seq, genesis
+        self._waiting = Waiting(waiting)
         self.forget_full_state()
         if snapshot is not None:
             self._full = (protocol.step2_header(len(snapshot)), snapshot)
@@ -192,14 +198,32 @@ class Room:
         return [Request(member, *protocol.decode_request(payload))]
 
     def edit(self, change: Callable[[Doc[Any]], object]) -> list[Effect]:
-        """Make an edit of the server's own in one transaction; return the effects of its update."""
-        update = self._observed(lambda: self._transact(change))
-        return [] if update is None else self._accept(update, protocol.update(update), None, "")
+        """Make an edit of the server's own in one transaction; return the effects of its update.
+
+        Raises EditError where `change` raises; what it did before that stays in the document.
+        """
+        failure: BaseException | None = None
+        with self._observed() as updates:
+            try:
+                with self.doc.transaction():
+                    change(self.doc)
+            except BaseException as error:  # the PanicException of pycrdt too, for a value that it cannot hold
+                failure = error
+        effects = self._take(updates, "")
+        if failure:
+            raise EditError(failure, effects)
+        return effects
 
     def merge(self, update: bytes, author: str) -> list[Effect]:
         """Apply an update that the server made elsewhere (on a fork of this document)."""
-        changed = self._observed(lambda: self._apply(update))
-        return [] if changed is None else self._accept(changed, protocol.update(changed), None, author)
+        with self._observed() as changes:
+            self._apply(update)
+        return self._take(changes, author)
+
+    def whole_state(self) -> bytes:
+        """Return the document's state as one update, with what it could not take in yet."""
+        state, waiting = self.doc.get_update(), self._waiting.of(self.doc)
+        return state if waiting == NO_CHANGE else pycrdt.merge_updates(state, waiting)
 
     def full_state(self) -> list[bytes | tuple[bytes, ...]]:
         """Return the frames that bring an empty document up to date.
@@ -212,7 +236,7 @@ class Room:
             self._full = (protocol.step2_header(len(state)), state)
         if len(self._tail) > 1:
             self._tail = [pycrdt.merge_updates(*self._tail)]
-        return [*map(protocol.update, self._tail), self._full]
+        return [*self._waits(), *map(protocol.update, self._tail), self._full]
 
     def forget_full_state(self) -> None:
         """Give back the memory of the encoded full state; the next newcomer has it encoded again."""
@@ -233,7 +257,12 @@ class Room:
             missing = self.doc.get_update(state_vector)
         except ValueError:
             raise ProtocolError("not a state vector") from None
-        return [Send(member, protocol.step2(missing))]
+        return [Send(member, frame) for frame in [*self._waits(), protocol.step2(missing)]]
+
+    def _waits(self) -> list[bytes]:
+        """Return the frame of what the document could not take in yet: a peer needs it once it fits."""
+        waiting = self._waiting.of(self.doc)
+        return [] if waiting == NO_CHANGE else [protocol.update(waiting)]
 
     def _step2(self, member: Member, update: bytes) -> list[Effect]:
         if member.aside is None:
@@ -243,7 +272,7 @@ class Room:
             member.foreign, member.held = True, []
             return []
         foreign: Doc[Any] = Doc()
-        _examined(foreign.apply_update, update)
+        examined(foreign.apply_update, update)
         if self._has_content(self, foreign):
             self._foreign = [*self._foreign[-99:], history]
             raise ForeignError(update)
@@ -266,25 +295,27 @@ class Room:
 
     def _late(self, member: Member, update: bytes) -> list[Effect]:
         """Take in what a peer made offline. Mostly it is nothing new, and then nobody hears of it."""
-        if update == protocol.NO_CHANGE:
+        if update == NO_CHANGE:
             return []
         before = self.doc.get_state()
         if not member.writable:
             # Everybody's step 2 repeats every deletion there ever was, so that they alone are no edit.
-            return self._refuse(member, update) if _adds(update, before) else []
-        changed = self._observed(lambda: self._apply(update)) is not None
+            return self._refuse(member, update) if adds(update, before) else []
+        with self._observed() as changes:
+            self._apply(update)
         # What waits for an update that is missing here changes nothing yet, but must not get lost.
-        if not changed and not _adds(update, before):
+        if not changes and unmet(before, [update]) == NO_CHANGE:
             return []
         return self._accept(update, protocol.update(update), member, member.identity.username)
 
     def _refuse(self, member: Member, update: bytes) -> list[Effect]:
         """Pass over the edit of somebody who may only read."""
-        _examined(pycrdt.get_state, update)
+        examined(pycrdt.get_state, update)
         return [Refuse(member, update)]
 
     def _accept(self, update: bytes, frame: bytes, sender: Member | None, author: str) -> list[Effect]:
         self.seq += 1
+        self._waiting.note(self.doc, update)
         if self._full is not None:
             self._tail.append(update)
             self._tail_size += len(update)
@@ -296,55 +327,23 @@ class Room:
         return [Broadcast(protocol.awareness(self.awareness.entries(clients)), None)] if clients else []
 
     def _apply(self, update: bytes) -> None:
-        _checked(self.doc.apply_update, update)
+        checked(self.doc.apply_update, update)
 
-    def _transact(self, change: Callable[[Doc[Any]], object]) -> None:
-        with self.doc.transaction():
-            change(self.doc)
+    def _take(self, updates: list[bytes], author: str) -> list[Effect]:
+        accepted = (self._accept(update, protocol.update(update), None, author) for update in updates)
+        return [effect for effects in accepted for effect in effects]
 
-    def _observed(self, act: Callable[[], object]) -> bytes | None:
-        """Return the update that `act` makes on the document, or None. Only for what is not on the hot path."""
-        seen: list[bytes] = []
+    @contextmanager
+    def _observed(self) -> Iterator[list[bytes]]:
+        """Collect the updates that the document makes inside. Only for what is not on the hot path."""
+        updates: list[bytes] = []
 
         def note(event: TransactionEvent) -> None:
-            seen.append(event.update)
+            if event.update != NO_CHANGE:
+                updates.append(event.update)
 
         subscription = self.doc.observe(note)
         try:
-            act()
+            yield updates
         finally:
             self.doc.unobserve(subscription)
-        updates = [update for update in seen if update != protocol.NO_CHANGE]
-        return updates[0] if updates else None
-
-
-def _adds(update: bytes, state: bytes) -> bool:
-    """Say whether an update holds anything, deletions aside, that a document in this state does not know."""
-    return _examined(lambda update: pycrdt.get_update(update, state), update)[:1] != b"\x00"
-
-
-def _examined(read: Callable[[bytes], _Result], update: bytes) -> _Result:
-    """Read an update without the room's document; turn what pycrdt raises about its bytes into ProtocolError."""
-    try:
-        return _checked(read, update)
-    except TaintedError as error:
-        raise ProtocolError(error.reason) from None
-
-
-def _checked(apply: Callable[[bytes], _Result], update: bytes) -> _Result:
-    """Apply an update; turn what pycrdt raises about its bytes into ProtocolError.
-
-    ValueError comes before anything is applied. The rest (an update that refers to what cannot be there, and
-    PanicException, which is a BaseException) may come half-way.
-    """
-    refuse_hazards(update)
-    try:
-        return apply(update)
-    except ValueError:
-        raise ProtocolError("not an update") from None
-    except RuntimeError:
-        raise TaintedError("an update that does not fit this document") from None
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise TaintedError("not an update") from None

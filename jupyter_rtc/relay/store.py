@@ -14,6 +14,8 @@ from typing import Any, Protocol
 from pycrdt import Doc
 from traitlets.config import LoggingConfigurable
 
+from .updates import unmet, whole_state
+
 __all__ = ["Mark", "MemoryStore", "Store", "StoreError", "StoredRoom"]
 
 
@@ -68,15 +70,23 @@ class StoredRoom:
     def document(self, until: int | None = None) -> Doc[Any]:
         """Return a document that holds what is stored, up to the update number `until`."""
         doc: Doc[Any] = Doc()
-        doc.apply_update(self.snapshot)
-        for number, update in self.log:
-            if until is None or number <= until:
-                doc.apply_update(update)
+        for update in self._updates(until):
+            doc.apply_update(update)
         return doc
 
     def state(self, until: int) -> bytes:
-        """Return the state after the update number `until` as one update. May run in any thread."""
-        return self.document(until).get_update()
+        """Return the state after the update number `until` as one update, with what had to wait then.
+
+        May run in any thread.
+        """
+        return whole_state(self.document(until), self._updates(until))
+
+    def waiting(self, doc: Doc[Any]) -> bytes:
+        """Return what `doc`, which was made by `document`, could not take in yet, as one update."""
+        return unmet(doc.get_state(), self._updates())
+
+    def _updates(self, until: int | None = None) -> list[bytes]:
+        return [self.snapshot, *(update for number, update in self.log if until is None or number <= until)]
 
 
 class Store(Protocol):

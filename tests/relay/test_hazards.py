@@ -17,7 +17,7 @@ from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment, XmlText
 from jupyter_rtc.relay import protocol
 from jupyter_rtc.relay.hazards import DEEPEST, refuse_hazards
 from jupyter_rtc.relay.protocol import ProtocolError
-from jupyter_rtc.relay.room import TaintedError
+from jupyter_rtc.relay.updates import TaintedError
 
 from .by_hand import Peer, observed, room_with
 

@@ -11,7 +11,8 @@ from pycrdt import Array, Doc, Map, Text
 
 from jupyter_rtc.relay import protocol
 from jupyter_rtc.relay.protocol import CloseCode, Kind, ProtocolError
-from jupyter_rtc.relay.room import Broadcast, ForeignError, Persist, Refuse, Room, Send, TaintedError
+from jupyter_rtc.relay.room import Broadcast, ForeignError, Persist, Refuse, Room, Send
+from jupyter_rtc.relay.updates import TaintedError
 
 from .by_hand import GENESIS, Peer, append, clocks, created_notebook, frames, observed, room_with, text_of, whole
 

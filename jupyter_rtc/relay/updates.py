@@ -1,0 +1,126 @@
+"""What pycrdt makes of updates: which it cannot read, what one adds, and what of it has to wait. Pure.
+
+An update may come before one that it builds on. pycrdt keeps it in the document until then, but leaves it out of
+everything that it encodes: whoever copies a document, or folds a log into its state, must bring it along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import pycrdt
+from pycrdt import Doc
+
+from .hazards import refuse_hazards
+from .protocol import NO_CHANGE, ProtocolError, decode_state_vector, read_uint
+
+_MOST_UNSEEN = 1000
+_LARGEST_UNSEEN = 1 << 20
+
+_Result = TypeVar("_Result")
+
+
+class TaintedError(ProtocolError):
+    """An update failed half-way: the document may hold a part of it and must be built again from the store."""
+
+
+def checked(apply: Callable[[bytes], _Result], update: bytes) -> _Result:
+    """Apply an update; turn what pycrdt raises about its bytes into ProtocolError.
+
+    ValueError comes before anything is applied. The rest (an update that refers to what cannot be there, and
+    PanicException, which is a BaseException) may come half-way, as TaintedError.
+    """
+    refuse_hazards(update)
+    try:
+        return apply(update)
+    except ValueError:
+        raise ProtocolError("not an update") from None
+    except RuntimeError:
+        raise TaintedError("an update that does not fit this document") from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise TaintedError("not an update") from None
+
+
+def examined(read: Callable[[bytes], _Result], update: bytes) -> _Result:
+    """Read an update without the room's document; turn what pycrdt raises about its bytes into ProtocolError."""
+    try:
+        return checked(read, update)
+    except TaintedError as error:
+        raise ProtocolError(error.reason) from None
+
+
+def adds(update: bytes, state: bytes) -> bool:
+    """Say whether an update holds anything, deletions aside, that a document with this state vector does not know."""
+    return examined(lambda update: pycrdt.get_update(update, state), update)[:1] != b"\x00"
+
+
+def deletions(update: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the author of each run of deleted items in an update without other items, and the clock after the run.
+
+    Source: the delete set of yjs (src/utils/DeleteSet.js), which ends an update.
+    """
+    authors, at = read_uint(update, 1)
+    for _ in range(authors):
+        client, at = read_uint(update, at)
+        runs, at = read_uint(update, at)
+        for _ in range(runs):
+            start, at = read_uint(update, at)
+            length, at = read_uint(update, at)
+            yield client, start + length
+
+
+def unmet(state: bytes, updates: Iterable[bytes]) -> bytes:
+    """Return, as one update, what of `updates` a document with this state vector could not take in yet.
+
+    They have been applied to it; what it lacks has to wait for an update that nobody has brought. NO_CHANGE stands
+    for nothing.
+    """
+    known: dict[int, int] = {}
+    waiting = []
+    for update in updates:
+        rest = pycrdt.get_update(update, state)  # without the items that the document has
+        if rest == NO_CHANGE:
+            continue
+        if rest[:1] == b"\x00":
+            known = known or decode_state_vector(state)
+            if all(end <= known.get(client, 0) for client, end in deletions(rest)):
+                continue
+        waiting.append(rest)
+    return pycrdt.merge_updates(*waiting) if waiting else NO_CHANGE
+
+
+def whole_state(doc: Doc[Any], updates: Iterable[bytes]) -> bytes:
+    """Return all that a document was given, as one update; `updates` are those that may have to wait."""
+    waiting = unmet(doc.get_state(), updates)
+    state = doc.get_update()
+    return state if waiting == NO_CHANGE else pycrdt.merge_updates(state, waiting)
+
+
+class Waiting:
+    """What a document was given and has not taken in yet.
+
+    To look for it costs a third of a microsecond for each update when it is done for many at once, so it is.
+    """
+
+    def __init__(self, known: bytes = NO_CHANGE) -> None:
+        """Begin with what is `known` to wait."""
+        self._known = known
+        self._unseen: list[bytes] = []
+        self._size = 0
+
+    def note(self, doc: Doc[Any], update: bytes) -> None:
+        """Take note of an update that was applied to `doc`. On the hot path."""
+        self._unseen.append(update)
+        self._size += len(update)
+        if self._size > _LARGEST_UNSEEN or len(self._unseen) > _MOST_UNSEEN:
+            self.of(doc)
+
+    def of(self, doc: Doc[Any]) -> bytes:
+        """Return what waits in `doc`, as one update; NO_CHANGE if nothing does."""
+        if self._unseen:
+            self._known = unmet(doc.get_state(), [self._known, *self._unseen])
+            self._unseen, self._size = [], 0
+        return self._known
