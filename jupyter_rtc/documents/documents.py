@@ -93,7 +93,6 @@ class Documents(LoggingConfigurable):
         self._bindings: dict[str, FileBinding] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._watched: dict[str, set[str]] = {}
-        self._told: set[Member] = set()
         self._kinds = {point.name: point for point in entry_points(group="jupyter_ydoc")}
         self._watcher = Watcher(self._noticed, self.log)
         self._polling: asyncio.Task[None] | None = None
@@ -206,7 +205,6 @@ class Documents(LoggingConfigurable):
 
     def left(self, room: Room, member: Member) -> None:
         """Say so as an event."""
-        self._told.discard(member)
         self._report_member(room, member, "leave")
 
     def requested(self, room: Room, member: Member, name: str, number: int) -> None:
@@ -219,9 +217,9 @@ class Documents(LoggingConfigurable):
 
         The front end writes the room's name into every document it opens; that is no edit of the user's.
         """
-        if member in self._told or _is_bookkeeping(room.name, update):
+        if member.told or _is_bookkeeping(room.name, update):
             return
-        self._told.add(member)
+        member.told = True
         self.relay.tell(room, member, {"type": "conflict"})
 
     def has_content(self, room: Room, doc: Doc[Any]) -> bool:

@@ -70,6 +70,7 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         """Take the relay that this socket leads to; `free` lets clients choose a room's name."""
         self.relay = relay
         self.free = free
+        self.owner: RoomOwner | None = None
         self.room: Room | None = None
         self.member: Member | None = None
 
@@ -84,14 +85,13 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         owner = self.relay.owner(name)
         if owner is None or (owner.free and not self.free):
             raise HTTPError(404, f"no such room: {name}")
-        if not await self._may("read", owner):
-            raise HTTPError(403, f"{self.current_user.username} may not read {owner.resource}")
+        writable = await self._rights(owner)
         try:
             await owner.admit(name)
         except RoomError as error:
             raise HTTPError(404, error.reason) from None
-        self.member = Member(self._identity(), await self._may("write", owner))
-        await self.relay.penalty(name, self.member.identity.username)
+        self.owner, self.member = owner, Member(self._identity(), writable)
+        await self.relay.faults.wait(name, self.member.identity.username)
         await super().get(name)
 
     async def open(self, name: str) -> None:
@@ -104,7 +104,7 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         transport = SocketTransport(self, self.ws_connection.stream)
         try:
             room = await self.relay.open(name)
-            self.relay.join(room, self.member, transport)
+            self.relay.join(room, self.member, transport, self._ask_again)
         except RoomError as error:
             self.close(error.code, clip_reason(error.reason))
         else:
@@ -126,6 +126,27 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         """Leave the room."""
         if self.room is not None and self.member is not None:
             self.relay.leave(self.room, self.member)
+
+    async def _rights(self, owner: RoomOwner) -> bool:
+        """Return whether edits of the user count; raises HTTPError for one who may not even read."""
+        if not await self._may("read", owner):
+            raise HTTPError(403, f"{self.current_user.username} may not read {owner.resource}")
+        return await self._may("write", owner)
+
+    async def _ask_again(self) -> bool | None:
+        """Put the request of the handshake once more: whether edits count, or None where it would be refused now.
+
+        To a handler of its own, which answers nobody: this one keeps its user, and can set no cookies any more.
+        """
+        assert self.owner is not None
+        again = RoomSocket(self.application, self.request, relay=self.relay, free=self.free)
+        try:
+            await again.prepare()
+            return await again._rights(self.owner) if again.current_user else None
+        except HTTPError as error:
+            if error.status_code in (401, 403):
+                return None
+            raise
 
     async def _may(self, action: str, owner: RoomOwner) -> bool:
         answer = self.authorizer.is_authorized(self, self.current_user, action, owner.resource)

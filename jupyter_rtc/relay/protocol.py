@@ -32,6 +32,8 @@ class CloseCode(IntEnum):
     """The peer's document has another history; the reason is JSON for JupyterLab's dialog."""
     MALFORMED = 1007
     """A frame that is no message of the protocol, or whose update cannot be applied."""
+    NOT_ALLOWED = 1008
+    """The peer would not be let in any more."""
     TOO_BIG = 1009
     """A frame beyond `Relay.max_frame_size`."""
     TOO_SLOW = 1013

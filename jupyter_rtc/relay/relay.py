@@ -15,6 +15,7 @@ from traitlets.config import LoggingConfigurable
 
 from . import protocol
 from .connection import Connection, Transport
+from .door import Ask, Faults, Rights
 from .keeper import Keeper
 from .owner import RoomError, RoomOwner
 from .protocol import CloseCode, ProtocolError
@@ -56,6 +57,12 @@ class Relay(LoggingConfigurable):
         help="Seconds of silence after which a peer is sent an empty message. Yjs clients reconnect after 30 s of"
         " silence, for which WebSocket pings do not count.",
     ).tag(config=True)
+    identity_check_interval = Float(
+        60.0,
+        min=0,
+        help="Seconds after which the identity provider and the authorizer are asked again about somebody who is"
+        " connected: who would not be let in any more is closed with 1008. 0 turns it off.",
+    ).tag(config=True)
     compact_bytes = Integer(
         1 << 20,
         min=1 << 10,
@@ -70,11 +77,12 @@ class Relay(LoggingConfigurable):
         self._rooms: dict[str, ServedRoom] = {}
         self._opening: dict[str, asyncio.Future[ServedRoom]] = {}
         self._dirty: list[ServedRoom] = []
-        self._faults: dict[tuple[str, str], tuple[int, float]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching = False
         self._loop: asyncio.AbstractEventLoop
         self._closed = False
+        self.faults = Faults()
+        self._rights = Rights(self.log)
         self.store = cast(Store, self.store_class(parent=self))
         self._keeper = Keeper(self.store, self.log)
 
@@ -107,8 +115,8 @@ class Relay(LoggingConfigurable):
         served = self._rooms.get(name)
         return served.room if served else None
 
-    def join(self, room: Room, member: Member, transport: Transport) -> Connection:
-        """Let a peer into an open room; returns its sending side. Raises RoomError where it was closed meanwhile."""
+    def join(self, room: Room, member: Member, transport: Transport, ask: Ask | None = None) -> Connection:
+        """Let a peer in, about whom `ask` is asked again later; returns its sending side. RoomError: it was closed."""
         served = self._rooms.get(room.name)
         if served is None or served.room is not room:
             raise RoomError(CloseCode.GOING_AWAY, "the room was closed")
@@ -119,6 +127,8 @@ class Relay(LoggingConfigurable):
         served.connections[member] = connection
         self._carry_out(served, room.join(member))
         served.owner.joined(room, member)
+        if ask and (interval := self.identity_check_interval):
+            self._rights.begin(member, interval, ask, lambda writable: self._allow(served, member, writable))
         return connection
 
     def leave(self, room: Room, member: Member) -> None:
@@ -140,7 +150,7 @@ class Relay(LoggingConfigurable):
             self._drop(served, member, error.code, self._session_reason(error.reason))
         except ProtocolError as error:
             self.log.warning("room %s: closing %s: %s", room.name, member.identity.username, error.reason)
-            self._blame(room.name, member.identity.username)
+            self.faults.blame(room.name, member.identity.username)
             self._drop(served, member, error.code, error.reason)
             if isinstance(error, TaintedError):
                 self.spawn(self._keeper.restore(served))
@@ -150,7 +160,7 @@ class Relay(LoggingConfigurable):
     def refuse(self, room: Room, member: Member, reason: str) -> None:
         """Close a peer that sent what is no frame at all (a text frame)."""
         if served := self._rooms.get(room.name):
-            self._blame(room.name, member.identity.username)
+            self.faults.blame(room.name, member.identity.username)
             self._drop(served, member, CloseCode.MALFORMED, reason)
 
     def edit(self, room: Room, change: Callable[[Doc[Any]], object]) -> None:
@@ -180,14 +190,6 @@ class Relay(LoggingConfigurable):
         """Send a RAW message to one member of an open room."""
         if served := self._rooms.get(room.name):
             self._carry_out(served, [Send(member, protocol.raw(message))])
-
-    async def penalty(self, name: str, username: str) -> None:
-        """Let somebody whose last frames were wrong wait before the next try: 0.1 s, doubled up to 5 s."""
-        count, until = self._faults.get((name, username), (0, 0.0))
-        if monotonic() > until:
-            self._faults.pop((name, username), None)
-        elif count:
-            await asyncio.sleep(min(5.0, 0.05 * 2**count))
 
     def overview(self) -> list[dict[str, Any]]:
         """Return what is open: name, lineage, members, sizes in bytes, and counters since the room was opened."""
@@ -306,8 +308,19 @@ class Relay(LoggingConfigurable):
             connection.close(code, reason)
             self._forget(served, member)
 
+    def _allow(self, served: ServedRoom, member: Member, writable: bool | None) -> None:
+        """Take note of what a member may do now: edit, only watch, or (None) not even that."""
+        if writable is None:
+            self.log.info("room %s: %s is not allowed here any more", served.room.name, member.identity.username)
+            self._drop(served, member, CloseCode.NOT_ALLOWED, "not allowed any more")
+        elif member.writable != writable:
+            member.writable, member.told = writable, False
+            if writable:  # greeted again, so that it is asked for what was not taken from it meanwhile
+                self._carry_out(served, served.room.join(member))
+
     def _forget(self, served: ServedRoom, member: Member) -> None:
         del served.connections[member]
+        self._rights.end(member)
         self._carry_out(served, served.room.leave(member))
         served.owner.left(served.room, member)
         served.idle_since = monotonic()
@@ -330,12 +343,6 @@ class Relay(LoggingConfigurable):
         if not served.connections and now - served.idle_since >= self.eviction_delay:
             served.idle_since = now
             self.spawn(self._evict(served))
-
-    def _blame(self, name: str, username: str) -> None:
-        count, _ = self._faults.get((name, username), (0, 0.0))
-        if len(self._faults) > 10_000:
-            self._faults.clear()
-        self._faults[name, username] = (min(count + 1, 10), monotonic() + 60)
 
     def _session_reason(self, text: str) -> str:
         return json.dumps({"reason": "unknown_session", "reloadable": True, "errorReason": text})

@@ -29,10 +29,10 @@ class Member:
 
     While the server does not know yet whether the peer's document has the history of the room's, the peer is
     aside: `aside` holds the client ids it knows, `state_vector` what it asked with, `held` its updates. One that is
-    known to be `foreign` stays there.
+    known to be `foreign` stays there. `told` is whether it knows already that its edits do not count.
     """
 
-    __slots__ = ("_held_size", "aside", "foreign", "held", "identity", "state_vector", "writable")
+    __slots__ = ("_held_size", "aside", "foreign", "held", "identity", "state_vector", "told", "writable")
 
     def __init__(self, identity: Identity, writable: bool) -> None:
         """Make a member that has said nothing yet."""
@@ -41,7 +41,7 @@ class Member:
         self.aside: AbstractSet[int] | None = None
         self.state_vector = protocol.EMPTY_STATE
         self.held: list[bytes] = []
-        self.foreign = False
+        self.foreign = self.told = False
         self._held_size = 0
 
     def hold(self, update: bytes) -> None:

@@ -159,6 +159,38 @@ class TestRights:
             assert (await rooms())["room"]["updates"] == 0
 
 
+@pytest.mark.traits(Relay={"identity_check_interval": 0.05})
+class TestAskedAgain:
+    """With Jupyter Server's own provider; tests/documents/test_rights.py has others."""
+
+    async def test_the_servers_token_is_changed(self, server: Any, rooms: Rooms) -> None:
+        """Without a cookie each request is somebody else's; that is no reason to close."""
+        provider = server.app.identity_provider
+        anonymous, made = provider.generate_anonymous_user, []
+
+        def generate(handler: Any) -> Any:
+            made.append(anonymous(handler))
+            return made[-1]
+
+        provider.generate_anonymous_user = generate
+        async with server.connect("room") as one, Peer(one) as ada:
+            await eventually(lambda: len(made) > 5)
+            await ada.write("hello")
+            assert one.close_code is None
+            provider.token = "changed"
+            assert await ada.closed() == (1008, "not allowed any more")
+        assert await refused(server.connect("room")) == 403
+        assert len({user.username for user in made}) == len(made)
+
+    async def test_cookies_become_worthless(self, server: Any, http_server_client: Any) -> None:
+        answer = await http_server_client.fetch(f"{server.base_url}api/me?token={server.token}")
+        cookie = "; ".join(header.split(";")[0] for header in answer.headers.get_list("Set-Cookie"))
+        async with server.connect("room", token="", headers={"Cookie": cookie}) as one, Peer(one) as ada:
+            await ada.until(lambda: ada.synced)
+            server.app.web_app.settings["cookie_secret"] = b"another"
+            assert await ada.closed() == (1008, "not allowed any more")
+
+
 class TestNames:
     @pytest.mark.parametrize("path", ["api/rtc/room", "api/collaboration/room"])
     @pytest.mark.parametrize("name", NO_ROOMS, ids=lambda name: ascii(name)[:30])

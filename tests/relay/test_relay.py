@@ -242,7 +242,7 @@ class TestForeignHistory:
             away.send(protocol.step1(away.doc.get_state()))
             away.send(protocol.step2(away.doc.get_update()))
             assert away.socket.closed
-            assert await timed(relay.penalty("room", "away")) < 0.1
+            assert await timed(relay.faults.wait("room", "away")) < 0.1
 
 
 class TestStoring:
@@ -344,13 +344,64 @@ class TestStoring:
         assert len(lineages) == 1
 
 
+class TestRights:
+    async def test_who_left_is_not_asked_about(self) -> None:
+        async with relay_with(FreeRooms(), identity_check_interval=0.01) as relay:
+            room, asked = await relay.open("room"), []
+
+            async def ask() -> bool:
+                asked.append(True)
+                return True
+
+            members = [Member(Identity(name, {}), True) for name in ("ada", "bob")]
+            for member in members:
+                relay.join(room, member, Socket(), ask)
+            await eventually(lambda: len(asked) > 3)
+            for member in members:
+                relay.leave(room, member)
+            count = len(asked)
+            await asyncio.sleep(0.05)
+            assert len(asked) == count
+
+    async def test_zero_asks_nobody(self) -> None:
+        async with relay_with(FreeRooms(), identity_check_interval=0) as relay:
+            room, asked = await relay.open("room"), []
+
+            async def ask() -> None:
+                asked.append(True)
+
+            member = Member(Identity("ada", {}), True)
+            relay.join(room, member, socket := Socket(), ask)
+            await asyncio.sleep(0.05)
+            assert asked == socket.closed == []
+
+    async def test_one_answer_that_takes_long_delays_no_other(self) -> None:
+        async with relay_with(FreeRooms(), identity_check_interval=0.01) as relay:
+            room = await relay.open("room")
+
+            async def never() -> bool:
+                await asyncio.Event().wait()
+                raise AssertionError
+
+            async def gone() -> None:
+                return None
+
+            sockets = Socket(), Socket()
+            for name, socket, ask in zip(("ada", "bob"), sockets, (never, gone), strict=True):
+                relay.join(room, Member(Identity(name, {}), True), socket, ask)
+            await eventually(lambda: sockets[1].closed)
+            assert sockets[1].closed == [(CloseCode.NOT_ALLOWED, "not allowed any more")]
+            assert sockets[0].closed == []
+            assert [member.identity.username for member in room.members] == ["ada"]
+
+
 class TestPenalty:
     async def test_who_breaks_the_protocol_waits_longer_each_time(self) -> None:
         async with relay_with() as relay:
             room = await relay.open("room")
             waits = []
             for _ in range(3):
-                waits.append(await timed(relay.penalty("room", "bad")))
+                waits.append(await timed(relay.faults.wait("room", "bad")))
                 Client(relay, room, "bad").send(b"garbage")
             assert waits[0] < 0.1 <= waits[1]
             assert 0.2 <= waits[2] < 2
@@ -358,8 +409,8 @@ class TestPenalty:
     async def test_nobody_else_waits(self) -> None:
         async with relay_with() as relay:
             Client(relay, await relay.open("room"), "bad").send(b"garbage")
-            assert await timed(relay.penalty("room", "good")) < 0.1
-            assert await timed(relay.penalty("other", "bad")) < 0.1
+            assert await timed(relay.faults.wait("room", "good")) < 0.1
+            assert await timed(relay.faults.wait("other", "bad")) < 0.1
 
 
 class Built(FreeRooms):
