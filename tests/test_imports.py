@@ -17,6 +17,7 @@ PURE = {
     "relay/protocol.py",
     "relay/awareness.py",
     "relay/room.py",
+    "relay/structure.py",
     "relay/updates.py",
     "relay/connection.py",
     "documents/merge.py",

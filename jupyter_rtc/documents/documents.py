@@ -10,11 +10,11 @@ from posixpath import dirname, normpath
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
-from pycrdt import Array, Decoder, Doc, Text
+from pycrdt import Array, Doc, Text
 from traitlets import Float
 from traitlets.config import LoggingConfigurable
 
-from ..relay import CloseCode, Member, Relay, Room, RoomError, StoredRoom
+from ..relay import CloseCode, Member, Relay, Room, RoomError, StoredRoom, only_sets_values
 from .binding import FileBinding
 from .content import ContentError, content_of
 from .files import FileError, Files
@@ -215,9 +215,10 @@ class Documents(LoggingConfigurable):
     def refused(self, room: Room, member: Member, update: bytes) -> None:
         """Tell somebody who may only read that what they typed was not taken, once.
 
-        The front end writes the room's name into every document it opens; that is no edit of the user's.
+        A front end by itself writes the room's name into every document it opens, and the kernel's language into
+        the notebook's metadata; that is no edit of the user's.
         """
-        if member.told or _is_bookkeeping(room.name, update):
+        if member.told or only_sets_values(update):
             return
         member.told = True
         self.relay.tell(room, member, {"type": "conflict"})
@@ -320,17 +321,3 @@ class Documents(LoggingConfigurable):
 
     def _report_member(self, room: Room, member: Member, action: str) -> None:
         self._emit("awareness", {"roomid": room.name, "username": member.identity.username, "action": action})
-
-
-def _is_bookkeeping(room: str, update: bytes) -> bool:
-    """Say whether an update writes the name of the room and nothing else, except what was deleted again.
-
-    Source: yjs, src/utils/UpdateEncoder.js: the number of authors; the number of items of the first, its id, its
-    first clock; then the items, with their kind in the low bits of the first byte (0 and 1: deleted).
-    """
-    decoder = Decoder(update)
-    if decoder.read_var_uint() != 1:
-        return False
-    items, _, _ = decoder.read_var_uint(), decoder.read_var_uint(), decoder.read_var_uint()
-    gone = update[decoder.i0] & 31 <= 1
-    return update.count(room.encode()) + gone == items

@@ -7,6 +7,7 @@ from .relay import Relay
 from .room import Member, Room
 from .sqlite import SQLiteStore
 from .store import Mark, MemoryStore, Store, StoredRoom, StoreError
+from .structure import only_sets_values
 from .updates import deletions, whole_state
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "StoreError",
     "StoredRoom",
     "deletions",
+    "only_sets_values",
     "whole_state",
 ]

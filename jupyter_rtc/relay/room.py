@@ -17,7 +17,7 @@ from pycrdt import Doc, TransactionEvent
 from . import protocol
 from .awareness import Awareness, Identity
 from .protocol import NO_CHANGE, Kind, ProtocolError
-from .updates import Waiting, adds, checked, examined, unmet
+from .updates import Waiting, checked, examined, news, unmet
 
 _MAX_TAIL = 1 << 20
 _LONGEST_TAIL = 1000
@@ -300,7 +300,8 @@ class Room:
         before = self.doc.get_state()
         if not member.writable:
             # Everybody's step 2 repeats every deletion there ever was, so that they alone are no edit.
-            return self._refuse(member, update) if adds(update, before) else []
+            added = news(update, before)
+            return self._refuse(member, added) if added != NO_CHANGE else []
         with self._observed() as changes:
             self._apply(update)
         # What waits for an update that is missing here changes nothing yet, but must not get lost.

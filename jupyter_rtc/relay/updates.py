@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import pycrdt
 from pycrdt import Doc
 
-from .hazards import refuse_hazards
 from .protocol import NO_CHANGE, ProtocolError, decode_state_vector, read_uint
+from .structure import refuse_hazards, without_deletions
 
 _MOST_UNSEEN = 1000
 _LARGEST_UNSEEN = 1 << 20
@@ -52,9 +52,9 @@ def examined(read: Callable[[bytes], _Result], update: bytes) -> _Result:
         raise ProtocolError(error.reason) from None
 
 
-def adds(update: bytes, state: bytes) -> bool:
-    """Say whether an update holds anything, deletions aside, that a document with this state vector does not know."""
-    return examined(lambda update: pycrdt.get_update(update, state), update)[:1] != b"\x00"
+def news(update: bytes, state: bytes) -> bytes:
+    """Return what a document with this state vector does not know of an update, deletions aside."""
+    return without_deletions(examined(lambda update: pycrdt.get_update(update, state), update))
 
 
 def deletions(update: bytes) -> Iterator[tuple[int, int]]:

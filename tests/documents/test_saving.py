@@ -326,3 +326,19 @@ class TestReader:
         await until(lambda: rita.told)
         assert await ada.save() == "success"
         assert ada.text == (here / "a.txt").read_text() == "a"
+
+    async def test_what_a_readers_front_end_writes_by_itself_is_told_to_nobody(
+        self, jupyter: Jupyter, here: Path, join: Opener
+    ) -> None:
+        (here / "a.txt").write_text("a")
+        await join(jupyter, f"{here.name}/a.txt")
+        rita = await join(jupyter, f"{here.name}/a.txt", token="rita")
+        rita.state_map["language_info"] = {"name": "python"}
+        rita.state_map["language_info"] = {"name": "python", "version": "3"}
+        await rita.close()
+        rita.connect()
+        await rita.ready()
+        assert await rita.save() == "failed"  # so that everything before was looked at
+        assert rita.told == []
+        del rita.source[0:1]
+        await until(lambda: rita.told == [{"type": "conflict"}])

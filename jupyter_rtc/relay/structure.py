@@ -1,8 +1,11 @@
-"""Updates that would cost the process its stack or its memory, and are not given to pycrdt. Pure.
+"""What an update consists of, read without pycrdt and without recursion. Pure.
+
+There are two questions: whether the update would cost the process its stack or its memory, and whether it holds
+anything that somebody may have typed.
 
 pycrdt reads nested arrays and maps by recursion and ends the whole process where the stack does: an update of
 50 kB, twenty-five thousand arrays in each other, would take the server down, and would do so again at each start if
-it got into the store. This reads the structure of an update without recursion, and nothing else of it.
+it got into the store. Such updates are not given to pycrdt.
 
 Source: the update format, version 1, of yjs (src/utils/encoding.js, src/structs) as yrs reads it (update.rs,
 block.rs, any.rs), whose content types Move and WeakLink yjs does not have.
@@ -37,24 +40,60 @@ def refuse_hazards(update: bytes) -> None:
         raise ProtocolError("not an update")
     if len(update) < 2 * DEEPEST or update.count(b"u") + update.count(b"v") < DEEPEST:
         return
+    _Reader(update).structs()
+
+
+def only_sets_values(update: bytes) -> bool:
+    """Say whether an update only sets keys of maps to plain values: nobody typed text, or put in or took out a cell.
+
+    A plain value that is replaced is deleted; what else is deleted, somebody took out. Raises ProtocolError.
+    """
     reader = _Reader(update)
-    try:
-        for _ in range(reader.uint()):
-            structs = reader.uint()
-            reader.id()
-            for _ in range(structs):
-                reader.struct()
-    except IndexError:
-        raise ProtocolError("not an update") from None
+    reader.structs()
+    return not reader.others and reader.deletions() <= reader.replaced
+
+
+def without_deletions(update: bytes) -> bytes:
+    """Return an update without its deletions. Raises ProtocolError."""
+    reader = _Reader(update)
+    return update[: reader.structs()] + b"\x00"
 
 
 class _Reader:
-    """Walks over an update; IndexError says that it ended too soon, or is none."""
+    """Walks over an update, and counts what it meets.
+
+    Attributes:
+        replaced: how many items were deleted because a plain value came in their place.
+        others: how many items hold something else than plain values.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
         self._left = _MOST_VALUES
+        self.replaced = self.others = 0
+
+    def structs(self) -> int:
+        """Walk over all items; return where they end, and the deletions begin."""
+        try:
+            for _ in range(self.uint()):
+                structs = self.uint()
+                self.id()
+                for _ in range(structs):
+                    self.struct()
+        except IndexError:
+            raise ProtocolError("not an update") from None
+        return self._at
+
+    def deletions(self) -> int:
+        """Walk over the deletions, which come after the items; return how many items are deleted."""
+        deleted = 0
+        for _ in range(self.uint()):
+            self.uint()
+            for _ in range(self.uint()):
+                self.uint()
+                deleted += self.uint()
+        return deleted
 
     def byte(self) -> int:
         """Take one byte."""
@@ -97,13 +136,19 @@ class _Reader:
                 self.id()
             if info & _HAS_KEY:
                 self.text()
-        self.content(info & _CONTENT)
+        self.content(info & _CONTENT, after=bool(info & _HAS_LEFT))
 
-    def content(self, kind: int) -> None:
-        """Pass over what an item holds."""
-        if kind == _DELETED:
-            self.uint()
-        elif kind == _JSON:
+    def content(self, kind: int, *, after: bool) -> None:
+        """Pass over what an item holds; `after` says whether it stands after another, of a map in its place."""
+        if kind == _DELETED:  # values that were replaced at once, each by the next
+            self.replaced += self.uint() - (not after)
+            return
+        if kind == _ANY:
+            self.replaced += after
+            self.walk(self.uint())
+            return
+        self.others += 1
+        if kind == _JSON:
             for _ in range(self.uint() + 1):  # yrs reads one more than was written; today nobody writes this kind
                 self.text()
         elif kind in (_BINARY, _STRING, _EMBED):
@@ -113,11 +158,9 @@ class _Reader:
             self.text()
         elif kind == _TYPE:
             self.type()
-        elif kind == _ANY:
-            self.values(self.uint())
         elif kind == _DOC:
             self.text()
-            self.values(1)
+            self.walk(1)
         elif kind == _MOVE:
             self.range(alone=bool(self.uint() & 1))
         else:
@@ -137,7 +180,7 @@ class _Reader:
         if not alone:
             self.id()
 
-    def values(self, count: int) -> None:
+    def walk(self, count: int) -> None:
         """Walk over plain values, keeping for each array and map around how many are left in it."""
         around = [(count, False)]
         while around:

@@ -1,4 +1,4 @@
-"""Updates that would end the process, or take all its memory, are refused; nothing else is."""
+"""What is read of an update: whether it would end the process or take all its memory, and whether it was typed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment, XmlText
 
 from jupyter_rtc.relay import protocol
-from jupyter_rtc.relay.hazards import DEEPEST, refuse_hazards
 from jupyter_rtc.relay.protocol import ProtocolError
+from jupyter_rtc.relay.structure import DEEPEST, only_sets_values, refuse_hazards, without_deletions
 from jupyter_rtc.relay.updates import TaintedError
 
 from .by_hand import Peer, observed, room_with
@@ -159,3 +159,57 @@ for writable, aside in ((True, False), (False, False), (True, True)):
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.split() == ["refused"] * 5  # an update from a peer that is aside is only kept
+
+
+def notebook() -> Doc[Any]:
+    """Return a document with a cell, and with what front ends write into one."""
+    doc: Doc[Any] = Doc(client_id=7)
+    doc["cells"] = Array([Map({"source": Text("x = 1"), "execution_count": None})])
+    doc["meta"] = Map({"metadata": Map({"language_info": {"name": "python"}})})
+    doc["state"] = Map({"dirty": False})
+    return doc
+
+
+def set_values(doc: Doc[Any]) -> None:
+    """Write what a front end writes by itself."""
+    doc["state"]["document_id"] = "json:notebook:1"
+    doc["state"]["dirty"] = True
+    doc["meta"]["metadata"]["language_info"] = {"name": "python", "version": "3.13", "mode": {"name": "ipython"}}
+    doc["meta"]["metadata"]["kernelspec"] = {"name": "python3"}
+    doc["cells"][0]["execution_count"] = 3
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        lambda doc: doc["cells"][0]["source"].insert(0, "y"),
+        lambda doc: doc["cells"][0]["source"].__delitem__(slice(0, 2)),
+        lambda doc: doc["cells"].append(Map({"source": Text()})),
+        lambda doc: doc["cells"].__delitem__(0),
+    ],
+    ids=["text", "less text", "a cell", "no cell"],
+)
+def test_what_is_typed_is_told_from_what_front_ends_write(typed: Any) -> None:
+    written, edited, both = (
+        observed(notebook(), edit)[0]
+        for edit in (set_values, typed, lambda doc: (set_values(doc), doc["state"].update({"dirty": None}), typed(doc)))
+    )
+    assert only_sets_values(written)
+    assert not only_sets_values(edited)
+    assert not only_sets_values(both)
+
+
+def test_an_update_without_its_deletions() -> None:
+    doc = notebook()
+    (update,) = observed(doc, lambda doc: (doc["cells"][0]["source"].insert(5, "2"), doc["cells"][0]["source"].clear()))
+    assert update[-1:] != b"\x00"
+    kept = without_deletions(update)
+    assert kept[-1:] == b"\x00"
+    assert update.startswith(kept[:-1])
+    assert pycrdt.get_state(kept) == pycrdt.get_state(update)
+
+
+def test_what_is_no_update_says_so() -> None:
+    for read in (only_sets_values, without_deletions):
+        with pytest.raises(ProtocolError):
+            read(b"\x01\x05\x01\x00\x84")
