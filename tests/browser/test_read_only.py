@@ -11,6 +11,7 @@ from playwright.sync_api import BrowserContext
 
 from .awaiting import eventually, eventually_equal
 from .conftest import Pair, finish, new_lab
+from .notebooks import notebook
 from .server import LabServer
 
 TOLD = re.compile(r"read.?only|may not|not allowed|no permission|not permitted|not saved", re.IGNORECASE)
@@ -52,6 +53,18 @@ def test_the_reader_watches_a_notebook(pair: Pair) -> None:
     pair.open_notebook("watched.ipynb", "x = 1")
     pair.a.type_in_cell(0, "0")
     eventually_equal(pair.b.cells, ["x = 10"])
+
+
+def test_the_reader_who_types_nothing_is_told_nothing(pair: Pair) -> None:
+    """Rita's page gets the kernel while Wanda's does, and both write its language into the notebook."""
+    (pair.server.root / "late.ipynb").write_text(notebook("x = 1"), encoding="utf-8")
+    for lab in (pair.a, pair.b):
+        lab.open("late.ipynb")
+    for lab in (pair.a, pair.b):
+        lab.await_kernel()
+    pair.a.type_in_cell(0, "0")
+    eventually_equal(pair.b.cells, ["x = 10"])
+    assert pair.b.notices() == []
 
 
 def test_what_the_reader_types_in_a_notebook_reaches_nobody(pair: Pair) -> None:
