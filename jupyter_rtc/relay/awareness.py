@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .protocol import MAX_CLIENT_ID, AwarenessEntry, ProtocolError, decode_awareness
+from .protocol import MAX_CLIENT_ID, AwarenessEntry, CloseCode, ProtocolError, decode_awareness
 
 _MAX_GONE = 1000
 """How many clients that left are remembered, so that a late echo of their state does not bring them back."""
@@ -54,14 +54,26 @@ class Awareness:
     A member changes only the states of its own user. One that another member of this user announced passes to it
     with the first frame it sends (a reconnection that overtakes the end of the old connection); later ones are
     echoes of the user's other windows, which tell each other first.
+
+    Whoever comes in is sent all states, so that there is a bound on all of them together. In a room that is full,
+    each member may hold an equal share: only those are refused anything who hold more, and nobody can fill the room
+    so that others have no place in it.
     """
 
-    def __init__(self, max_states: int = 64, max_size: int = 1 << 18) -> None:
-        """Make an empty one; a member owns at most `max_states` states of at most `max_size` characters."""
+    def __init__(
+        self, max_states: int = 64, max_size: int = 1 << 18, room_states: int = 5000, room_size: int = 1 << 23
+    ) -> None:
+        """Make an empty one; a member owns at most `max_states` states of at most `max_size` characters.
+
+        It is full with `room_states` states, or `room_size` bytes of them.
+        """
         self._clients: dict[int, _Client] = {}
         self._gone: dict[int, tuple[int, str]] = {}
         self._max_states = max_states
         self._max_size = max_size
+        self._room_states = room_states
+        self._room_size = room_size
+        self._size = 0
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -86,8 +98,8 @@ class Awareness:
         Peers echo each other's states: what is not newer, or not the member's own, is passed over.
 
         Raises:
-            ProtocolError: the update cannot be decoded, a state is no JSON object or too big, or there are too
-                many of them; nothing is changed then.
+            ProtocolError: the update cannot be decoded, a state is no JSON object or too big, there are too many
+                of them, or the room is full; nothing is changed then.
         """
         mine = {id for id, client in self._clients.items() if client.owner == owner}
         taken: dict[int, tuple[int, str | None]] = {}
@@ -97,12 +109,14 @@ class Awareness:
             # Only a member's own states count: in a full room, a newcomer echoes everybody's.
             if len(taken.keys() | mine) > self._max_states or number > _MAX_ENTRIES:
                 raise ProtocolError("too many awareness states")
+        self._refuse_greed(taken, mine)
         for id, (clock, state) in taken.items():
             if state is None:
                 self._drop(id, clock)
                 continue
             here = self._clients.get(id)
             self._gone.pop(id, None)
+            self._size += len(state) - (len(here.state) if here else 0)
             self._clients[id] = _Client(clock, state, here.owner if here and mine else owner, identity.username, now)
         return list(taken)
 
@@ -113,6 +127,19 @@ class Awareness:
     def expire(self, before: float) -> list[int]:
         """Remove the states that were last renewed before the time `before`; return their client ids."""
         return self._remove([id for id, client in self._clients.items() if client.seen < before])
+
+    def _refuse_greed(self, taken: dict[int, tuple[int, str | None]], mine: set[int]) -> None:
+        """Raise ProtocolError where the room would be full and the member hold more than an equal share of it."""
+        sizes = {id: len(state) for id, (_, state) in taken.items() if state is not None}
+        here = [client for id in sizes if (client := self._clients.get(id))]
+        count = len(self._clients) + len(sizes) - len(here)
+        size = self._size + sum(sizes.values()) - sum(len(client.state) for client in here)
+        if not sizes or (count <= self._room_states and size <= self._room_size):
+            return
+        sizes |= {id: len(self._clients[id].state) for id in mine - taken.keys()}
+        members = len({client.owner for client in self._clients.values()}) + (not mine)
+        if len(sizes) > max(1, self._room_states // members) or sum(sizes.values()) > self._room_size // members:
+            raise ProtocolError("the room has no place for so much presence", CloseCode.NOT_ALLOWED)
 
     def _clock(self, entry: AwarenessEntry, owner: Hashable, identity: Identity, first: bool) -> int | None:
         """Return the clock under which an entry counts, or None where it is to be passed over.
@@ -151,6 +178,8 @@ class Awareness:
         return clients
 
     def _drop(self, client: int, clock: int) -> None:
-        self._gone[client] = clock, self._clients.pop(client).username
+        gone = self._clients.pop(client)
+        self._size -= len(gone.state)
+        self._gone[client] = clock, gone.username
         if len(self._gone) > _MAX_GONE:
             del self._gone[next(iter(self._gone))]

@@ -269,6 +269,59 @@ class TestLimits:
         assert len(here.states()[0]["t"]) == 90
 
 
+class TestFullRoom:
+    """Beyond a bound on all states together, an equal share is what each member may hold."""
+
+    def test_a_thousand_people_have_a_place(self, here: Awareness) -> None:
+        """Each with a large state, in three windows, who renew it and leave."""
+        for client in range(3000):
+            who = Identity(f"user{client // 3}", {"username": f"user{client // 3}", "avatar_url": "x" * 1000})
+            for clock in (1, 2):
+                assert here.apply(payload((client, clock, {"cursors": ["x" * 1000]})), client, who, 0) == [client]
+        assert len(here) == 3000
+        for client in range(3000):
+            here.remove(client)
+        assert here.apply(payload(*((client, 9, {}) for client in range(64))), "a", ADA, 0) == list(range(64))
+
+    def test_many_who_fill_it_keep_nobody_out(self) -> None:
+        here = Awareness(room_size=100_000)
+        for member in range(4):
+            here.apply(payload((member, 1, {"t": "x" * 20_000})), member, ADA, 0)
+        for member in range(4, 50):
+            with pytest.raises(ProtocolError) as refused:
+                here.apply(payload((member, 1, {"t": "x" * 20_000})), member, ADA, 0)
+            assert (refused.value.code, len(here)) == (CloseCode.NOT_ALLOWED, 4)
+        for client in range(100, 300):
+            assert here.apply(payload((client, 1, {"t": "x" * 100})), client, BOB, 0) == [client]
+        # It is full: now the first four are refused too, as soon as they renew their states.
+        with pytest.raises(ProtocolError, match="no place"):
+            here.apply(payload((0, 2, {"t": "x" * 20_000})), 0, ADA, 0)
+        assert here.apply(payload((0, 2, {"t": "x" * 100})), 0, ADA, 0) == [0]
+
+    def test_many_states(self) -> None:
+        here = Awareness(max_states=10, room_states=20)
+        for member in range(2):
+            here.apply(payload(*((10 * member + at, 1, {}) for at in range(10))), member, ADA, 0)
+        assert here.apply(payload((100, 1, {})), "b", BOB, 0) == [100]
+        with pytest.raises(ProtocolError, match="no place"):
+            here.apply(payload(*((101 + at, 1, {}) for at in range(6))), "b", BOB, 0)
+        with pytest.raises(ProtocolError, match="no place"):  # the renewal of one who holds more than its share now
+            here.apply(payload((0, 2, {})), 0, ADA, 0)
+        assert here.remove(0) == list(range(10))
+        assert here.apply(payload((10, 2, {})), 1, ADA, 0) == [10]
+        assert len(here) == 11
+
+    def test_what_is_taken_back_makes_place(self) -> None:
+        here = Awareness(room_size=1000)
+        here.apply(payload((1, 1, {"t": "x" * 400}), (2, 1, {"t": "x" * 300})), "a", ADA, 0)
+        with pytest.raises(ProtocolError, match="no place"):
+            here.apply(payload((3, 1, {"t": "x" * 300})), "a", ADA, 0)
+        assert here.apply(payload((1, 1, None)), "a", ADA, 0) == [1]
+        assert here.apply(payload((3, 1, {"t": "x" * 300})), "a", ADA, 0) == [3]
+        assert here.expire(1) == [2, 3]
+        assert here.apply(payload((4, 1, {"t": "x" * 900})), "a", ADA, 0) == [4]
+
+
 class TestGarbage:
     @pytest.mark.parametrize(
         "text",

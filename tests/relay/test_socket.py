@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -143,6 +144,27 @@ class TestPresence:
                 await three.send(ada.presence())  # under the clock with which it left
                 await bob.until(lambda: bob.others)
                 assert bob.others[ada.doc.client_id]["cursor"] == 3
+
+    async def test_who_fills_the_room_with_presence_is_closed_alone(self, server: Any) -> None:
+        """Forty sockets show about as much as each may; then somebody comes who shows a little."""
+        async with AsyncExitStack() as crowd:
+
+            async def come() -> Peer:
+                return await crowd.enter_async_context(Peer(await crowd.enter_async_context(server.connect("room"))))
+
+            greedy = [await come() for _ in range(40)]
+            for peer in greedy:
+                await peer.show(text="x" * 250_000)
+            # 33 of them are 8 MiB.
+            await eventually(lambda: sum(peer.socket.close_code is not None for peer in greedy) == 7)
+            ended = [(peer.socket.close_code, peer.socket.close_reason) for peer in greedy]
+            assert set(ended) == {(None, None), (1008, "the room has no place for so much presence")}
+            ada, other = await come(), greedy[ended.index((None, None))]
+            await ada.show(cursor=3)
+            await ada.until(lambda: len(ada.others) == 33)
+            await other.until(lambda: ada.doc.client_id in other.others)
+            assert ada.socket.close_code is None
+            assert sum(peer.socket.close_code is not None for peer in greedy) == 7
 
     @pytest.mark.traits(Relay={"awareness_timeout": 1.0})
     async def test_who_is_silent_for_too_long_is_gone(self, server: Any) -> None:
