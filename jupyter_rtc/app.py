@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,16 @@ class JupyterRTC(ExtensionApp):
                 (r"/api/rtc/rooms", RoomsHandler, {"relay": self.relay}),
             ]
         )
+
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        """Let SIGINT end the server as SIGTERM does, where nobody else has a say in it.
+
+        At a terminal Jupyter Server asks first. Without one (a service, a container, Windows) it leaves the signal to
+        Python, which would cut it off in the middle of whatever it does, with no word to its extensions.
+        """
+        alone = threading.current_thread() is threading.main_thread()
+        if alone and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, lambda *_: serverapp.stop(from_signal=True))
 
     async def stop_extension(self) -> None:
         """Save and store everything, then stop."""

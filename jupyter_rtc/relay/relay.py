@@ -78,9 +78,9 @@ class Relay(LoggingConfigurable):
         self._opening: dict[str, asyncio.Future[ServedRoom]] = {}
         self._dirty: list[ServedRoom] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watching = False
+        self._watching: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
-        self._closed = False
         self.faults = Faults()
         self._rights = Rights(self.log)
         self.store = cast(Store, self.store_class(parent=self))
@@ -196,12 +196,14 @@ class Relay(LoggingConfigurable):
         return [served.overview() for served in self._rooms.values()]
 
     async def close(self) -> None:
-        """Save and store everything, close every peer with 1001, and stop. Does nothing the second time."""
-        if self._closed:
-            return
-        self._closed = True
-        for task in self._tasks:
-            task.cancel()
+        """Save and store everything, close every peer with 1001, and stop. Whoever calls again waits for the first."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        if self._watching:
+            self._watching.cancel()  # and nothing else: what is under way may be half done
         for served in self._rooms.values():
             for member in list(served.connections):
                 self._drop(served, member, CloseCode.GOING_AWAY, "server stops")
@@ -219,12 +221,11 @@ class Relay(LoggingConfigurable):
     # ------------------------------------------------------------------ opening and evicting
 
     async def _open(self, name: str) -> ServedRoom:
-        if self._closed:
+        if self._closing:
             raise RoomError(CloseCode.GOING_AWAY, "the server stops")
-        if not self._watching:
-            self._watching = True
+        if self._watching is None:
             self._loop = asyncio.get_running_loop()  # kept: asking for it at every edit costs a system call
-            self.spawn(self._watch())
+            self._watching = self.spawn(self._watch())
         owner = self.owner(name)
         if owner is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
@@ -235,7 +236,7 @@ class Relay(LoggingConfigurable):
             room.replace(doc)
             room.begin(stored.last, stored.genesis, waiting=await asyncio.to_thread(stored.waiting, doc))
         first = await owner.load(room, stored)
-        if self._closed:
+        if self._closing:
             raise RoomError(CloseCode.GOING_AWAY, "the server stops")
         served = ServedRoom(room, owner, keeps, monotonic())
         if keeps and first:
@@ -347,11 +348,12 @@ class Relay(LoggingConfigurable):
     def _session_reason(self, text: str) -> str:
         return json.dumps({"reason": "unknown_session", "reloadable": True, "errorReason": text})
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something beside everything else; what goes wrong is logged."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

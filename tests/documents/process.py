@@ -53,13 +53,23 @@ class Jupyter:
 
     # ------------------------------------------------------------------ life
 
-    def start(self, timeout: float = 60.0) -> None:
-        """Start the process and wait until it answers; RuntimeError with the end of its log if it does not."""
+    def start(self, timeout: float = 60.0, terminal: int | None = None) -> None:
+        """Start the process and wait until it answers; RuntimeError with the end of its log if it does not.
+
+        `terminal` is the file descriptor of a terminal to start it at; else it has none.
+        """
         options = [f"--config={self._home / 'config.py'}", f"--ServerApp.root_dir={self.root}"]
         options += [f"--ServerApp.ip={HOST}", f"--ServerApp.port={self.port}"]
         command = [sys.executable, "-m", "jupyter_server", *options]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=self._home, env=self._environment(), stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command,
+                cwd=self._home,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL if terminal is None else terminal,
+                stdout=log,
+                stderr=log,
+            )
         deadline = time.monotonic() + timeout
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -76,6 +86,11 @@ class Jupyter:
         """Ask the process to end, as ``kill`` does; returns at once."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
+
+    def interrupt(self) -> None:
+        """Send the process what Ctrl+C sends; returns at once."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
 
     def wait(self, timeout: float) -> int:
         """Wait for the end of the process; returns its exit code, or raises subprocess.TimeoutExpired."""
