@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Protocol
 
-from pycrdt import Map
-
-from ..relay import Mark, Member, Relay, Room, StoredRoom
+from ..relay import Mark, Member, Room, StoredRoom
 from .autosave import Autosave, Pace
 from .base import BaseLostError, MergeBase
 from .content import Content
 from .files import FileError
 from .known import FileHost, KnownFile, Seen
 from .names import DocumentName
+from .recovery import RecoveryError
+from .status import Speaker, Status
 
 _SAVE_TIMEOUT = 60.0
 
 
-class Host(Pace, FileHost, Protocol):
-    """What a binding needs of the documents that it is one of; `relay` is where its room is served."""
-
-    relay: Relay
-
-    def report(self, room: str, path: str, action: str) -> None:
-        """Emit an event of the document's life: ``save``, ``overwrite``, ..."""
+class Host(Pace, FileHost, Speaker, Protocol):
+    """What a binding needs of the documents that it is one of."""
 
 
 class FileBinding:
@@ -36,19 +32,19 @@ class FileBinding:
     people type without a pause; what others write into the file is merged into it as one more author's edit.
 
     Attributes:
-        trouble: why the file is not up to date, in a sentence; None while all is well.
+        status: what is said of the document, such as why the file is not up to date.
     """
 
     def __init__(self, host: Host, name: DocumentName, path: str, content: Content, room: Room) -> None:
         """Bind the file at `path` to `room`, which is called `name`; nothing is read yet."""
         self.name = name
-        self.trouble: str | None = None
+        self.status = Status(host, room)
         self._host = host
         self._content = content
         self._room = room
         self._base = MergeBase(host.relay, room)
         self._autosave = Autosave(host, lambda trip: content.watch(room.doc, trip), self._ring)
-        self._file = KnownFile(host, content, path, name.form)
+        self._file = KnownFile(host, content, path, name)
         self._astray = False  # whether the file could not be made out at the last look
         self._wish = True
         self._closed = False
@@ -85,12 +81,12 @@ class FileBinding:
     def opened(self) -> None:
         """Begin to follow the room, which is served from now on."""
         behind = self._room.seq > self._base.seq
-        self._set_state(path=self.path, hash=self._file.info.hash)
+        self.status.begin(path=self.path, hash=self._file.info.hash)
         self._autosave.arm()
         if behind:  # what the store has beyond the last save may be more than bookkeeping
             self._autosave.force()
         else:
-            self._set_state(dirty=False)
+            self.status.set(dirty=False)
 
     async def _build(self) -> StoredRoom:
         """Make the document from its file: a new history."""
@@ -123,7 +119,7 @@ class FileBinding:
         """Follow the file to another path."""
         if path != self.path:
             self._file.path = path
-            self._set_state(path=path)
+            self.status.set(path=path)
 
     def request_save(self, member: Member, number: int) -> None:
         """Save because a member asks for it, and answer: success only once the bytes are on disk."""
@@ -141,25 +137,36 @@ class FileBinding:
                     self._noticed = False
                     await self._take_outside()
             except FileError as error:
-                self._say(str(error))
+                self.status.say(self.path, str(error))
                 return
         if before != (self._astray, self._file.info.writable):
-            self.trouble = None
+            self.status.well(self.path)
             self._autosave.resume()  # it stopped, or was put off, while the file was gone, broken, or read-only
 
     async def release(self) -> bool:
         """Save what is not on disk yet; return whether the document may be dropped from memory.
 
-        Where people switched autosaving off, or the file was deleted, the store keeps the edits.
+        Where people switched autosaving off, the store keeps the edits; where the file was deleted, a recovery copy.
         """
         self._autosave.cancel()
-        if not self._autosave.edited or self._file.missing or not self._wanted():
-            return True
+        if self._autosave.edited and not self._file.missing and self._wanted():
+            with suppress(FileError):
+                await self.save()
+        if self._autosave.edited and self._file.missing:
+            return await self._outlive()
+        return not (self._autosave.edited and self._wanted())
+
+    async def _outlive(self) -> bool:
+        """Keep what was edited of a file that is gone; return whether it is kept."""
+        value, _ = await self._read_document()
+        rendered = await asyncio.to_thread(self._content.render, self._file.original, value)
+        reason = "The file was deleted while this was open and not saved."
         try:
-            await self.save()
-        except FileError:
+            await self._host.recovery.keep(self.name, self.path, rendered, author="", reason=reason)
+        except RecoveryError as error:
+            self.status.say(self.path, f"{self.path} was deleted, and of what was edited since {error}")
             return False
-        return not self._autosave.edited
+        return True
 
     def close(self) -> None:
         """Stop following the document."""
@@ -177,7 +184,7 @@ class FileBinding:
         `asked` says that a person asked: a file that was deleted is written again, a trusted notebook signed.
 
         Raises:
-            FileError: it could not be saved; the reason is in `trouble` too, and the next try is planned.
+            FileError: it could not be saved; the reason is in `status` too, and the next try is planned.
         """
         async with self._busy:
             self._autosave.cancel()
@@ -192,7 +199,7 @@ class FileBinding:
             finally:  # whatever a contents manager or a hook raises: what is not saved is tried again
                 if trouble:
                     self._fail(trouble)
-            self.trouble = None
+            self.status.well(self.path)
             self._autosave.succeeded(monotonic() - begun)
         if self._noticed and not self._closed:
             self._spawn(self.look())
@@ -204,12 +211,13 @@ class FileBinding:
             if not (asked and error.status == 404):
                 raise
         value, seq = await self._read_document()
+        self._autosave.arm()
         rendered = await asyncio.to_thread(self._content.render, self._file.original, value)
         if rendered is self._file.original and not self._file.stale:
             self._settle(seq)
             return
         await self._base.intend(seq)
-        if await self._file.write(rendered, asked and self._content.trusted(value)):
+        if await self._file.write(rendered, asked, sign=asked and self._content.trusted(value)):
             self._settle(seq)
             self._report("save")
         else:  # somebody wrote it meanwhile: once more
@@ -221,26 +229,19 @@ class FileBinding:
         with self._content.read(self._room.doc) as reading:
             for _ in reading:
                 await asyncio.sleep(0)
-            value, seq = reading.value, self._room.seq
-        self._autosave.arm()
-        return value, seq
+            return reading.value, self._room.seq
 
     def _settle(self, seq: int) -> None:
         """Take note that the file is equal to the document as it was after update `seq`."""
         self._base.settle(seq, self._file.info.hash)
-        self._set_state(hash=self._file.info.hash, **({} if self._autosave.edited else {"dirty": False}))
+        self.status.set(hash=self._file.info.hash, **({} if self._autosave.edited else {"dirty": False}))
 
     def _fail(self, trouble: str) -> None:
         """Say what is wrong, and try again later; a file that is gone is waited for."""
-        self._say(trouble)
+        self.status.say(self.path, trouble)
         self._autosave.failed()
         if not (self._file.missing or self._closed):
             self._autosave.touched()
-
-    def _say(self, trouble: str) -> None:
-        if self.trouble is None:
-            self._host.relay.log.warning("room %s: the file is not up to date: %s", self.name, trouble)
-        self.trouble = trouble
 
     async def _answer_save(self, member: Member, number: int) -> None:
         status = "failed"
@@ -292,6 +293,7 @@ class FileBinding:
         if not self._autosave.edited:
             return False
         value, seq = await self._read_document()
+        self._autosave.arm()
         if await asyncio.to_thread(self._content.render, seen.original, value) is not seen.original:
             self._autosave.force()
             return False
@@ -311,20 +313,13 @@ class FileBinding:
             self._autosave.arm()
             self._settle(self._room.seq)
         else:
-            self._set_state(hash=seen.info.hash)
+            self.status.set(hash=seen.info.hash)
         self._report("overwrite")
 
     # ------------------------------------------------------------------
 
     def _report(self, action: str) -> None:
         self._host.report(str(self.name), self.path, action)
-
-    def _set_state(self, **values: Any) -> None:
-        """Set keys of the document's ``state`` map that differ."""
-        state: Map[Any] = self._room.doc.get("state", type=Map)
-        new = {key: value for key, value in values.items() if state.get(key) != value}
-        if new:
-            self._host.relay.edit(self._room, lambda doc: doc.get("state", type=Map).update(new))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)

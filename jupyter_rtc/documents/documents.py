@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from posixpath import dirname, normpath
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from pycrdt import Array, Doc, Text
@@ -18,28 +18,12 @@ from ..relay import CloseCode, Member, Relay, Room, RoomError, StoredRoom, only_
 from .binding import FileBinding
 from .content import ContentError, content_of
 from .files import FileError, Files
-from .names import DocumentName
+from .names import DocumentName, FileIds
 from .recovery import Recovery, RecoveryCopy
 from .watcher import Watcher
 
 _FORMS = {"notebook": ("json",), "file": ("text",)}
 _ALL_FORMS = ("text", "json", "base64")
-
-
-class FileIds(Protocol):
-    """What is used of jupyter_server_fileid's manager."""
-
-    def index(self, path: str) -> str | None:
-        """Return the id of the file at `path`, giving it one where it has none."""
-        ...
-
-    def get_id(self, path: str) -> str | None:
-        """Return the id of the file at `path`, or None."""
-        ...
-
-    def get_path(self, id: str) -> str | None:
-        """Return the path of a file, or None."""
-        ...
 
 
 class BadRequest(ValueError):
@@ -87,7 +71,7 @@ class Documents(LoggingConfigurable):
         super().__init__(**kwargs)
         self.relay = relay
         self.files = files
-        self.recovery = Recovery(self._kept, parent=self)
+        self.recovery = Recovery(self._recovered, parent=self)
         self._file_ids = file_ids
         self._emit = emit
         self._bindings: dict[str, FileBinding] = {}
@@ -170,6 +154,7 @@ class Documents(LoggingConfigurable):
         except ContentError as error:
             self.log.warning("room %s: %s cannot be loaded: %s", room.name, path, error)
             raise RoomError(CloseCode.BAD_CONTENT, f"Error initializing: {path}: {error}") from None
+        binding.status.copies = [copy.id for copy in await self.recovery.known(document.file_id)]
         self._bindings[room.name] = binding
         return first
 
@@ -195,9 +180,10 @@ class Documents(LoggingConfigurable):
         return self._bindings[room.name].settled
 
     def describe(self, room: Room) -> dict[str, Any]:
-        """Return the path of the file, and why it is not up to date, if it is not."""
+        """Return the path of the file, why it is not up to date, if it is not, and the number of recovery copies."""
         binding = self._bindings[room.name]
-        return {"path": binding.path, "trouble": binding.trouble}
+        status = binding.status
+        return {"path": binding.path, "trouble": status.trouble, "recovery": len(status.copies)}
 
     def joined(self, room: Room, member: Member) -> None:
         """Say so as an event."""
@@ -248,14 +234,24 @@ class Documents(LoggingConfigurable):
         local_path = self.files.local_path(path)
         return self._turns.setdefault(os.path.realpath(local_path) if local_path else path, asyncio.Lock())
 
-    def report(self, room: str, path: str, action: str) -> None:
-        """Emit an event of a document's life."""
-        self._emit("session", {"level": "INFO", "room": room, "path": path, "action": action})
+    def report(self, room: str, path: str, action: str = "", said: str = "") -> None:
+        """Emit an event of a document's life: an action, or a sentence, which front ends show in a log console."""
+        told = {"action": action, "msg": said}
+        event = {"level": "INFO", "room": room, "path": path}
+        self._emit("session", event | {key: value for key, value in told.items() if value})
 
-    def _kept(self, copy: RecoveryCopy) -> None:
-        """Tell everybody who has the document open of a recovery copy: in its log console, in the front ends."""
-        said = f"Recovery copy {copy.id} was kept: {copy.reason}"
-        self._emit("session", {"level": "INFO", "room": copy.room, "path": copy.path, "msg": said})
+    def _recovered(self, copy: RecoveryCopy, new: bool) -> None:
+        """Tell everybody who has the document open of a recovery copy, or that it is gone."""
+        if new:
+            self.report(copy.room, copy.path, said=f"Recovery copy {copy.id} was kept: {copy.reason}")
+        self.relay.spawn(self._count_copies(copy.name.file_id))
+
+    async def _count_copies(self, file_id: str) -> None:
+        """Let the documents of a file say which recovery copies there are of it."""
+        copies = [copy.id for copy in await self.recovery.known(file_id)]
+        for binding in self._bindings.values():
+            if binding.name.file_id == file_id:
+                binding.status.keeps(copies)
 
     # ------------------------------------------------------------------ files outside
 

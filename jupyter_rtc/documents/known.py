@@ -8,6 +8,10 @@ from typing import Any, NamedTuple, Protocol
 from ..relay import StoredRoom
 from .content import Body, Content, ContentError, Original, rendered
 from .files import Change, FileContent, FileError, FileInfo, Files, OvertakenError
+from .names import DocumentName
+from .recovery import Recovery, RecoveryError
+
+_MUCH = 4096  # what a save may take away, in characters, and need not be asked how much is left
 
 
 class FileHost(Protocol):
@@ -16,10 +20,12 @@ class FileHost(Protocol):
     Attributes:
         settle_delay: seconds for which a file changed outside must rest before it is read.
         files: where the file is.
+        recovery: where a copy is kept of what a save would wipe out.
     """
 
     settle_delay: float
     files: Files
+    recovery: Recovery
 
     def turn(self, path: str) -> asyncio.Lock:
         """Return what the views of one file hold while they write it."""
@@ -45,13 +51,13 @@ class KnownFile:
     original: Original
     info: FileInfo
 
-    def __init__(self, host: FileHost, content: Content, path: str, form: str) -> None:
-        """Know nothing yet of the file at `path`, which is of the type `content` and comes in the format `form`."""
+    def __init__(self, host: FileHost, content: Content, path: str, name: DocumentName) -> None:
+        """Know nothing yet of the file at `path`, which is of the type `content`; `name` is that of its document."""
         self.path = path
         self.missing = False
         self._host = host
         self._content = content
-        self._form = form
+        self._name = name
         self._stamp: tuple[Any, ...] | None = None  # at the last look; None if there was no file
         self._begun: Original | None = None  # what a save that failed may have left in the file, or a part of it
 
@@ -95,16 +101,25 @@ class KnownFile:
         if not read.body and self.original.body:
             # For a moment, while somebody writes it, or for good: like a file that is gone, it is left alone.
             self.missing = True
-            raise FileError(404, f"{self.path} was emptied outside")
+            raise FileError(404, f"{self.path} was emptied outside; Ctrl+S writes it again")
         try:
             return await self._parse(read)
         except ContentError as error:
             raise FileError(409, f"{self.path} was changed outside and cannot be read: {error}") from None
 
-    async def write(self, original: Original, sign: bool) -> bool:
-        """Write the file if it is as it was at the last look; return whether it was. Raises FileError."""
+    async def write(self, original: Original, asked: bool, *, sign: bool) -> bool:
+        """Write the file if it is as it was at the last look; return whether it was.
+
+        A copy is kept of a file of which this leaves little. Where that cannot be, the file is written only if
+        somebody `asked` for it. `sign` says to sign a notebook.
+
+        Raises:
+            FileError: it is not written; the text says why.
+        """
         if not self.info.writable:
             raise FileError(403, f"{self.path} is read-only")
+        if not self.missing:
+            await self._spare(original, asked)
         async with self._host.turn(self.path):
             if not await self._is_untouched():
                 return False
@@ -112,13 +127,28 @@ class KnownFile:
             begun, self._begun = self._begun, original
             try:
                 change = Change(original, sign, over)
-                info = await self._host.files.write(self.path, self._content.kind, self._form, change)
+                info = await self._host.files.write(self.path, self._content.kind, self._name.form, change)
             except OvertakenError:
                 self._begun = begun
                 return False
         self.missing = False
         self.accept(Seen(original, info))
         return True
+
+    async def _spare(self, original: Original, asked: bool) -> None:
+        """Keep a copy of what the file holds if writing `original` leaves little of it."""
+        before, after = await asyncio.to_thread(_weights, self._content, self.original, original)
+        if not _is_drastic(before, after):
+            return
+        left = f"{100 * after // before} % of it" if after else "nothing of it"
+        reason = f"This is what the file held before a save that left {left}."
+        try:
+            await self._host.recovery.keep(self._name, self.path, self.original, author="", reason=reason)
+        except RecoveryError as error:
+            if not asked:
+                told = f"this save would leave {left}, and of what it holds {error}; Ctrl+S writes it nevertheless"
+                raise FileError(507, f"{self.path}: {told}") from None
+            self._host.recovery.log.warning("%s is written without a copy of what it held: %s", self.path, error)
 
     async def _recover(self, stored: StoredRoom) -> bool:
         """Say whether the file is what a crash left of our own save; what it held before is known then."""
@@ -151,9 +181,10 @@ class KnownFile:
                     break
                 info = again
         except FileError as error:
-            if error.status == 404:
-                self.missing, self._stamp = True, None
-            raise
+            if error.status != 404:
+                raise
+            self.missing, self._stamp = True, None
+            raise FileError(404, f"{self.path} does not exist any more; Ctrl+S writes it again") from None
         self.missing, self._stamp = False, info.stamp
         return info
 
@@ -169,7 +200,7 @@ class KnownFile:
         return await self._host.files.stat(self.path, self._content.kind)
 
     async def _read(self) -> FileContent:
-        return await self._host.files.read(self.path, self._content.kind, self._form)
+        return await self._host.files.read(self.path, self._content.kind, self._name.form)
 
     async def _parse(self, read: FileContent) -> Seen:
         """Parse what was read; what may be large, the body itself, is let go of here."""
@@ -181,3 +212,12 @@ class KnownFile:
 def _begins(body: Body, whole: Body) -> bool:
     """Say whether a file holds what was written to it, as far as the disk took it."""
     return isinstance(body, str) and isinstance(whole, str) and whole.startswith(body)
+
+
+def _weights(content: Content, *originals: Original) -> list[int]:
+    return [content.weight(original.value) for original in originals]
+
+
+def _is_drastic(before: int, after: int) -> bool:
+    """Say whether a save leaves nothing, or less than half where it takes much away."""
+    return before > 0 and (after == 0 or before - after > max(_MUCH, before / 2))

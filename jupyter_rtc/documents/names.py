@@ -1,9 +1,9 @@
-"""The names of documents' rooms."""
+"""The names of documents' rooms, and where the ids of files in them come from."""
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 _NAME = re.compile(r"([^:/]+):([^:/]+):([\w-]+)")
 
@@ -23,3 +23,19 @@ class DocumentName(NamedTuple):
 
     def __str__(self) -> str:
         return ":".join(self)
+
+
+class FileIds(Protocol):
+    """What is used of jupyter_server_fileid's manager."""
+
+    def index(self, path: str) -> str | None:
+        """Return the id of the file at `path`, giving it one where it has none."""
+        ...
+
+    def get_id(self, path: str) -> str | None:
+        """Return the id of the file at `path`, or None."""
+        ...
+
+    def get_path(self, id: str) -> str | None:
+        """Return the path of a file, or None."""
+        ...

@@ -115,8 +115,8 @@ class Recovery(LoggingConfigurable):
         30 * 86400.0, min=0, help="Seconds after which a recovery copy is removed, when copies are next kept or listed."
     ).tag(config=True)
 
-    def __init__(self, announce: Callable[[RecoveryCopy], None], **kwargs: Any) -> None:
-        """Keep copies; `announce` is called for each new one, on the event loop."""
+    def __init__(self, announce: Callable[[RecoveryCopy, bool], None], **kwargs: Any) -> None:
+        """Keep copies; `announce` is called for each that comes (True) or goes (False), on the event loop."""
         super().__init__(**kwargs)
         default = Path(jupyter_data_dir()) / "jupyter_rtc" / "recovery"
         self._folder = Path(self.folder).expanduser().absolute() if self.folder else default
@@ -143,8 +143,8 @@ class Recovery(LoggingConfigurable):
             except RecoveryError as error:
                 self.log.warning("Recovery copies beyond the bounds may be left: %s", error)
         if new:
-            self.log.warning("room %s: recovery copy %s of %s: %s", name, copy.id, path, reason)
-            self._announce(copy)
+            self.log.warning("room %s: recovery copy %s of %s was kept: %s", name, copy.id, path, reason)
+            self._announce(copy, True)
         return copy
 
     async def copies(self) -> list[RecoveryCopy]:
@@ -152,12 +152,12 @@ class Recovery(LoggingConfigurable):
         async with self._lock:
             return await self._refresh()
 
-    async def known(self, path: str) -> list[RecoveryCopy]:
-        """Return the copies of the file at `path`, the oldest first, as far as this process knows them."""
+    async def known(self, file_id: str) -> list[RecoveryCopy]:
+        """Return the copies of a file, the oldest first, as far as this process knows them."""
         if self._known is None:
             with suppress(RecoveryError):
                 await self.copies()
-        return [copy for copy in self._known or () if copy.path == path]
+        return [copy for copy in self._known or () if copy.name.file_id == file_id]
 
     async def read(self, id: str) -> tuple[RecoveryCopy, bytes]:
         """Return a copy and its content. Raises RecoveryError."""
@@ -168,6 +168,7 @@ class Recovery(LoggingConfigurable):
         async with self._lock:
             copy = await asyncio.to_thread(self._remove, id)
             await self._refresh()
+        self._announce(copy, False)
         return copy
 
     # ------------------------------------------------------------------ in a thread
@@ -178,6 +179,8 @@ class Recovery(LoggingConfigurable):
         for copy in removed:
             self.log.info("recovery copy %s of %s was removed to stay within the bounds", copy.id, copy.path)
         self._known = kept
+        for copy in removed:
+            self._announce(copy, False)
         return kept
 
     def _keep(

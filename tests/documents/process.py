@@ -33,6 +33,7 @@ class Jupyter:
 
     Attributes:
         root: the folder that it serves.
+        data: Jupyter's data directory.
         port: the TCP port, the same for all lives of the process.
     """
 
@@ -42,6 +43,7 @@ class Jupyter:
         `config` is Python to be added to the configuration file, `packages` a folder to import from besides.
         """
         self.root = home / "root"
+        self.data = home / "data"
         self.port = free_port()
         self._home = home
         self._packages = packages

@@ -35,13 +35,18 @@ def folder(tmp_path: Path) -> Path:
 
 
 class Announced(list[RecoveryCopy]):
-    """The copies that were announced."""
+    """The copies that were announced as new."""
+
+    def hear(self, copy: RecoveryCopy, new: bool) -> None:
+        """Take note of one that came, or went."""
+        if new:
+            self.append(copy)
 
 
 def recovery(folder: Path, announced: Announced | None = None, **options: Any) -> Recovery:
     """Return what keeps copies in a folder."""
     heard = Announced() if announced is None else announced
-    return Recovery(heard.append, folder=str(folder), **options)
+    return Recovery(heard.hear, folder=str(folder), **options)
 
 
 async def keep(copies: Recovery, text: str, path: str = "sub/a.txt", author: str = "ada") -> RecoveryCopy:
@@ -66,8 +71,8 @@ class TestKeep:
         assert announced == [copy]
         assert (folder / copy.id / "content.txt").read_bytes() == "\ufeffone\r\ntwo — ✓".encode()
         assert await copies.read(copy.id) == (copy, "\ufeffone\r\ntwo — ✓".encode())
-        assert await copies.copies() == await copies.known("sub/a.txt") == [copy]
-        assert await copies.known("a.txt") == []
+        assert await copies.copies() == await copies.known("an-id") == [copy]
+        assert await copies.known("another-id") == []
 
     async def test_a_notebook_opens_as_one(self, folder: Path) -> None:
         original = NotebookContent().parse(as_nbformat(notebook(code("print(1)"), code("2"))))
@@ -78,7 +83,7 @@ class TestKeep:
     async def test_it_is_there_after_a_restart(self, folder: Path) -> None:
         copy = await keep(recovery(folder), "text")
         assert await recovery(folder).copies() == [copy]
-        assert await recovery(folder).known("sub/a.txt") == [copy]
+        assert await recovery(folder).known("an-id") == [copy]
 
     async def test_the_same_again_is_one_copy(self, folder: Path) -> None:
         announced = Announced()
@@ -214,7 +219,7 @@ from jupyter_rtc.documents.names import DocumentName
 from jupyter_rtc.documents.recovery import Recovery
 
 async def main():
-    recovery = Recovery(lambda copy: None, folder=sys.argv[1])
+    recovery = Recovery(lambda copy, new: None, folder=sys.argv[1])
     for number in range(10_000):
         text = f"{sys.argv[2]}-{number} "
         original = TextContent().parse(text * 10_000)
@@ -263,7 +268,7 @@ class TestBounds:
         copies = recovery(folder)
         one, two = await keep(copies, "one"), await keep(copies, "two")
         assert await copies.remove(one.id) == one
-        assert await copies.copies() == await copies.known("sub/a.txt") == [two]
+        assert await copies.copies() == await copies.known("an-id") == [two]
         assert os.listdir(folder) == [two.id]
 
 

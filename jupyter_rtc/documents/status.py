@@ -1,0 +1,74 @@
+"""What is said of an open document: in its ``state`` map, in events, in the log, and in the list of rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from pycrdt import Map
+
+from ..relay import Relay, Room
+
+
+class Speaker(Protocol):
+    """What carries the words on; `relay` is where the room is served."""
+
+    relay: Relay
+
+    def report(self, room: str, path: str, action: str = "", said: str = "") -> None:
+        """Emit an event of a document's life: an action, such as ``save``, or a sentence."""
+
+
+class Status:
+    """Says of one document whether its file is up to date, and what was kept of it besides.
+
+    Attributes:
+        trouble: why the file is not up to date, in a sentence; None while all is well.
+        copies: the ids of the file's recovery copies, the oldest first.
+    """
+
+    def __init__(self, speaker: Speaker, room: Room) -> None:
+        """Say things of the document of `room`."""
+        self.trouble: str | None = None
+        self.copies: Sequence[str] = ()
+        self._speaker = speaker
+        self._room = room
+
+    def set(self, **values: Any) -> None:
+        """Set the keys of the ``state`` map that differ; None takes a key away."""
+        state: Map[Any] = self._room.doc.get("state", type=Map)
+        new = {key: value for key, value in values.items() if state.get(key) != value}
+        if new:
+            self._speaker.relay.edit(self._room, lambda doc: _update(doc.get("state", type=Map), new))
+
+    def begin(self, **values: Any) -> None:
+        """Set what is known when the room is opened; what an earlier life of it said is over."""
+        self.set(**values, trouble=self.trouble, recovery=list(self.copies) or None)
+
+    def say(self, path: str, trouble: str) -> None:
+        """Say why the file at `path` is not up to date; the same again is not repeated."""
+        if trouble != self.trouble:
+            self.trouble = trouble
+            self._speaker.relay.log.warning("room %s: the file is not up to date: %s", self._room.name, trouble)
+            self._speaker.report(self._room.name, path, said=f"{path} is not up to date: {trouble}")
+            self.set(trouble=trouble)
+
+    def well(self, path: str) -> None:
+        """Say that what was wrong is over, if anything was."""
+        if self.trouble is not None:
+            self.trouble = None
+            self._speaker.report(self._room.name, path, said=f"{path} is up to date again.")
+            self.set(trouble=None)
+
+    def keeps(self, copies: Sequence[str]) -> None:
+        """Say which recovery copies there are."""
+        self.copies = copies
+        self.set(recovery=list(copies) or None)
+
+
+def _update(state: Map[Any], new: dict[str, Any]) -> None:
+    for key, value in new.items():
+        if value is not None:
+            state[key] = value
+        elif key in state:
+            del state[key]

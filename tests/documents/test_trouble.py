@@ -1,0 +1,149 @@
+"""A file that is not up to date: everybody is told why, saving is tried again, and what was typed is written."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+
+from jupyter_rtc.documents.autosave import Autosave
+
+from .conftest import Opener, Starter
+from .examples import as_nbformat, code, notebook
+from .listening import heard, sentences
+from .peer import Peer, until
+from .process import Jupyter
+from .test_saving import read_only
+
+
+async def wrong(server: Jupyter, peer: Peer, word: str) -> str:
+    """Wait until the document says that something is wrong; return what. The list of rooms says the same."""
+    await until(lambda: word in peer.state.get("trouble", ""), lambda: peer.state)
+    rooms = await asyncio.to_thread(server.rooms)
+    trouble = peer.state["trouble"]
+    assert rooms[peer.room]["trouble"] == trouble
+    return str(trouble)
+
+
+async def well(server: Jupyter, peer: Peer) -> None:
+    """Wait until the document says that nothing is wrong any more."""
+    await until(lambda: "trouble" not in peer.state, lambda: peer.state)
+    assert (await asyncio.to_thread(server.rooms))[peer.room]["trouble"] is None
+
+
+class TestSaid:
+    async def test_a_read_only_file(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        file, path = here / "a.txt", f"{here.name}/a.txt"
+        file.write_text("a")
+        ada, bob = await join(jupyter, path), await join(jupyter, path, token="bob")
+        assert "trouble" not in ada.state
+        async with heard(jupyter) as events:
+            with read_only(file):
+                ada.type("b")
+                assert await wrong(jupyter, bob, "read-only") == f"{path} is read-only"
+                assert await ada.save() == "failed"
+            # Nobody has to ask, for nothing is lost.
+            await until(lambda: file.read_text() == "ab")
+            await well(jupyter, bob)
+            said = [f"{path} is not up to date: {path} is read-only", f"{path} is up to date again."]
+            await until(lambda: sentences(events, ada.room) == said, lambda: events)
+
+    async def test_a_file_that_was_deleted(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        file, path = here / "a.txt", f"{here.name}/a.txt"
+        file.write_text("a")
+        ada, bob = await join(jupyter, path), await join(jupyter, path, token="bob")
+        async with heard(jupyter) as events:
+            file.unlink()
+            assert await wrong(jupyter, bob, "any more") == f"{path} does not exist any more; Ctrl+S writes it again"
+            ada.type("b")
+            await until(lambda: bob.text == "ab")
+            assert await bob.save() == "success"
+            assert file.read_text() == "ab"
+            await well(jupyter, ada)
+            await until(lambda: sentences(events, ada.room)[1:] == [f"{path} is up to date again."], lambda: events)
+
+    async def test_a_file_that_somebody_broke(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        file = here / "a.ipynb"
+        whole = as_nbformat(notebook(code("one")))
+        file.write_text(whole)
+        ada = await join(jupyter, f"{here.name}/a.ipynb")
+        file.write_text("<<<<<<< HEAD\n" + whole)
+        await wrong(jupyter, ada, "cannot be read")
+        file.write_text(whole)
+        await well(jupyter, ada)
+
+    async def test_what_an_earlier_life_said_is_over(self, start: Starter, join: Opener) -> None:
+        server = start()
+        file = server.root / "a.txt"
+        file.write_text("a")
+        ada = await join(server, "a.txt")
+        file.unlink()
+        await wrong(server, ada, "any more")
+        server.kill()
+        await ada.close()
+        file.write_text("a")
+        server.start()
+        assert "trouble" not in (await join(server, "a.txt")).state
+
+
+async def test_the_tries_become_rarer() -> None:
+    """A second after the first failure, two after the second, and so on; and at once when the cause may be gone."""
+    loop = asyncio.get_running_loop()
+    tries: list[float] = []
+
+    def save() -> None:
+        tries.append(loop.time())
+        autosave.failed()
+        autosave.touched()
+
+    autosave = Autosave(SimpleNamespace(save_delay=0.01, max_save_delay=0.01), lambda trip: lambda: None, save)
+    autosave.force()
+    await until(lambda: len(tries) == 3)
+    assert tries[1] - tries[0] >= 1
+    assert tries[2] - tries[1] >= 2
+    autosave.resume()
+    await until(lambda: len(tries) == 4)
+    autosave.cancel()
+    assert tries[3] - tries[2] < 3
+
+
+class TestDeletedForGood:
+    async def test_what_was_edited_since_outlives_the_room(self, start: Starter, join: Opener) -> None:
+        server = start("c.Relay.eviction_delay = 0.2")
+        (server.root / "a.txt").write_text("one\r\ntwo\r\n")
+        peer = await join(server, "a.txt")
+        (server.root / "a.txt").unlink()
+        peer.type("three")
+        await until(lambda: "trouble" in peer.state)
+        await peer.close()
+        await until(lambda: f"room {peer.room}: evicted" in server.log(), server.log)
+        assert kept(server) == ["one\r\ntwo\r\nthree"]
+
+    async def test_it_outlives_the_server(self, start: Starter, join: Opener) -> None:
+        server = start()
+        (server.root / "a.txt").write_text("one\n")
+        peer = await join(server, "a.txt")
+        (server.root / "a.txt").unlink()
+        peer.type("two")
+        await until(lambda: "trouble" in peer.state)
+        server.terminate()
+        await asyncio.to_thread(server.wait, 20)
+        assert kept(server) == ["one\ntwo"]
+
+    async def test_what_was_saved_before_needs_no_copy(self, start: Starter, join: Opener) -> None:
+        server = start("c.Relay.eviction_delay = 0.2")
+        (server.root / "a.txt").write_text("one\n")
+        peer = await join(server, "a.txt")
+        peer.type("two\n")
+        assert await peer.save() == "success"
+        (server.root / "a.txt").unlink()
+        await until(lambda: "trouble" in peer.state)
+        await peer.close()
+        await until(lambda: f"room {peer.room}: evicted" in server.log(), server.log)
+        assert kept(server) == []
+
+
+def kept(server: Jupyter) -> list[str]:
+    """Return what the text files in the recovery folder hold, with the line ends that they have."""
+    folder = server.data / "jupyter_rtc" / "recovery"
+    return [file.read_bytes().decode() for file in sorted(folder.glob("*/content.txt"))]
