@@ -100,6 +100,10 @@ class Files(Protocol):
         """Say whether a file holds the beginning of `body`, or all of it."""
         ...
 
+    async def is_being_written(self, path: str) -> bool:
+        """Say whether some program has a file open for writing; False where that cannot be found out."""
+        ...
+
     def local_path(self, path: str) -> str | None:
         """Return the file's path on the local disk, where it can be watched; None elsewhere."""
         ...
@@ -154,6 +158,10 @@ class ManagedFiles:
 
     async def begins(self, path: str, body: Body) -> bool:
         """Return False: nobody writes but the contents manager."""
+        return False
+
+    async def is_being_written(self, path: str) -> bool:
+        """Return False: a contents manager does not say."""
         return False
 
     def local_path(self, path: str) -> str | None:

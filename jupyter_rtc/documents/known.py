@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 from ..relay import StoredRoom
@@ -12,6 +13,9 @@ from .names import DocumentName
 from .recovery import Recovery, RecoveryError
 
 _MUCH = 4096  # what a save may take away, in characters, and need not be asked how much is left
+
+# Seconds for which a program may have a file open, and write nothing, before what it wrote is taken to be whole.
+_PATIENCE = 10.0
 
 
 class FileHost(Protocol):
@@ -174,10 +178,13 @@ class KnownFile:
         """Return what is known of the file once nobody is writing it any more."""
         try:
             info = await self._stat()
+            rested = monotonic()
             while info.stamp != self.info.stamp:
                 await asyncio.sleep(self._host.settle_delay)
                 again = await self._stat()
-                if again.stamp == info.stamp:
+                if again.stamp != info.stamp:
+                    rested = monotonic()
+                elif monotonic() - rested > _PATIENCE or not await self._host.files.is_being_written(self.path):
                     break
                 info = again
         except FileError as error:

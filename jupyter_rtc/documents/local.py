@@ -10,6 +10,8 @@ import asyncio
 import errno
 import hashlib
 import os
+import signal
+import sys
 from dataclasses import replace
 from stat import S_ISREG
 from typing import Any
@@ -24,6 +26,9 @@ from . import trust
 from .content import Body, Original, encoded
 from .files import Change, FileContent, FileError, FileInfo, ManagedFiles, OvertakenError, api_type, file_error
 from .ipynb import Ipynb
+
+if sys.platform == "linux":
+    import fcntl
 
 _OURS = "jupyter_server.services.contents."
 
@@ -92,6 +97,10 @@ class LocalFiles(ManagedFiles):
     async def begins(self, path: str, body: Body) -> bool:
         """Say whether a text file holds the beginning of `body`, be it with half a character at its end."""
         return await asyncio.to_thread(_begins, self._os_path(path), str(body).encode())
+
+    async def is_being_written(self, path: str) -> bool:
+        """Say whether some program has a file open for writing; on Linux only."""
+        return await asyncio.to_thread(_is_open_for_writing, self._os_path(path))
 
     def local_path(self, path: str) -> str | None:
         """Return the file's path on the local disk."""
@@ -186,6 +195,24 @@ def _begins(os_path: str, data: bytes) -> bool:
             return data.startswith(file.read())
     except OSError:
         return False
+
+
+def _is_open_for_writing(os_path: str) -> bool:
+    """Ask the kernel for a lease, which it gives only if nobody has the file open for writing (fcntl(2), Leases).
+
+    Only the owner of a file may ask, and not every file system answers: then it is not known, and not said.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        with open(os_path, "rb") as file:
+            # A writer who comes while we have the lease is told to us by this signal, which is ignored.
+            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return False
 
 
 def _stamp(stat: os.stat_result) -> tuple[Any, ...]:

@@ -236,6 +236,22 @@ def joined(peer: Peer) -> str:
 
 
 class TestForAWhile:
+    async def test_a_file_that_is_written_in_halves(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        """Between the halves it rests much longer than `settle_delay`, and is whole for all that anybody can see."""
+        file = here / "a.txt"
+        file.write_text("one\ntwo\nthree\n")
+        peer, other = [await join(jupyter, f"{here.name}/a.txt", token=token) for token in ("ada", "bob")]
+        with file.open("w") as writer:
+            writer.write("one\ntw")
+            writer.flush()
+            peer.source.insert(0, "typed\n")
+            await asyncio.sleep(1.5)
+            assert file.read_text() == "one\ntw"
+            assert other.text == "typed\none\ntwo\nthree\n"
+            writer.write("o\nthree\noutside\n")
+        await until(lambda: peer.text == other.text == "typed\none\ntwo\nthree\noutside\n", lambda: peer.text)
+        await until(lambda: file.read_text() == peer.text)
+
     @pytest.mark.parametrize("broken", ['{"cells": [', "<<<<<<< HEAD\n"])
     async def test_a_notebook_that_is_broken(self, jupyter: Jupyter, here: Path, join: Opener, broken: str) -> None:
         file = here / "a.ipynb"
