@@ -61,7 +61,7 @@ def text_hunks(old: str, new: str) -> list[Hunk]:
     old_lines, new_lines = old.splitlines(keepends=True), new.splitlines(keepends=True)
     old_at, new_at = _starts(old_lines), _starts(new_lines)
     found: list[Hunk] = []
-    for hunk in hunks(old_lines, new_lines):
+    for hunk in _settled(old_lines, new_lines, hunks(old_lines, new_lines)):
         block = Hunk(old_at[hunk.start], old_at[hunk.stop], new_at[hunk.begin], new_at[hunk.end])
         found.extend(_within(old, new, block))
     return found
@@ -156,9 +156,38 @@ def _within(old: str, new: str, block: Hunk) -> list[Hunk]:
     old_at, new_at = _starts(old_words), _starts(new_words)
     found = [
         Hunk(start + old_at[i], start + old_at[j], begin + new_at[k], begin + new_at[n])
-        for i, j, k, n in hunks(old_words, new_words)
+        for i, j, k, n in _settled(old_words, new_words, hunks(old_words, new_words))
     ]
     return [_trimmed(old, new, hunk) if _is_long(hunk) else hunk for hunk in found]
+
+
+def _settled(old: list[str], new: list[str], hunks: list[Hunk]) -> Iterator[Hunk]:
+    """Yield hunks of lines or words, each where somebody would have made it who inserts or deletes a whole phrase.
+
+    ``(a)`` becomes ``(b) (a)`` by inserting ``(b) `` or ``b) (``; if somebody else deletes ``(a)`` meanwhile, the
+    latter leaves half a phrase. So an insertion or a deletion begins after a line break where it can, else after a
+    space or an empty line.
+    """
+    floor = 0
+    for hunk in hunks:
+        best = hunk
+        # Only one side has items: they may as well be one place further left if the last is the one before the first.
+        side, low, high = (new, hunk.begin, hunk.end) if hunk.start == hunk.stop else (old, hunk.start, hunk.stop)
+        slides = hunk.start == hunk.stop or hunk.begin == hunk.end
+        while slides and hunk.start > floor and side[low - 1] == side[high - 1]:
+            low, high = low - 1, high - 1
+            hunk = Hunk(*(at - 1 for at in hunk))
+            if _boundary(old, hunk.start) > _boundary(old, best.start):
+                best = hunk
+        floor = best.stop
+        yield best
+
+
+def _boundary(old: list[str], at: int) -> int:
+    """Return how much of a boundary there is before a line or a word."""
+    if at == 0:
+        return 2
+    return old[at - 1].isspace() + ("\n" in old[at - 1] and old[at - 1].isspace())
 
 
 def _is_long(hunk: Hunk) -> bool:

@@ -94,6 +94,14 @@ def test_a_shared_text_becomes_what_is_wanted(old: str, new: str) -> None:
         ("x = 1\nz = 3\n", "x = 1\ny = 2\nz = 3\n", [("", "y = 2\n")]),
         ("a 👩‍🔬 b", "a 👩‍🚀 b", [("🔬", "🚀")]),
         ("print(a)\nprint(b)\n", "print(A)\nprint(B)\n", [("a", "A"), ("b", "B")]),
+        ("f(a), f(b)", "f(a), f(c), f(b)", [("", "f(c), ")]),
+        ("f(a), f(c), f(b)", "f(a), f(b)", [("f(c), ", "")]),
+        ("(a)", "(b) (a)", [("", "(b) ")]),
+        (
+            "def f():\n    pass\n\ndef h():\n    pass\n",
+            "def f():\n    pass\n\ndef g():\n    pass\n\ndef h():\n    pass\n",
+            [("", "def g():\n    pass\n\n")],
+        ),
     ],
 )
 def test_only_words_that_differ_are_touched(old: str, new: str, edits: list[tuple[str, str]]) -> None:
@@ -415,6 +423,16 @@ def test_both_texts_stay_where_both_sides_changed_one_line() -> None:
     assert "word" in str(source)
     assert "phrase" in str(source)
     assert "line" not in str(source)
+
+
+def test_a_phrase_that_was_put_in_stays_whole_though_its_neighbour_is_deleted() -> None:
+    doc = built(TEXT, TEXT.parse("one\n[a] two [b]\n"))
+    base = doc.get_update()
+    source = doc.get("source", type=Text)
+    del source[12:15]
+    del source[4:7]
+    doc.apply_update(outside(base, TEXT, TEXT.parse("one\n[c] [a] two [d] [b]\n")))
+    assert read(TEXT, doc) == "one\n[c]  two [d] \n"
 
 
 def test_the_same_outside_edit_by_two_servers_is_merged_by_no_engine() -> None:
