@@ -22,7 +22,8 @@ def eventually(read: Callable[[], T], accept: Callable[[T], object], what: str, 
         if accept(value):
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within} s: {what}\nlast seen: {value!r}")
+            # In one line: all of it stands in the summary, which is the last that pytest prints.
+            raise AssertionError(f"not within {within} s: {what}; last seen: {value!r}")
         time.sleep(POLL_SECONDS)
 
 

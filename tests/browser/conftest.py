@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -18,6 +18,7 @@ CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 ARGUMENTS += ["--disable-sync", "--no-first-run"]
 WINDOW = {"width": 1200, "height": 700}
+LINES, WIDTH = 40, 160
 FAILED = pytest.StashKey[bool]()
 
 
@@ -116,17 +117,28 @@ def new_lab(context: BrowserContext, server: LabServer, **options: str) -> Lab:
 
 
 def finish(request: pytest.FixtureRequest, server: LabServer, *labs: Lab) -> None:
-    """Close the pages of a test; fail if something complained there; on failure report all that was seen."""
+    """Close the pages of a test; fail if something complained there; on failure report what was seen.
+
+    The report is short, dialogs before all else, so that it does not push what failed out of sight.
+    """
     open_labs = [lab for lab in labs if not lab.page.is_closed() and not lab.crashed]
     complaints = [lab.complaints() for lab in open_labs]
-    failed = request.node.stash.get(FAILED, False) or any(complaints)
-    for number, lab in enumerate(open_labs):
-        if failed:
-            print(f"--- page {number}: notices {lab.notices()}", *lab.console, "--- wire", *lab.wire, sep="\n")
+    if request.node.stash.get(FAILED, False) or any(complaints):
+        for number, lab in enumerate(open_labs):
+            print(f"--- page {number}: dialogs and notifications", *lab.notices(), sep="\n")
+        for number, lab in enumerate(open_labs):
+            print(f"--- page {number}: console", *latest(lab.console, LINES // 2), sep="\n")
+            print(f"--- page {number}: traffic", *latest(lab.wire, LINES // 2), sep="\n")
+        print("--- server log", *latest(server.log_tail(20_000).splitlines(), LINES), sep="\n")
+    for lab in open_labs:
         lab.page.close()
-    if failed:
-        print("--- server log", server.log_tail(20_000), sep="\n")
     assert not any(complaints), complaints
+
+
+def latest(lines: Sequence[str], count: int) -> list[str]:
+    """Return the last `count` of `lines`, each cut to the width of a page, and how many were left out before them."""
+    left_out = len(lines) - count
+    return [f"({left_out} lines before)"] * (left_out > 0) + [line[:WIDTH] for line in list(lines)[-count:]]
 
 
 @pytest.hookimpl(wrapper=True)
