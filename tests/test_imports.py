@@ -16,6 +16,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 PURE = {
     "relay/protocol.py",
     "relay/awareness.py",
+    "relay/checkpoints.py",
     "relay/room.py",
     "relay/structure.py",
     "relay/updates.py",

@@ -99,7 +99,7 @@ class MergeBase:
         After a crash it is then not found in the file once more, as a second edit, while open pages hold the first.
         `hash` is that of the file which somebody else wrote.
         """
-        self._relay.rebase(self._room, self.seq, edit.base)
+        await self._relay.rebase(self._room, self.seq, edit.base)
         self._relay.store.mark(self._room.name, saved=Mark(self.seq, hash))
         await self._flush()
 

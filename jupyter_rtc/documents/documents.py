@@ -14,9 +14,9 @@ from pycrdt import Array, Doc, Text
 from traitlets import Float
 from traitlets.config import LoggingConfigurable
 
-from ..relay import CloseCode, Member, Relay, Room, RoomError, StoredRoom, only_sets_values
+from ..relay import CloseCode, Member, Relay, Room, RoomError, StoredRoom, Watch, only_sets_values
 from .binding import FileBinding
-from .content import ContentError, content_of
+from .content import Content, ContentError, content_of
 from .files import FileError, Files
 from .names import DocumentName, FileIds
 from .recovery import Recovery, RecoveryCopy
@@ -111,6 +111,10 @@ class Documents(LoggingConfigurable):
             lineage = ""  # the WebSocket will say what is wrong, in the way the front end understands
         return Session(file_id, lineage, known is None)
 
+    def content(self, kind: str) -> Content:
+        """Return the type of document that is called `kind`; one that somebody registered."""
+        return content_of(kind, {name: point.load() for name, point in self._kinds.items()})
+
     def moved(self, old: str, new: str) -> None:
         """Follow a file, or all files of a folder, from the path `old` to `new`."""
         for binding in self._bindings.values():
@@ -142,8 +146,7 @@ class Documents(LoggingConfigurable):
         path = self._file_ids().get_path(document.file_id)
         if path is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no file has the id {document.file_id}")
-        content = content_of(document.kind, {name: point.load() for name, point in self._kinds.items()})
-        binding = FileBinding(self, document, path, content, room)
+        binding = FileBinding(self, document, path, self.content(document.kind), room)
         self.report(room.name, path, "initialize")
         try:
             first = await binding.load(stored)
@@ -178,6 +181,10 @@ class Documents(LoggingConfigurable):
     def settled(self, room: Room) -> int:
         """Return the number of the last update of the merge base."""
         return self._bindings[room.name].settled
+
+    def watch(self, room: Room) -> Watch:
+        """Tell edits of the content from what only the ``state`` of the document says."""
+        return self.content(self._document(room.name).kind).watch
 
     def describe(self, room: Room) -> dict[str, Any]:
         """Return the path of the file, why it is not up to date, if it is not, and the number of recovery copies."""

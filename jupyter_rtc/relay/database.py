@@ -29,9 +29,7 @@ from .operations import (
     Operation,
     Refusal,
     Transaction,
-    read_room,
 )
-from .store import StoredRoom
 
 __all__ = ["FAILURES", "Database"]
 
@@ -88,13 +86,16 @@ class Database:
         """
         self._soundly(lambda connection: self._write(connection, operations))
 
-    def read(self, room: str) -> StoredRoom | None:
-        """Return what is stored of a room, or None. Raises one of FAILURES; ValueError for a name that is not text."""
+    def read(self, of: Callable[[sqlite3.Connection, str], _T], room: str) -> _T:
+        """Return what the function `of` reads of a room: `read_room` or `read_past`.
 
-        def read(connection: sqlite3.Connection) -> StoredRoom | None:
+        Raises one of FAILURES; ValueError for a name that is not text.
+        """
+
+        def read(connection: sqlite3.Connection) -> _T:
             with connection:
                 connection.execute("BEGIN")
-                return read_room(connection, room)
+                return of(connection, room)
 
         return self._soundly(read)
 

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from logging import Logger, LoggerAdapter
+from time import time
 from typing import Any
 
+from traitlets import Float, Integer
+from traitlets.config import LoggingConfigurable
+
+from .checkpoints import Limits, Watch, fold
 from .served import ServedRoom
-from .store import Store, StoredRoom, StoreError
+from .store import Checkpoint, Past, Store, StoredRoom, StoreError
+
+_DAY = 86_400.0
 
 
-class Keeper:
+class Keeper(LoggingConfigurable):
     """Moves rooms between the store and memory. Trouble with the store is logged, and never raised."""
 
-    def __init__(self, store: Store, log: Logger | LoggerAdapter[Any]) -> None:
+    max_checkpoints = Integer(
+        200, min=1, help="How many past versions of a document are kept at most, besides those in its log."
+    ).tag(config=True)
+    max_checkpoint_bytes = Integer(
+        32 << 20,
+        min=0,
+        help="How many bytes the past versions of a document take at most, the oldest, which is a whole document, not"
+        " counted; and never more than half of what the document takes, or 256 KiB where that is more.",
+    ).tag(config=True)
+    max_checkpoint_age = Float(90.0, min=0, help="Days after which a past version of a document is let go.").tag(
+        config=True
+    )
+
+    def __init__(self, store: Store, **kwargs: Any) -> None:
         """Keep rooms in `store`."""
+        super().__init__(**kwargs)
         self._store = store
-        self._log = log
+
+    @property
+    def limits(self) -> Limits:
+        """How much of a room's past is kept."""
+        return Limits(self.max_checkpoints, self.max_checkpoint_bytes, self.max_checkpoint_age * _DAY)
 
     async def load(self, name: str) -> tuple[StoredRoom | None, bool]:
         """Return what is stored of a room, and whether the store may keep it from now on.
@@ -26,7 +50,7 @@ class Keeper:
         try:
             return await self._store.load(name), True
         except StoreError as error:
-            self._log.error("room %s: served without the store, which cannot be read: %s", name, error)
+            self.log.error("room %s: served without the store, which cannot be read: %s", name, error)
             return None, False
 
     async def has_all(self, name: str) -> bool:
@@ -36,6 +60,15 @@ class Keeper:
         except StoreError as error:
             return bool(error.rooms) and name not in error.rooms
         return True
+
+    async def checkpoints(self, name: str, seq: int, watch: Watch | None) -> list[Checkpoint] | None:
+        """Return what is to be kept of a room's past up to update `seq` when its log goes; None for what is."""
+        try:
+            past = await self._store.past(name)
+        except StoreError as error:
+            self.log.warning("room %s: its latest versions are not kept: %s", name, error)
+            return None
+        return (await asyncio.to_thread(self._fold, past, seq, watch))[1] if past else None
 
     def is_due(self, served: ServedRoom, least: int) -> bool:
         """Say whether a room's log should be folded: it is larger than `least` bytes and than the snapshot."""
@@ -49,7 +82,7 @@ class Keeper:
         try:
             await self._compact(served)
         except StoreError as error:
-            self._log.warning("room %s: the log cannot be folded: %s", served.room.name, error)
+            self.log.warning("room %s: the log cannot be folded: %s", served.room.name, error)
         finally:
             served.compacting = False
 
@@ -59,15 +92,21 @@ class Keeper:
             self._store.compact(name, served.room.seq, served.room.whole_state())
             served.log_bytes = 0
             return
-        stored = await self._store.load(name)
+        past = await self._store.past(name)
         seq = served.owner.settled(served.room)
-        if stored is None or seq <= stored.seq:
+        if past is None or seq <= past.stored.seq:
             return
-        snapshot = await asyncio.to_thread(stored.state, seq)
+        snapshot, checkpoints = await asyncio.to_thread(self._fold, past, seq, served.owner.watch(served.room))
         if served.rebased == rebased:
-            self._store.compact(name, seq, snapshot)
+            self._store.compact(name, seq, snapshot, checkpoints)
             served.snapshot_bytes = len(snapshot)
-            served.log_bytes = sum(len(update) for number, update in stored.log if number > seq)
+            served.log_bytes = sum(len(update) for number, update in past.stored.log if number > seq)
+
+    def _fold(self, past: Past, seq: int, watch: Watch | None) -> tuple[bytes, list[Checkpoint] | None]:
+        """Return the state after update `seq`, and what is to be kept of the way there."""
+        if watch is None:
+            return past.stored.state(seq), None
+        return fold(past, seq, watch, self.limits, time())
 
     async def restore(self, served: ServedRoom) -> None:
         """Build a document again that a bad update may have reached half-way. The room goes on meanwhile."""
@@ -84,6 +123,6 @@ class Keeper:
             served.room.replace(doc)
             served.owner.replaced(served.room)
         except StoreError as error:
-            self._log.error("room %s: cannot be built again: %s", served.room.name, error)
+            self.log.error("room %s: cannot be built again: %s", served.room.name, error)
         finally:
             served.meanwhile = None

@@ -5,6 +5,7 @@ Nothing here opens, commits or closes anything; database.py does.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import sys
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
-from .store import Mark, StoredRoom
+from .store import Checkpoint, Mark, Past, StoredRoom, Version
 
 __all__ = [
     "SCHEMA",
@@ -29,11 +30,12 @@ __all__ = [
     "SetMarks",
     "Transaction",
     "memory",
+    "read_past",
     "read_room",
     "squash",
 ]
 
-VERSION = 1
+VERSION = 2
 """The `user_version` of the schema below."""
 
 # A snapshot stands apart from its room because SQLite rewrites a whole row, blobs and all, to change one column.
@@ -44,6 +46,8 @@ SCHEMA = (
     "CREATE TABLE snapshots (room INTEGER PRIMARY KEY, seq INTEGER NOT NULL, state BLOB NOT NULL)",
     "CREATE TABLE log (room INTEGER NOT NULL, seq INTEGER NOT NULL, time REAL NOT NULL, author TEXT NOT NULL,"
     " data BLOB NOT NULL, PRIMARY KEY (room, seq)) WITHOUT ROWID",
+    "CREATE TABLE checkpoints (room INTEGER NOT NULL, seq INTEGER NOT NULL, begun REAL NOT NULL, ended REAL NOT NULL,"
+    " authors TEXT NOT NULL, data BLOB NOT NULL, UNIQUE (room, seq))",
     f"PRAGMA user_version={VERSION}",
 )
 
@@ -71,11 +75,12 @@ class Create(NamedTuple):
 
 
 class Compact(NamedTuple):
-    """Replace a room's snapshot and drop the log that it holds."""
+    """Replace a room's snapshot, and its checkpoints if there are any here, and drop the log that it holds."""
 
     room: str
     seq: int
     snapshot: bytes
+    checkpoints: Sequence[Checkpoint] | None = None
 
 
 class SetMarks(NamedTuple):
@@ -107,7 +112,8 @@ def memory(operation: Operation) -> int:
         case Append():
             return _OVERHEAD + len(operation.update)
         case Compact():
-            return _OVERHEAD + len(operation.snapshot)
+            kept = sum(_OVERHEAD + len(checkpoint.data) for checkpoint in operation.checkpoints or ())
+            return _OVERHEAD + len(operation.snapshot) + kept
         case Create():
             stored = operation.stored
             return _OVERHEAD + len(stored.snapshot) + sum(_OVERHEAD + len(update) for _, update in stored.log)
@@ -252,7 +258,7 @@ class Transaction:
         return cursor.lastrowid or 0
 
     def _compact(self, operation: Compact) -> None:
-        room, seq, snapshot = operation
+        room, seq, snapshot, checkpoints = operation
         identity, refusal = self._ledger.in_use.get(room), self._ledger.refusals.get(room)
         if identity is None or (refusal and seq < refusal.seq):
             return
@@ -269,6 +275,10 @@ class Transaction:
         execute("DELETE FROM snapshots WHERE room = ?", (number,))
         execute("INSERT INTO snapshots VALUES (?, ?, ?)", (number, seq, snapshot))
         execute("DELETE FROM log WHERE room = ? AND seq <= ?", (number, seq))
+        if checkpoints is not None:
+            execute("DELETE FROM checkpoints WHERE room = ?", (number,))
+            rows = ((number, *version[:3], json.dumps(version.authors), data) for version, data in checkpoints)
+            self._connection.executemany("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def _set_marks(self, operation: SetMarks) -> None:
         number = self._writable(operation.room, 0)
@@ -287,6 +297,7 @@ class Transaction:
         if found := self._find(room):
             for statement in (
                 "DELETE FROM log WHERE room = ?",
+                "DELETE FROM checkpoints WHERE room = ?",
                 "DELETE FROM snapshots WHERE room = ?",
                 "DELETE FROM rooms WHERE id = ?",
             ):
@@ -315,3 +326,24 @@ def read_room(connection: sqlite3.Connection, room: str) -> StoredRoom | None:
         intended=None if marks[0] is None else Mark(*marks[:2]),
         saved=None if marks[2] is None else Mark(*marks[2:]),
     )
+
+
+def read_past(connection: sqlite3.Connection, room: str) -> Past | None:
+    """Return the history of a room, or None. The caller has begun a transaction."""
+    stored = read_room(connection, room)
+    if stored is None:
+        return None
+    of_room = "WHERE room = (SELECT id FROM rooms WHERE name = ?)"
+    made = connection.execute(
+        f"SELECT author, time FROM log {of_room} AND seq > ? ORDER BY seq",  # noqa: S608  # a constant
+        (room, stored.seq),
+    ).fetchall()
+    rows = connection.execute(
+        f"SELECT seq, begun, ended, authors, data FROM checkpoints {of_room} ORDER BY seq",  # noqa: S608
+        (room,),
+    )
+    checkpoints = tuple(
+        Checkpoint(Version(seq, begun, ended, tuple(json.loads(authors))), data)
+        for seq, begun, ended, authors, data in rows
+    )
+    return Past(stored, tuple(made), checkpoints)

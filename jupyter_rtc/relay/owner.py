@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from pycrdt import Doc
 
+from .checkpoints import Watch
 from .room import Member, Room
 from .store import StoredRoom
 
@@ -67,6 +68,10 @@ class RoomOwner(Protocol):
 
     def settled(self, room: Room) -> int:
         """Return the number of the last update that the owner never needs to tell from those before it."""
+        ...
+
+    def watch(self, room: Room) -> Watch | None:
+        """Return what tells edits of a room's content from bookkeeping; None if no past versions of it are kept."""
         ...
 
     def describe(self, room: Room) -> dict[str, Any]:
@@ -134,6 +139,10 @@ class PlainOwner:
     def settled(self, room: Room) -> int:
         """Need no update by itself."""
         return room.seq
+
+    def watch(self, room: Room) -> Watch | None:
+        """Keep no past versions."""
+        return None
 
     def describe(self, room: Room) -> dict[str, Any]:
         """Know nothing more."""

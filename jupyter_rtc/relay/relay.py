@@ -84,7 +84,7 @@ class Relay(LoggingConfigurable):
         self.faults = Faults()
         self._rights = Rights(self.log)
         self.store = cast(Store, self.store_class(parent=self))
-        self._keeper = Keeper(self.store, self.log)
+        self.keeper = Keeper(self.store, parent=self)
 
     def add_owner(self, owner: RoomOwner) -> None:
         """Serve the rooms of one more owner; those that came before it go first."""
@@ -153,7 +153,7 @@ class Relay(LoggingConfigurable):
             self.faults.blame(room.name, member.identity.username)
             self._drop(served, member, error.code, error.reason)
             if isinstance(error, TaintedError):
-                self.spawn(self._keeper.restore(served))
+                self.spawn(self.keeper.restore(served))
         else:
             self._carry_out(served, effects)
 
@@ -180,11 +180,13 @@ class Relay(LoggingConfigurable):
         if served := self._rooms.get(room.name):
             self._carry_out(served, room.merge(update, author))
 
-    def rebase(self, room: Room, seq: int, snapshot: bytes) -> None:
-        """Replace what is stored of a room up to the update `seq` by a state that holds more."""
+    async def rebase(self, room: Room, seq: int, snapshot: bytes) -> None:
+        """Replace what is stored of a room up to the update `seq` by a state that holds more; its past stays."""
+        owner = self.owner(room.name)
+        checkpoints = await self.keeper.checkpoints(room.name, seq, owner.watch(room)) if owner else None
         if served := self._rooms.get(room.name):
             served.rebased += 1
-        self.store.compact(room.name, seq, snapshot)
+        self.store.compact(room.name, seq, snapshot, checkpoints)
 
     def tell(self, room: Room, member: Member, message: dict[str, Any]) -> None:
         """Send a RAW message to one member of an open room."""
@@ -229,7 +231,7 @@ class Relay(LoggingConfigurable):
         owner = self.owner(name)
         if owner is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
-        stored, keeps = await self._keeper.load(name) if owner.stored else (None, False)
+        stored, keeps = await self.keeper.load(name) if owner.stored else (None, False)
         room = Room(name, stored.lineage if stored else uuid4().hex, owner.has_content)
         if stored:
             doc = await asyncio.to_thread(stored.document)
@@ -255,7 +257,7 @@ class Relay(LoggingConfigurable):
         if not await served.owner.release(room) or served.connections or self._rooms.get(name) is not served:
             return
         # The room goes only when the store has it; while the store has trouble, memory is what there is.
-        if served.stored and not await self._keeper.has_all(name):
+        if served.stored and not await self.keeper.has_all(name):
             return
         if served.connections or self._rooms.get(name) is not served:
             return
@@ -339,8 +341,8 @@ class Relay(LoggingConfigurable):
         self._carry_out(served, served.room.expire(now - self.awareness_timeout))
         served.keep_alive(now, self.keepalive_interval)
         served.forget_state(now)
-        if self._keeper.is_due(served, self.compact_bytes):
-            self.spawn(self._keeper.compact(served))
+        if self.keeper.is_due(served, self.compact_bytes):
+            self.spawn(self.keeper.compact(served))
         if not served.connections and now - served.idle_since >= self.eviction_delay:
             served.idle_since = now
             self.spawn(self._evict(served))

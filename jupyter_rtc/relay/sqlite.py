@@ -8,168 +8,35 @@ transaction. What cannot be written stays queued, in order, and is tried again u
 from __future__ import annotations
 
 import asyncio
-import logging
+import sqlite3
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 from jupyter_core.paths import jupyter_data_dir
 from traitlets import Enum, Float, Integer, Unicode
 from traitlets.config import LoggingConfigurable
 
-from .database import FAILURES, Database
-from .operations import Append, Claim, Compact, Create, Forget, Operation, SetMarks, memory, squash
-from .store import Mark, StoredRoom, StoreError
+from .database import Database
+from .operations import (
+    Append,
+    Claim,
+    Compact,
+    Create,
+    Forget,
+    Operation,
+    SetMarks,
+    memory,
+    read_past,
+    read_room,
+)
+from .store import Checkpoint, Mark, Past, StoredRoom, StoreError
+from .writer import Request, Writer
 
 __all__ = ["SQLiteStore"]
 
-_FIRST_DELAY = 0.1
-"""Seconds before the first new try after a failure; the delay doubles from try to try."""
-
-_LONGEST_DELAY = 5.0
-
-_PATIENCE = 5.0
-"""How long after trouble began a `load` waits for its end: a lock that a backup holds is soon gone."""
-
-_TRANSACTION = 10_000
-"""The most operations of one transaction: after trouble, a long queue makes its way in steps."""
-
 _APPEND = memory(Append("", 0, b"", "", 0.0))
-
-_T = TypeVar("_T")
-
-
-class _Request(NamedTuple):
-    """Ask the writer to answer when everything queued so far is written: with a room, or with None."""
-
-    future: asyncio.Future[StoredRoom | None]
-    room: str | None = None
-    last: bool = False
-
-
-def _take(queue: list[_T]) -> list[_T]:
-    """Empty a list that another thread may add to meanwhile."""
-    taken = queue[:]
-    del queue[: len(taken)]
-    return taken
-
-
-def _answer(request: _Request, outcome: StoredRoom | StoreError | None) -> None:
-    """Resolve a request from any thread; nobody may be waiting any more."""
-
-    def resolve() -> None:
-        if request.future.done():
-            return
-        if isinstance(outcome, StoreError):
-            request.future.set_exception(outcome)
-        else:
-            request.future.set_result(outcome)
-
-    with suppress(RuntimeError):  # the loop is closed
-        request.future.get_loop().call_soon_threadsafe(resolve)
-
-
-class _Writer(Thread):
-    """Own the database, and write to it what the event loop queues.
-
-    `queue` and `queued`, the bytes ever queued, are the loop's to add to; `settled`, those of them that need no
-    memory any more, and `failing`, the reason why the last try failed, are the thread's.
-    """
-
-    def __init__(self, database: Database, interval: float, log: logging.Logger) -> None:
-        super().__init__(name="jupyter_rtc store", daemon=True)
-        self.queue: list[Operation] = []
-        self.queued = 0
-        self.settled = 0
-        self.failing: str | None = None
-        self.work = Event()
-        self._urgent = Event()
-        self._requests: list[_Request] = []
-        self._backlog: list[Operation] = []
-        self._database = database
-        self._interval = interval
-        self._delay = 0.0
-        self._failing_since = 0.0
-        self._log = log
-
-    def ask(self, request: _Request) -> None:
-        """Have a request answered as soon as may be."""
-        self._requests.append(request)
-        self._urgent.set()
-        self.work.set()
-
-    def run(self) -> None:
-        """Write until the last request is answered."""
-        going = True
-        while going:
-            self.work.wait()
-            self._urgent.wait(self._delay or self._interval)
-            self.work.clear()
-            self._urgent.clear()
-            requests = _take(self._requests)  # before the queue: what was queued ahead of them is in it by now
-            self._write()
-            going = not any(request.last for request in requests)
-            for request in requests:
-                self._serve(request, patient=going)
-            if self._backlog or self._requests:
-                self.work.set()
-
-    def _write(self) -> None:
-        queued = self.queued
-        self._backlog += _take(self.queue)
-        if self.failing:
-            self._backlog = squash(self._backlog)
-        try:
-            while self._backlog:
-                self._database.write(self._backlog[:_TRANSACTION])
-                del self._backlog[:_TRANSACTION]
-        except FAILURES as error:
-            self._fail(str(error) or type(error).__name__)
-        else:
-            self._recover()
-        self.settled = queued - sum(map(memory, self._backlog))
-
-    def _fail(self, reason: str) -> None:
-        if self.failing is None:
-            self._failing_since = time.monotonic()
-            self._log.warning("Cannot write to the store (%s); changes wait in memory until it can be", reason)
-        self.failing = reason
-        self._delay = min(max(2 * self._delay, _FIRST_DELAY), _LONGEST_DELAY)
-
-    def _recover(self) -> None:
-        if self.failing is not None:
-            self._log.info("The store can be written again, and holds everything that waited")
-        self.failing = None
-        self._delay = 0.0
-
-    def _serve(self, request: _Request, patient: bool) -> None:
-        if request.last:
-            self._database.close()
-            if self._backlog:
-                self._log.error("Closing the store with %d changes that it does not hold", len(self._backlog))
-        if request.room is None:
-            _answer(request, StoreError(f"cannot write: {self.failing}") if self.failing else None)
-            return
-        outcome = self._read(request.room, patient)
-        if isinstance(outcome, StoreError) and patient and self._trouble_is_new():
-            self._requests.append(request)
-        else:
-            _answer(request, outcome)
-
-    def _trouble_is_new(self) -> bool:
-        return self.failing is not None and time.monotonic() - self._failing_since < _PATIENCE
-
-    def _read(self, room: str, patient: bool) -> StoredRoom | StoreError | None:
-        waiting = any(operation.room == room and not isinstance(operation, Claim) for operation in self._backlog)
-        if waiting or (self.failing and not patient):
-            return StoreError(f"{room} is not written yet: {self.failing}", frozenset([room]))
-        try:
-            return self._database.read(room)
-        except FAILURES as error:
-            return StoreError(f"{room} cannot be read: {error}", frozenset([room]))
 
 
 class SQLiteStore(LoggingConfigurable):
@@ -221,7 +88,7 @@ class SQLiteStore(LoggingConfigurable):
         self._limit = self.queue_limit
         self._cut: dict[str, int] = {}  # the rooms that found the queue full -> their last update refused for it
         self._closed = False
-        self._writer = _Writer(database, self.commit_interval, self.log)
+        self._writer = Writer(database, self.commit_interval, self.log)
         self._writer.start()
 
     @property
@@ -252,10 +119,16 @@ class SQLiteStore(LoggingConfigurable):
         """
         if not self._database.uses(room):
             self._put(Claim(room))
-        stored = await self._ask(room=room)
-        if reason := self.partial.get(room):
-            raise StoreError(f"{room} is stored only in part: {reason}", frozenset([room]))
+        stored: StoredRoom | None = await self._whole(room, read_room)
         return stored
+
+    async def past(self, room: str) -> Past | None:
+        """Return a room's history, with everything queued before the call; None if nothing is stored of it.
+
+        The room need not be in use here, and does not become so. Raises StoreError as `load` does.
+        """
+        found: Past | None = await self._whole(room, read_past)
+        return found
 
     def create(self, room: str, stored: StoredRoom) -> None:
         """Begin a room's history with `stored`, in place of whatever stood under that name."""
@@ -279,14 +152,15 @@ class SQLiteStore(LoggingConfigurable):
         if not writer.work.is_set():
             writer.work.set()
 
-    def compact(self, room: str, seq: int, snapshot: bytes) -> None:
+    def compact(self, room: str, seq: int, snapshot: bytes, checkpoints: Sequence[Checkpoint] | None = None) -> None:
         """Replace a room's snapshot by its state after update `seq`, and drop the log up to there.
 
-        A snapshot older than the stored one is ignored, and so is one that comes while the queue is full.
+        `checkpoints` take the place of those that are stored; None leaves them. A snapshot older than the stored
+        one is ignored, and so is one that comes while the queue is full.
         """
         if not self._is_full() and seq >= self._cut.get(room, seq):
             self._reconnect(room)
-            self._put(Compact(room, seq, snapshot))
+            self._put(Compact(room, seq, snapshot, checkpoints))
 
     def mark(self, room: str, *, intended: Mark | None = None, saved: Mark | None = None) -> None:
         """Note a save that is about to be written, or one that was; None leaves a mark as it is."""
@@ -318,10 +192,19 @@ class SQLiteStore(LoggingConfigurable):
             self._limit = -1  # sends every later append to where it is ignored
             await answer
 
-    def _ask(self, room: str | None = None, last: bool = False) -> asyncio.Future[StoredRoom | None]:
+    async def _whole(self, room: str, read: Callable[[sqlite3.Connection, str], object]) -> Any:
+        """Return what is read of a room, if all of it is stored."""
+        found = await self._ask(room, read=read)
+        if reason := self.partial.get(room):
+            raise StoreError(f"{room} is stored only in part: {reason}", frozenset([room]))
+        return found
+
+    def _ask(
+        self, room: str | None = None, last: bool = False, read: Callable[[sqlite3.Connection, str], object] = read_room
+    ) -> asyncio.Future[Any]:
         if self._closed:
             raise StoreError("the store is closed")
-        request = _Request(asyncio.get_running_loop().create_future(), room, last)
+        request = Request(asyncio.get_running_loop().create_future(), room, last, read)
         self._writer.ask(request)
         return request.future
 

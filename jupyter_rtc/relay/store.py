@@ -7,16 +7,17 @@ here keeps rooms for tests and throw-away servers; `SQLiteStore` (sqlite.py) kee
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pycrdt import Doc
 from traitlets.config import LoggingConfigurable
 
 from .updates import unmet, whole_state
 
-__all__ = ["Mark", "MemoryStore", "Store", "StoreError", "StoredRoom"]
+__all__ = ["Checkpoint", "Mark", "MemoryStore", "Past", "Store", "StoreError", "StoredRoom", "Version"]
 
 
 class StoreError(Exception):
@@ -89,6 +90,37 @@ class StoredRoom:
         return [self.snapshot, *(update for number, update in self.log if until is None or number <= until)]
 
 
+class Version(NamedTuple):
+    """Say of one version of a document how it came from the one before: by whom, and when.
+
+    `seq` is the number of the last update in it; the changes were made from `begun` to `ended`, in seconds since
+    the epoch, by `authors`: usernames, where "" is the server itself.
+    """
+
+    seq: int
+    begun: float
+    ended: float
+    authors: tuple[str, ...]
+
+
+class Checkpoint(NamedTuple):
+    """Hold what a version adds to the one before it, as a compressed update; the oldest one holds everything."""
+
+    version: Version
+    data: bytes
+
+
+class Past(NamedTuple):
+    """Hold all that a store knows of a room's history: `checkpoints`, oldest first; then `stored`.
+
+    `made` says of each update in the log of `stored` who made it and when, in seconds since the epoch.
+    """
+
+    stored: StoredRoom
+    made: tuple[tuple[str, float], ...]
+    checkpoints: tuple[Checkpoint, ...]
+
+
 class Store(Protocol):
     """Keep rooms. All methods are called from the thread of one event loop.
 
@@ -114,16 +146,23 @@ class Store(Protocol):
         taken for the whole.
         """
 
+    async def past(self, room: str) -> Past | None:
+        """Return a room's history, with everything queued before the call; None if nothing is stored of it.
+
+        Only to look at: the room need not be in use here, and does not become so. Raises StoreError as `load` does.
+        """
+
     def create(self, room: str, stored: StoredRoom) -> None:
         """Begin a room's history with `stored`, in place of whatever stood under that name."""
 
     def append(self, room: str, seq: int, update: bytes, author: str) -> None:
         """Add update number `seq`, one more than the last, to a room's log."""
 
-    def compact(self, room: str, seq: int, snapshot: bytes) -> None:
+    def compact(self, room: str, seq: int, snapshot: bytes, checkpoints: Sequence[Checkpoint] | None = None) -> None:
         """Replace a room's snapshot by its state after update `seq`, and drop the log up to there.
 
-        A snapshot older than the stored one is ignored.
+        `checkpoints` take the place of those that are stored; None leaves them. A snapshot older than the stored
+        one is ignored, and what comes with it.
         """
 
     def mark(self, room: str, *, intended: Mark | None = None, saved: Mark | None = None) -> None:
@@ -151,6 +190,8 @@ class _Room:
     snapshot: bytes
     seq: int
     log: list[tuple[int, bytes]]
+    made: list[tuple[str, float]]
+    checkpoints: tuple[Checkpoint, ...]
     intended: Mark | None
     saved: Mark | None
 
@@ -189,6 +230,14 @@ class MemoryStore(LoggingConfigurable):
             saved=kept.saved,
         )
 
+    async def past(self, room: str) -> Past | None:
+        """Return a room's history; None if nothing is stored of it. Raises StoreError on a closed store."""
+        stored = await self.load(room)
+        if stored is None:
+            return None
+        kept = self._rooms[room]
+        return Past(stored, tuple(kept.made), kept.checkpoints)
+
     def create(self, room: str, stored: StoredRoom) -> None:
         """Begin a room's history with `stored`, in place of whatever stood under that name."""
         if not self._closed:
@@ -198,6 +247,8 @@ class MemoryStore(LoggingConfigurable):
                 snapshot=stored.snapshot,
                 seq=stored.seq,
                 log=list(stored.log),
+                made=[("", time.time())] * len(stored.log),
+                checkpoints=(),
                 intended=stored.intended,
                 saved=stored.saved,
             )
@@ -207,13 +258,16 @@ class MemoryStore(LoggingConfigurable):
         kept = self._rooms.get(room)
         if kept is not None:
             kept.log.append((seq, update))
+            kept.made.append((author, time.time()))
 
-    def compact(self, room: str, seq: int, snapshot: bytes) -> None:
+    def compact(self, room: str, seq: int, snapshot: bytes, checkpoints: Sequence[Checkpoint] | None = None) -> None:
         """Replace a room's snapshot by its state after update `seq`, and drop the log up to there."""
         kept = self._rooms.get(room)
         if kept is not None and seq >= kept.seq:
             kept.seq, kept.snapshot = seq, snapshot
-            kept.log = [entry for entry in kept.log if entry[0] > seq]
+            folded = sum(number <= seq for number, _ in kept.log)
+            del kept.log[:folded], kept.made[:folded]
+            kept.checkpoints = kept.checkpoints if checkpoints is None else tuple(checkpoints)
 
     def mark(self, room: str, *, intended: Mark | None = None, saved: Mark | None = None) -> None:
         """Note a save that is about to be written, or one that was; None leaves a mark as it is."""

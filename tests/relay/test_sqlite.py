@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_rtc.relay.store import Mark, StoreError
+from jupyter_rtc.relay.store import Checkpoint, Mark, StoreError, Version
 
 from .stores import ROOM, append, awaited, locked, log_of, opened, until
 
@@ -279,3 +279,32 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     assert "Cannot write" in during
     assert seqs == list(range(1, 101))
     assert after is None
+
+
+@awaited
+async def test_to_look_at_a_rooms_past_takes_it_from_nobody(tmp_path: Path) -> None:
+    async with opened(tmp_path / "rooms.db") as ours, opened(tmp_path / "rooms.db") as theirs:
+        theirs.create("a", ROOM)
+        append(theirs, 1, 2)
+        await theirs.flush()
+        past = await ours.past("a")
+        assert past is not None
+        assert past.stored == replace(ROOM, log=log_of(1, 2))
+        append(theirs, 3)
+        await theirs.flush()
+        assert await theirs.load("a") == replace(ROOM, log=log_of(1, 2, 3))
+        assert theirs.trouble is None
+
+
+@awaited
+async def test_checkpoints_survive_a_restart(tmp_path: Path) -> None:
+    kept = (Checkpoint(Version(2, 1.0, 2.0, ("ann",)), bytes(range(256)) * 100),)
+    async with opened(tmp_path / "rooms.db") as store:
+        store.create("a", ROOM)
+        append(store, 1, 2, 3)
+        store.compact("a", 2, b"two", kept)
+    async with opened(tmp_path / "rooms.db") as store:
+        past = await store.past("a")
+        assert past is not None
+        assert past.checkpoints == kept
+        assert past.stored == replace(ROOM, snapshot=b"two", seq=2, log=log_of(3))

@@ -17,7 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_rtc.relay.database import Database
-from jupyter_rtc.relay.operations import Append, Claim, Compact, Create, Forget, Operation, SetMarks, squash
+from jupyter_rtc.relay.operations import (
+    Append,
+    Claim,
+    Compact,
+    Create,
+    Forget,
+    Operation,
+    SetMarks,
+    read_room,
+    squash,
+)
 from jupyter_rtc.relay.store import Mark, StoredRoom, StoreError
 
 from .stores import ROOM, append, awaited, locked, log_of, opened
@@ -51,7 +61,7 @@ async def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path, caplog: p
 async def test_a_newer_version_is_set_aside_untouched(tmp_path: Path) -> None:
     path = tmp_path / "rooms.db"
     with closing(sqlite3.connect(path)) as newer:
-        newer.executescript("PRAGMA user_version=2; CREATE TABLE rooms (a); INSERT INTO rooms VALUES ('treasure')")
+        newer.executescript("PRAGMA user_version=99; CREATE TABLE rooms (a); INSERT INTO rooms VALUES ('treasure')")
     before = path.read_bytes()
     async with opened(path) as store:
         store.create("a", ROOM)
@@ -292,7 +302,7 @@ def outcome(path: Path, operations: list[Operation]) -> list[StoredRoom | None]:
     earlier.write([Create("a", replace(ROOM, log=log_of(1, 2)))])
     earlier.close()
     database.write(operations)
-    found = [database.read("a"), database.read("b")]
+    found = [database.read(read_room, "a"), database.read(read_room, "b")]
     database.close()
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_rtc.relay.sqlite import SQLiteStore
-from jupyter_rtc.relay.store import Mark, MemoryStore, Store, StoredRoom, StoreError
+from jupyter_rtc.relay.store import Checkpoint, Mark, MemoryStore, Past, Store, StoredRoom, StoreError, Version
 
 from .stores import awaited
 
@@ -172,6 +173,62 @@ async def test_a_large_document_goes_in_and_out(store: Store) -> None:
     assert await store.load("a") == replace(ROOM, snapshot=state + b"!", seq=4)
 
 
+CHECKPOINTS = (
+    Checkpoint(Version(3, 1.5, 2.5, ()), b"as it was"),
+    Checkpoint(Version(5, 10.0, 11.25, ("ann", "", 'b"ob é')), b"\0what they did"),
+)
+
+
+@awaited
+async def test_the_past_says_who_made_which_update_and_when(store: Store) -> None:
+    assert await store.past("a") is None
+    store.create("a", replace(ROOM, log=((4, b"four"),)))
+    before = time.time()
+    store.append("a", 5, b"five", "ann")
+    store.append("a", 6, b"six", "")
+    past = await store.past("a")
+    assert past is not None
+    assert past.stored == await store.load("a")
+    assert [author for author, _ in past.made] == ["", "ann", ""]
+    assert all(before - 5 <= when <= time.time() for _, when in past.made)
+    assert past.checkpoints == ()
+
+
+@awaited
+async def test_checkpoints_come_with_a_compaction_and_stay_until_others_do(store: Store) -> None:
+    store.create("a", ROOM)
+    store.create("b", ROOM)
+    for seq in range(4, 9):
+        store.append("a", seq, b"%d" % seq, "ann")
+    store.compact("a", 5, b"five", CHECKPOINTS)
+    past = await store.past("a")
+    assert past is not None
+    assert past == Past(replace(ROOM, seq=5, snapshot=b"five", log=past.stored.log), past.made, CHECKPOINTS)
+    assert len(past.made) == len(past.stored.log) == 3
+    store.compact("a", 6, b"six")
+    store.compact("a", 2, b"two", ())
+    store.compact("b", 3, b"three", [])
+    assert (past := await store.past("a")) is not None
+    assert past.checkpoints == CHECKPOINTS
+    assert (past := await store.past("b")) is not None
+    assert past.checkpoints == ()
+    store.compact("a", 6, b"six", CHECKPOINTS[1:])
+    assert (past := await store.past("a")) is not None
+    assert past.checkpoints == CHECKPOINTS[1:]
+
+
+@pytest.mark.parametrize("end", ["create", "forget"])
+@awaited
+async def test_checkpoints_end_with_their_history(store: Store, end: str) -> None:
+    store.create("a", ROOM)
+    store.compact("a", 3, b"three", CHECKPOINTS)
+    if end == "forget":
+        store.forget("a")
+        assert await store.past("a") is None
+    store.create("a", ROOM)
+    assert await store.past("a") == Past(ROOM, (), ())
+
+
 @awaited
 async def test_a_closed_store_takes_and_gives_nothing(store: Store) -> None:
     store.create("a", ROOM)
@@ -184,6 +241,8 @@ async def test_a_closed_store_takes_and_gives_nothing(store: Store) -> None:
     store.forget("a")
     with pytest.raises(StoreError):
         await store.load("a")
+    with pytest.raises(StoreError):
+        await store.past("a")
     with pytest.raises(StoreError):
         await store.flush()
 
@@ -221,15 +280,15 @@ CALLS = st.one_of(
             MARKS,
         ),
     ),
-    st.tuples(st.just("compact"), ROOMS, st.integers(0, 40), BLOBS),
+    st.tuples(st.just("compact"), ROOMS, st.integers(0, 40), BLOBS, st.sampled_from([None, CHECKPOINTS, ()])),
     st.tuples(st.just("mark"), ROOMS, MARKS, MARKS),
     st.tuples(st.just("forget"), ROOMS),
     st.tuples(st.just("load"), ROOMS),
 )
 
 
-async def play(store: Store, calls: list[tuple]) -> list[StoredRoom | None]:
-    """Make the calls, numbering the updates as a relay does, and return every room that was loaded."""
+async def play(store: Store, calls: list[tuple]) -> list[object]:
+    """Make the calls, numbering the updates as a relay does, and return every room and its past as they were loaded."""
     seen, last = [], {"a": 0, "b": 0}
     for name, room, *rest in [*calls, ("load", "a"), ("load", "b")]:
         match name:
@@ -241,13 +300,15 @@ async def play(store: Store, calls: list[tuple]) -> list[StoredRoom | None]:
                 last[room] = rest[0].seq
             case "compact":
                 seq = min(rest[0], last[room])
-                store.compact(room, seq, rest[1])
+                store.compact(room, seq, *rest[1:])
             case "mark":
                 store.mark(room, intended=rest[0], saved=rest[1])
             case "forget":
                 store.forget(room)
             case "load":
                 seen.append(await store.load(room))
+                past = await store.past(room)
+                seen.append(past and (past.stored, [author for author, _ in past.made], past.checkpoints))
     await store.close()
     return seen
 

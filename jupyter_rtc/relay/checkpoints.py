@@ -1,0 +1,186 @@
+"""The versions of a room's document: found in its log, kept as checkpoints when the log is folded. Pure.
+
+A version is where a run of edits ended: people paused, or a minute was over. While the log is there, it holds
+every version. When it is folded, what it held becomes a chain of checkpoints: the oldest is a whole state, each
+further one the update that leads from the one before it to the next. So a version costs what was changed, not
+what the document weighs; and to let one go is to take two steps of the chain at once.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from pycrdt import Doc
+
+from .store import Checkpoint, Past, Version
+
+__all__ = ["Limits", "Watch", "document", "fold", "versions"]
+
+_PAUSE, _LONGEST_RUN = 2.0, 60.0
+_DENSITY = 16.0
+_LEAST_BYTES = 1 << 18
+
+Watch: TypeAlias = Callable[[Doc[Any], Callable[[], None]], Callable[[], None]]
+"""Calls back in the first transaction that changes the content of a document; returns what ends it."""
+
+
+class Limits(NamedTuple):
+    """How much of the past is kept: so many versions, bytes, and seconds.
+
+    Besides, what is kept takes half of what the document takes at most, or 256 KiB where that is more; the oldest
+    version, which is a whole document, not counted.
+    """
+
+    versions: int
+    size: int
+    age: float
+
+
+def versions(past: Past, watch: Watch, limits: Limits, now: float) -> list[Version]:
+    """Return the versions of a document that can be had, the oldest first; the last one is the present.
+
+    They are dense where they are recent and sparse where they are old: what is t seconds old is about t/16 from
+    the next. `watch` tells edits from bookkeeping; `now` is in seconds since the epoch. May run in any thread.
+    """
+    return _thinned(_all(past, past.stored.last, watch, now), limits, now)
+
+
+def document(past: Past, seq: int) -> Doc[Any]:
+    """Return a document as it was after update `seq`, that of one of its versions. May run in any thread."""
+    return next(_walk(past, [seq]))
+
+
+def fold(past: Past, until: int, watch: Watch, limits: Limits, now: float) -> tuple[bytes, list[Checkpoint]]:
+    """Return the state after update `until`, and the checkpoints that take the place of the log up to there.
+
+    May run in any thread.
+    """
+    kept = _thinned(_all(past, until, watch, now), limits, now)
+    kept[-1] = kept[-1]._replace(seq=until)  # what came after its last edit was none
+    whole, steps = dict(past.checkpoints[:1]), dict(past.checkpoints[1:])
+    found: list[Checkpoint] = []
+    before = b""
+    for version, doc in zip(kept, _walk(past, [version.seq for version in kept]), strict=True):
+        known = steps.get(version) if before else whole.get(version)
+        found.append(Checkpoint(version, known or _packed(doc, before)))
+        before = doc.get_state()
+    snapshot = past.stored.state(until)
+    return snapshot, _shortened(past, found, min(limits.size, max(_LEAST_BYTES, len(snapshot) // 2)))
+
+
+def _packed(doc: Doc[Any], before: bytes) -> bytes:
+    return zlib.compress(doc.get_update(before) if before else doc.get_update(), 1)
+
+
+def _all(past: Past, until: int, watch: Watch, now: float) -> list[Version]:
+    """Return every version up to update `until`: those of the checkpoints, then those of the log."""
+    stored = past.stored
+    found = [checkpoint.version for checkpoint in past.checkpoints]
+    if not found or stored.seq > found[-1].seq:
+        # What the snapshot began with; or came without a log, because the store had trouble. Nobody knows when.
+        begun = past.made[0][1] if past.made else now
+        found.append(Version(stored.seq, begun, begun, ()))
+    edits = [Version(seq, when, when, (author,)) for seq, author, when in _edits(past, until, watch)]
+    return [*found, *_runs(edits)]
+
+
+def _edits(past: Past, until: int, watch: Watch) -> Iterator[tuple[int, str, float]]:
+    """Yield number, author and time of the updates of the log that changed the content, up to number `until`."""
+    fired = False
+
+    def fire() -> None:
+        nonlocal fired
+        fired = True
+
+    stored = past.stored
+    doc = document(past, stored.seq)
+    end = watch(doc, fire)
+    for (seq, update), (author, when) in zip(stored.log, past.made, strict=True):
+        if seq > until:
+            break
+        doc.apply_update(update)
+        if fired:
+            fired = False
+            end()
+            end = watch(doc, fire)
+            yield seq, author, when
+    end()
+
+
+def _runs(edits: Iterable[Version]) -> Iterator[Version]:
+    """Join edits that follow each other without a pause."""
+    run: Version | None = None
+    for edit in edits:
+        if run and edit.begun - run.ended < _PAUSE and edit.ended - run.begun < _LONGEST_RUN:
+            run = _joined(run, edit)
+            continue
+        if run:
+            yield run
+        run = edit
+    if run:
+        yield run
+
+
+def _joined(older: Version, newer: Version) -> Version:
+    authors = dict.fromkeys(older.authors + newer.authors)
+    return Version(newer.seq, min(older.begun, newer.begun), newer.ended, tuple(authors))
+
+
+def _thinned(found: list[Version], limits: Limits, now: float) -> list[Version]:
+    """Leave out versions: those that are too old, and, the older they are, those close to another."""
+    recent = [version for version in found[1:] if version.ended >= now - limits.age]
+    # What the first of them is compared with stays, however old.
+    found = found[: len(found) - len(recent)][-1:] + recent
+    density = _DENSITY
+    kept = _spaced(found, density, now)
+    while len(kept) > max(1, limits.versions):
+        density /= 2
+        kept = _spaced(found, density, now) if density > 1e-9 else kept[-max(1, limits.versions) :]
+    return kept
+
+
+def _spaced(found: list[Version], density: float, now: float) -> list[Version]:
+    kept = [found[-1]]
+    for version in reversed(found[1:-1]):
+        if kept[-1].ended - version.ended < (now - version.ended) / density:
+            kept[-1] = _joined(version, kept[-1])
+        else:
+            kept.append(version)
+    if len(found) > 1:
+        kept.append(found[0])
+    return kept[::-1]
+
+
+def _shortened(past: Past, chain: list[Checkpoint], size: int) -> list[Checkpoint]:
+    """Let the oldest versions go, until all but the oldest one left take `size` bytes at most."""
+    first, room = len(chain) - 1, size
+    while first and (room := room - len(chain[first].data)) >= 0:
+        first -= 1
+    if first == 0:
+        return chain
+    oldest = chain[first].version
+    return [Checkpoint(oldest, _packed(document(past, oldest.seq), b"")), *chain[first + 1 :]]
+
+
+def _walk(past: Past, seqs: Sequence[int]) -> Iterator[Doc[Any]]:
+    """Yield the document after each of the updates `seqs`, in ascending order: the same object, going forward."""
+    doc: Doc[Any] = Doc()
+    steps = _steps(past)
+    step = next(steps, None)
+    for seq in seqs:
+        while step and step[0] <= seq:
+            doc.apply_update(step[1])
+            step = next(steps, None)
+        yield doc
+
+
+def _steps(past: Past) -> Iterator[tuple[int, bytes]]:
+    """Yield the updates that lead to the present, with their numbers."""
+    end = -1
+    for (end, *_), data in past.checkpoints:
+        yield end, zlib.decompress(data)
+    # The snapshot may hold more than the chain does: a checkpoint is what it was at its time.
+    yield end + 1, past.stored.snapshot
+    yield from past.stored.log

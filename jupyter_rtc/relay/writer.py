@@ -1,0 +1,160 @@
+"""The thread that writes a SQLiteStore's queue to its database, in groups, and reads rooms from it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Event, Thread
+from typing import Any, NamedTuple, TypeVar
+
+from .database import FAILURES, Database
+from .operations import Claim, Operation, memory, read_room, squash
+from .store import StoreError
+
+_FIRST_DELAY = 0.1
+"""Seconds before the first new try after a failure; the delay doubles from try to try."""
+
+_LONGEST_DELAY = 5.0
+
+_PATIENCE = 5.0
+"""How long after trouble began a `load` waits for its end: a lock that a backup holds is soon gone."""
+
+_TRANSACTION = 10_000
+"""The most operations of one transaction: after trouble, a long queue makes its way in steps."""
+
+_T = TypeVar("_T")
+
+
+class Request(NamedTuple):
+    """Ask the writer to answer when everything queued so far is written: with what `read` finds of a room, or None."""
+
+    future: asyncio.Future[Any]
+    room: str | None = None
+    last: bool = False
+    read: Callable[[sqlite3.Connection, str], object] = read_room
+
+
+def _take(queue: list[_T]) -> list[_T]:
+    """Empty a list that another thread may add to meanwhile."""
+    taken = queue[:]
+    del queue[: len(taken)]
+    return taken
+
+
+def _answer(request: Request, outcome: object) -> None:
+    """Resolve a request from any thread; nobody may be waiting any more."""
+
+    def resolve() -> None:
+        if request.future.done():
+            return
+        if isinstance(outcome, StoreError):
+            request.future.set_exception(outcome)
+        else:
+            request.future.set_result(outcome)
+
+    with suppress(RuntimeError):  # the loop is closed
+        request.future.get_loop().call_soon_threadsafe(resolve)
+
+
+class Writer(Thread):
+    """Own the database, and write to it what the event loop queues.
+
+    `queue` and `queued`, the bytes ever queued, are the loop's to add to; `settled`, those of them that need no
+    memory any more, and `failing`, the reason why the last try failed, are the thread's.
+    """
+
+    def __init__(self, database: Database, interval: float, log: logging.Logger) -> None:
+        super().__init__(name="jupyter_rtc store", daemon=True)
+        self.queue: list[Operation] = []
+        self.queued = 0
+        self.settled = 0
+        self.failing: str | None = None
+        self.work = Event()
+        self._urgent = Event()
+        self._requests: list[Request] = []
+        self._backlog: list[Operation] = []
+        self._database = database
+        self._interval = interval
+        self._delay = 0.0
+        self._failing_since = 0.0
+        self._log = log
+
+    def ask(self, request: Request) -> None:
+        """Have a request answered as soon as may be."""
+        self._requests.append(request)
+        self._urgent.set()
+        self.work.set()
+
+    def run(self) -> None:
+        """Write until the last request is answered."""
+        going = True
+        while going:
+            self.work.wait()
+            self._urgent.wait(self._delay or self._interval)
+            self.work.clear()
+            self._urgent.clear()
+            requests = _take(self._requests)  # before the queue: what was queued ahead of them is in it by now
+            self._write()
+            going = not any(request.last for request in requests)
+            for request in requests:
+                self._serve(request, patient=going)
+            if self._backlog or self._requests:
+                self.work.set()
+
+    def _write(self) -> None:
+        queued = self.queued
+        self._backlog += _take(self.queue)
+        if self.failing:
+            self._backlog = squash(self._backlog)
+        try:
+            while self._backlog:
+                self._database.write(self._backlog[:_TRANSACTION])
+                del self._backlog[:_TRANSACTION]
+        except FAILURES as error:
+            self._fail(str(error) or type(error).__name__)
+        else:
+            self._recover()
+        self.settled = queued - sum(map(memory, self._backlog))
+
+    def _fail(self, reason: str) -> None:
+        if self.failing is None:
+            self._failing_since = time.monotonic()
+            self._log.warning("Cannot write to the store (%s); changes wait in memory until it can be", reason)
+        self.failing = reason
+        self._delay = min(max(2 * self._delay, _FIRST_DELAY), _LONGEST_DELAY)
+
+    def _recover(self) -> None:
+        if self.failing is not None:
+            self._log.info("The store can be written again, and holds everything that waited")
+        self.failing = None
+        self._delay = 0.0
+
+    def _serve(self, request: Request, patient: bool) -> None:
+        if request.last:
+            self._database.close()
+            if self._backlog:
+                self._log.error("Closing the store with %d changes that it does not hold", len(self._backlog))
+        if request.room is None:
+            _answer(request, StoreError(f"cannot write: {self.failing}") if self.failing else None)
+            return
+        outcome = self._read(request, request.room, patient)
+        if isinstance(outcome, StoreError) and patient and self._trouble_is_new():
+            self._requests.append(request)
+        else:
+            _answer(request, outcome)
+
+    def _trouble_is_new(self) -> bool:
+        return self.failing is not None and time.monotonic() - self._failing_since < _PATIENCE
+
+    def _read(self, request: Request, room: str, patient: bool) -> object:
+        waiting = any(operation.room == room and not isinstance(operation, Claim) for operation in self._backlog)
+        if waiting or (self.failing and not patient):
+            return StoreError(f"{room} is not written yet: {self.failing}", frozenset([room]))
+        try:
+            return self._database.read(request.read, room)
+        except FAILURES as error:
+            return StoreError(f"{room} cannot be read: {error}", frozenset([room]))
