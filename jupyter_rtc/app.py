@@ -12,7 +12,7 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import Bool
 
 from .documents import Documents, FileIds, LocalFiles, ManagedFiles, Recovery
-from .documents.handlers import SessionHandler
+from .documents.handlers import CopiesHandler, CopyHandler, RestoreHandler, SessionHandler
 from .relay import FreeRooms, Presence, Relay, SQLiteStore
 from .relay.handlers import RoomsHandler, RoomSocket
 
@@ -69,6 +69,9 @@ class JupyterRTC(ExtensionApp):
                 (r"/api/collaboration/session/(.+)", SessionHandler, {"documents": self.documents}),
                 (r"/api/collaboration/room/(.+)", RoomSocket, {"relay": self.relay, "free": False}),
                 (r"/api/rtc/room/(.+)", RoomSocket, {"relay": self.relay, "free": True}),
+                (r"/api/rtc/recovery", CopiesHandler, {"documents": self.documents}),
+                (r"/api/rtc/recovery/([^/]+)", CopyHandler, {"documents": self.documents}),
+                (r"/api/rtc/recovery/([^/]+)/restore", RestoreHandler, {"documents": self.documents}),
                 (r"/api/rtc/rooms", RoomsHandler, {"relay": self.relay}),
             ]
         )

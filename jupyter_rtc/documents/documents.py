@@ -124,6 +124,14 @@ class Documents(LoggingConfigurable):
                 self._watch(binding)
                 self.relay.spawn(binding.look())
 
+    def content(self, kind: str) -> Content:
+        """Return the type of documents that is called `kind`; KeyError where nobody registered it."""
+        return content_of(kind, {name: point.load() for name, point in self._kinds.items()})
+
+    def path_of(self, file_id: str) -> str | None:
+        """Return the path of the file with an id; None where there is none."""
+        return self._file_ids().get_path(file_id)
+
     # ------------------------------------------------------------------ RoomOwner
 
     def owns(self, name: str) -> bool:
@@ -137,13 +145,13 @@ class Documents(LoggingConfigurable):
             self._check(document.form, document.kind)
         except BadRequest as error:
             raise RoomError(CloseCode.BAD_CONTENT, str(error)) from None
-        if name not in self._bindings and self._file_ids().get_path(document.file_id) is None:
+        if name not in self._bindings and self.path_of(document.file_id) is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no file has the id {document.file_id}")
 
     async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
         """Fill a room from its file, and from what is stored."""
         document = self._document(room.name)
-        path = self._file_ids().get_path(document.file_id)
+        path = self.path_of(document.file_id)
         if path is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no file has the id {document.file_id}")
         binding = FileBinding(self, document, path, self.content(document.kind), room)
@@ -274,7 +282,7 @@ class Documents(LoggingConfigurable):
                 self.relay.spawn(self._look(binding))
 
     async def _look(self, binding: FileBinding) -> None:
-        path = self._file_ids().get_path(binding.name.file_id)
+        path = self.path_of(binding.name.file_id)
         if path is not None and path != binding.path:
             self.moved(binding.path, path)
         await binding.look()

@@ -92,6 +92,10 @@ class Files(Protocol):
         """
         ...
 
+    async def create(self, path: str, kind: str, form: str, original: Original) -> None:
+        """Write a new file. Raises FileError with the status 409 where there is something of this name."""
+        ...
+
     async def backup(self, path: str) -> FileContent | None:
         """Return what a file held before a save that never came to its end, if that is known."""
         ...
@@ -151,6 +155,12 @@ class ManagedFiles:
             return _info(now)
         # Without a hash, ours; and where somebody else wrote in between, the next look shall find out.
         return FileInfo(_info(saved).stamp, bool(now.get("writable", True)), _digest(body))
+
+    async def create(self, path: str, kind: str, form: str, original: Original) -> None:
+        """Write a new file, if there is nothing of this name; contents managers cannot do the two in one."""
+        if await ensure_async(self._manager.exists(path)):
+            raise FileError(409, f"{path} exists already")
+        await self.write(path, kind, form, Change(original, False, None))
 
     async def backup(self, path: str) -> FileContent | None:
         """Return None: what a contents manager does about crashes is its own affair."""

@@ -90,6 +90,16 @@ class LocalFiles(ManagedFiles):
         manager.emit(data={"action": "save", "path": path})
         return info
 
+    async def create(self, path: str, kind: str, form: str, original: Original) -> None:
+        """Write a new file: first an empty one, which can be made only where there is none, then what it holds."""
+        os_path = self._os_path(path)
+        info = await asyncio.to_thread(self._reserve, os_path, path)
+        try:
+            await self.write(path, kind, form, Change(original, False, info))
+        except BaseException:
+            os.unlink(os_path)
+            raise
+
     async def backup(self, path: str) -> FileContent | None:
         """Return the copy that Jupyter Server makes before it overwrites a text file, and removes afterwards."""
         return await asyncio.to_thread(self._backup, self._os_path(path), path)
@@ -123,6 +133,15 @@ class LocalFiles(ManagedFiles):
         if not S_ISREG(stat.st_mode):
             raise FileError(400, f"{path} is not a file")
         return FileInfo(_stamp(stat), os.access(os_path, os.W_OK))
+
+    def _reserve(self, os_path: str, path: str) -> FileInfo:
+        try:
+            os.close(os.open(os_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            raise FileError(409, f"{path} exists already") from None
+        except OSError as error:
+            raise _os_error(error, path) from None
+        return self._stat(os_path, path)
 
     def _read(self, os_path: str, path: str, form: str) -> tuple[Body, FileInfo]:
         try:

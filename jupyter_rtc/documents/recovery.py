@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from posixpath import splitext
 from typing import Any, NamedTuple
@@ -61,7 +62,7 @@ class RecoveryCopy:
         id: 32 hexadecimal digits.
         path: the API path of the file that it is a copy of, at that time.
         room: the name of the document's room.
-        author: the username of who wrote it; empty where it is what the file held.
+        author: the username of who wrote it; empty where it is not one person's: what the file held, or a document.
         reason: why it was kept, in a sentence.
         time: when, in seconds since the epoch.
         size: of the content, in bytes.
@@ -91,6 +92,13 @@ class RecoveryCopy:
             return ".ipynb"
         suffix = splitext(self.path)[1]
         return suffix if _SUFFIX.fullmatch(suffix) else ""
+
+    def described(self) -> dict[str, Any]:
+        """Return what the REST API says of it."""
+        form, kind, file_id = self.name
+        created = datetime.fromtimestamp(self.time, UTC).isoformat()
+        named = {"type": kind, "format": form, "file_id": file_id, "created": created}
+        return {key: value for key, value in asdict(self).items() if key != "time"} | named
 
 
 class Recovery(LoggingConfigurable):
@@ -130,8 +138,8 @@ class Recovery(LoggingConfigurable):
         """Keep a file, durably; return its copy: the older one, where the same was kept before.
 
         `name` and `path` say what it is a copy of, `original` is the file as `Content.parse` or `Content.render`
-        makes it (`content.rendered` makes one of a document), `author` is the username of who wrote it ("" for what
-        the file held), `reason` is a plain sentence that says why. A new copy is logged and announced.
+        makes it (`content.rendered` makes one of a document), `author` is the username of who wrote it ("" for more
+        than one), `reason` is a plain sentence that says why. A new copy is logged and announced.
 
         Raises:
             RecoveryError: it is not kept. The disk is full, say, or the folder cannot be written.
