@@ -83,9 +83,11 @@ def edit_notebook(doc: Doc, original: Ipynb, live: Doc | None = None) -> None:
         _edit_frame(doc.get("meta", type=Map), original.value.meta)
         shared = [cells[at] for at in range(len(cells))]
         olds, news = [cell_of(cell) for cell in shared], original.value.cells
-        held = _held(olds, live) if live else set()
+        held, gone = _since(olds, live) if live else (set(), set())
         found = match(olds, news)
-        stay = _staying(found, olds, news)
+        # A cell that was deleted by people and changed outside comes back as it is there.
+        back = [place in gone and not _says_the_same(olds[place], new) for place, new in zip(found, news, strict=True)]
+        stay = _staying([None if back[at] else place for at, place in enumerate(found)], olds, news)
         for at, place in enumerate(found):
             if place is not None and (at in stay or place in held):
                 own = not original.cells or original.cells[at].own
@@ -108,11 +110,16 @@ def edit_notebook(doc: Doc, original: Ipynb, live: Doc | None = None) -> None:
                 cells.insert(before, _new_cell(news[at], made[at]))
 
 
-def _held(olds: list[dict[str, Any]], live: Doc) -> set[int]:
-    """Return the indices of the cells that somebody edited in the living document."""
+def _since(olds: list[dict[str, Any]], live: Doc) -> tuple[set[int], set[int]]:
+    """Return the indices of the cells that somebody edited in the living document, and of those deleted there."""
     shared: Array[Any] = live.get("cells", type=Array)
     now = {cell.get("id"): cell for cell in map(cell_of, shared)}
-    return {at for at, old in enumerate(olds) if old and now.get(old.get("id"), old) != old}
+    held = {at for at, old in enumerate(olds) if old and now.get(old.get("id"), old) != old}
+    return held, {at for at, old in enumerate(olds) if old and old.get("id") not in now}
+
+
+def _says_the_same(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    return same({**old, "id": None}, {**{clean(key): value for key, value in new.items()}, "id": None})
 
 
 def _staying(found: list[int | None], olds: Sequence[dict[str, Any]], news: Sequence[dict[str, Any]]) -> dict[int, int]:

@@ -402,6 +402,16 @@ def test_a_cell_that_was_deleted_outside_stays_while_somebody_types_into_it() ->
     assert sources(doc) == [SOURCES[0], "# mine\n" + SOURCES[1], SOURCES[3]]
 
 
+def test_a_cell_that_was_changed_outside_comes_back_though_somebody_deleted_it() -> None:
+    doc = built(NOTEBOOK, NOTEBOOK.parse(as_nbformat(BASE)))
+    base = doc.get_update()
+    del cells_of(doc)[1:3]
+    after = copy.deepcopy(BASE)
+    after["cells"][1]["source"] = "# theirs\n" + SOURCES[1]
+    doc.apply_update(outside(base, NOTEBOOK, NOTEBOOK.parse(as_nbformat(after)), doc.get_update()))
+    assert sources(doc) == [SOURCES[0], "# theirs\n" + SOURCES[1], SOURCES[3]]
+
+
 def test_a_cell_that_was_moved_outside_stays_where_somebody_types_into_it() -> None:
     doc = built(NOTEBOOK, NOTEBOOK.parse(as_nbformat(BASE)))
     base = doc.get_update()
