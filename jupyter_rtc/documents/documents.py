@@ -112,7 +112,7 @@ class Documents(LoggingConfigurable):
         return Session(file_id, lineage, known is None)
 
     def content(self, kind: str) -> Content:
-        """Return the type of document that is called `kind`; one that somebody registered."""
+        """Return the type of documents that is called `kind`; KeyError where nobody registered it."""
         return content_of(kind, {name: point.load() for name, point in self._kinds.items()})
 
     def moved(self, old: str, new: str) -> None:
@@ -123,10 +123,6 @@ class Documents(LoggingConfigurable):
                 binding.moved(new + binding.path[len(old) :])
                 self._watch(binding)
                 self.relay.spawn(binding.look())
-
-    def content(self, kind: str) -> Content:
-        """Return the type of documents that is called `kind`; KeyError where nobody registered it."""
-        return content_of(kind, {name: point.load() for name, point in self._kinds.items()})
 
     def path_of(self, file_id: str) -> str | None:
         """Return the path of the file with an id; None where there is none."""
