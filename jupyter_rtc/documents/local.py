@@ -178,6 +178,8 @@ class LocalFiles(ManagedFiles):
                 file.flush()
                 # Now, not when all is done: somebody else may have written by then, and that must show.
                 stamp = _stamp(os.fstat(file.fileno()))
+            if self._was_replaced(os_path, stamp, digest.hexdigest()):
+                raise OvertakenError(path)
         except HTTPError as error:
             raise file_error(error) from None
         except OSError as error:
@@ -196,6 +198,16 @@ class LocalFiles(ManagedFiles):
                 return over is not None and self._hash(file.read()) == over.hash
         except FileNotFoundError:  # there was no file
             return True
+
+    def _was_replaced(self, os_path: str, stamp: tuple[Any, ...], digest: str) -> bool:
+        """Say whether another file stands where we wrote one: somebody put it there meanwhile, as git does."""
+        try:
+            # Some network disks number a file anew each time it is looked at: its content decides.
+            return bool(
+                _stamp(os.stat(os_path))[2:] != stamp[2:] and self._read(os_path, "", "base64")[1].hash != digest
+            )
+        except (FileNotFoundError, FileError):  # it is gone, or cannot be read: the next look says so
+            return False
 
     def _hash(self, data: bytes) -> str:
         return hashlib.new(self._manager.hash_algorithm, data).hexdigest()

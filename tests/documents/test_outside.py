@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from .examples import as_nbformat, code, markdown, notebook
 from .peer import Peer, until
 from .process import Jupyter
 
-SOON = 2.0
+PATIENCE = 45.0
 
 
 def plainly(file: Path, content: str) -> None:
@@ -65,8 +67,8 @@ class TestNoticed:
             cells = notebook(code("one"), markdown(f"new {number}", id="new"), code("two!", id="cell-1"))
             write(here / "a.ipynb", as_nbformat(cells))
             text, sources = f"one\ntwo\nthree {number}\n", ["one", f"new {number}", "two!"]
-            await until(lambda text=text: all(peer.text == text for peer in texts), timeout=SOON)
-            await until(lambda sources=sources: all(peer.sources == sources for peer in notes), timeout=SOON)
+            await until(lambda text=text: all(peer.text == text for peer in texts))
+            await until(lambda sources=sources: all(peer.sources == sources for peer in notes))
         assert texts[0].state["dirty"] is False
         _, model = await jupyter.ask("GET", f"api/contents/{here.name}/a.txt?content=0&hash=1")
         await until(lambda: texts[0].state["hash"] == model["hash"])
@@ -81,7 +83,7 @@ class TestNoticed:
         peers = [await join(server, "folder/a.txt"), await join(server, "link.txt")]
         (server.root / "real" / "a.txt").write_text("b")
         for peer in peers:
-            await until(lambda peer=peer: peer.text == "b", timeout=SOON)
+            await until(lambda peer=peer: peer.text == "b")
         # And what one of them types reaches the other by way of the file.
         peers[0].type("c")
         await until(lambda: peers[1].text == "bc")
@@ -89,15 +91,14 @@ class TestNoticed:
         await server.move("link.txt", "other.txt")
         (server.root / "real" / "a.txt").write_text("d")
         for peer in peers:
-            await until(lambda peer=peer: peer.text == "d", timeout=SOON)
+            await until(lambda peer=peer: peer.text == "d")
 
     async def test_the_same_content_is_no_edit(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
         (here / "a.txt").write_text("a")
         peer = await join(jupyter, f"{here.name}/a.txt")
         other = await join(jupyter, f"{here.name}/a.txt", token="bob")
         frames = len(other.frames)
-        (here / "a.txt").write_text("a")
-        os.utime(here / "a.txt", (1, 1))
+        by_renaming(here / "a.txt", "a")  # without a moment in which it is empty
         peer.type("b")
         await until(lambda: (here / "a.txt").read_text() == "ab")
         await until(lambda: peer.state["dirty"] is False)
@@ -127,11 +128,12 @@ class TestMerged:
         await until(lambda: tokens(ada.text) == ["ada", "line", "outside"], lambda: ada.text)
         await until(lambda: (here / "a.txt").read_text() == ada.text)
 
-    async def test_while_everybody_types(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+    async def test_while_everybody_types(self, start: Starter, join: Opener) -> None:
         """Numbered tokens: each arrives once, whoever wrote it, in the file and with everybody."""
-        file = here / "a.txt"
+        server = start(LOCKING)
+        file = server.root / "a.txt"
         file.write_text("begin\n")
-        peers = [await join(jupyter, f"{here.name}/a.txt", token=token) for token in ("ada", "bob")]
+        peers = [await join(server, "a.txt", token=token) for token in ("ada", "bob")]
         written = ["begin"]
         for number in range(60):
             for peer in peers:
@@ -139,20 +141,22 @@ class TestMerged:
                 peer.type(f"{token}\n")
                 written.append(token)
             if number % 6 == 3:
-                # A program that reads, changes and writes at one stroke; between the server's steps, not inside one.
                 token = f"outside{number}"
-                file.write_text(f"{token}\n{file.read_text()}")
+                with locked(file):
+                    file.write_text(f"{token}\n{file.read_text()}")
                 written.append(token)
             await asyncio.sleep(0.03)
         await until(
             lambda: all(tokens(text) == sorted(written) for text in (peers[0].text, peers[1].text, file.read_text())),
             lambda: [set(tokens(text)) ^ set(written) for text in (peers[0].text, peers[1].text, file.read_text())],
+            PATIENCE,
         )
 
-    async def test_a_notebook_while_everybody_types(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
-        file = here / "a.ipynb"
+    async def test_a_notebook_while_everybody_types(self, start: Starter, join: Opener) -> None:
+        server = start(LOCKING)
+        file = server.root / "a.ipynb"
         file.write_text(as_nbformat(notebook(code(""), code(""), code(""))))
-        peers = [await join(jupyter, f"{here.name}/a.ipynb", token=token) for token in ("ada", "bob")]
+        peers = [await join(server, "a.ipynb", token=token) for token in ("ada", "bob")]
         written: list[str] = []
         for number in range(40):
             for at, peer in enumerate(peers):
@@ -161,28 +165,46 @@ class TestMerged:
                 written.append(token)
             if number % 8 == 3:
                 token = f"outside{number}"
-                content = await until(lambda: on_disk(file))
-                content["cells"][2]["source"] = ["".join(content["cells"][2]["source"]) + f"{token}\n"]
-                by_renaming(file, json.dumps(content, indent=1))
+                with locked(file):
+                    content = on_disk(file)
+                    content["cells"][2]["source"] = ["".join(content["cells"][2]["source"]) + f"{token}\n"]
+                    by_renaming(file, json.dumps(content, indent=1))
                 written.append(token)
             await asyncio.sleep(0.03)
 
         await until(
             lambda: all(tokens(text) == sorted(written) for text in (*map(joined, peers), said(file))),
             lambda: [set(tokens(joined(peer))) ^ set(written) for peer in peers],
+            PATIENCE,
         )
 
-    async def test_a_program_that_writes_at_the_last_moment(self, start: Starter, join: Opener) -> None:
-        """Between the server's last look at a file and its writing: what the program wrote is not overwritten."""
+    @pytest.mark.parametrize("moment", ["write before", "replace before", "replace during"])
+    async def test_a_program_that_writes_at_the_last_moment(self, start: Starter, join: Opener, moment: str) -> None:
+        """Between the server's last look at a file and the end of its writing: what both wrote survives."""
         server = start(OVERTAKING)
         file = server.root / "a.txt"
         file.write_text("begin\n")
-        (server.root / "a.txt.overtake").touch()
         peer = await join(server, "a.txt")
+        (server.root / "a.txt.overtake").write_text(moment)
         peer.type("typed\n")
         assert await peer.save() == "success"
-        expected = "outside\nbegin\ntyped\n"
+        expected = "outside begin\ntyped\n"
         await until(lambda: peer.text == file.read_text() == expected, lambda: (peer.text, file.read_text()))
+        assert not (server.root / "a.txt.overtake").exists()
+
+    @pytest.mark.parametrize("moment", ["replace before", "replace during"])
+    async def test_a_program_that_replaces_a_notebook_at_the_last_moment(
+        self, start: Starter, join: Opener, moment: str
+    ) -> None:
+        server = start(OVERTAKING)
+        file = server.root / "a.ipynb"
+        file.write_text(as_nbformat(notebook(code("begin"), code("two"))))
+        peer = await join(server, "a.ipynb")
+        (server.root / "a.ipynb.overtake").write_text(moment)
+        peer.type(" typed", 1)
+        assert await peer.save() == "success"
+        await until(lambda: peer.sources == ["outside begin", "two typed"], lambda: peer.sources)
+        await until(lambda: said(file) == "outside begin\ntwo typed", lambda: said(file))
 
     async def test_git_checkout(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
         def git(*arguments: str) -> None:
@@ -198,7 +220,7 @@ class TestMerged:
         git("commit", "-am", "2")
         peer = await join(jupyter, f"{here.name}/a.txt")
         git("checkout", "main")
-        await until(lambda: peer.text == "one\ntwo\nthree\n", timeout=SOON)
+        await until(lambda: peer.text == "one\ntwo\nthree\n")
         peer.source.insert(0, "typed\n")
         git("checkout", "other")
         await until(lambda: peer.text == "typed\none\ntwo\nthree\nfour\n")
@@ -212,22 +234,62 @@ from jupyter_server.services.contents.largefilemanager import AsyncLargeFileMana
 
 
 class OvertakenManager(AsyncLargeFileManager):
-    """Plays the program: it writes right before the server does, once."""
+    """Plays the program too: it reads the file before the server writes it, and writes it at the moment given, once."""
 
     @contextmanager
     def atomic_writing(self, os_path, *args, **options):
+        how = moment = text = ""
         if os.path.exists(os_path + ".overtake"):
+            with open(os_path + ".overtake") as order:
+                how, moment = order.read().split()
             os.remove(os_path + ".overtake")
             with open(os_path) as file:
-                text = file.read()
-            with open(os_path, "w") as file:
-                file.write(f"outside\\n{text}")
+                text = file.read().replace("begin", "outside begin")
+        if moment == "before":
+            self.overtake(how, os_path, text)
         with super().atomic_writing(os_path, *args, **options) as file:
+            if moment == "during":
+                self.overtake(how, os_path, text)
             yield file
+
+    def overtake(self, how, os_path, text):
+        path = os_path + ".new" if how == "replace" else os_path
+        with open(path, "w") as file:
+            file.write(text)
+        if how == "replace":
+            os.replace(path, os_path)
 
 
 c.ServerApp.contents_manager_class = OvertakenManager
 '''
+
+LOCKING = '''
+import fcntl
+from contextlib import contextmanager
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+
+
+class LockingManager(AsyncLargeFileManager):
+    """Writes under a lock, which the program takes too: it reads and writes between the server's saves, not in one."""
+
+    @contextmanager
+    def atomic_writing(self, os_path, *args, **options):
+        with open(os_path + ".lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with super().atomic_writing(os_path, *args, **options) as file:
+                yield file
+
+
+c.ServerApp.contents_manager_class = LockingManager
+'''
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Keep the server from writing a file, on one that was started with `LOCKING`."""
+    with open(f"{file}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def joined(peer: Peer) -> str:
@@ -264,22 +326,23 @@ class TestForAWhile:
         assert peer.sources == ["one typed", "two"]
         assert file.read_text() == broken
         file.write_text(as_nbformat(notebook(code("one"), code("two outside"))))
-        await until(lambda: peer.sources == ["one typed", "two outside"], timeout=SOON)
-        await until(lambda: "typed" in file.read_text(), timeout=SOON)
+        await until(lambda: peer.sources == ["one typed", "two outside"])
+        await until(lambda: "typed" in file.read_text())
         assert await peer.save() == "success"
 
-    async def test_a_text_that_is_empty(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
-        file = here / "a.txt"
+    async def test_a_text_that_is_empty(self, start: Starter, join: Opener) -> None:
+        """The program never rests for as long as it takes for the file to be read."""
+        server = start("c.Documents.settle_delay = 2")
+        file = server.root / "a.txt"
         file.write_text("one\ntwo\n")
-        peer = await join(jupyter, f"{here.name}/a.txt")
-        other = await join(jupyter, f"{here.name}/a.txt", token="bob")
+        peer, other = await join(server, "a.txt"), await join(server, "a.txt", token="bob")
         with file.open("w") as writer:  # truncated here
             for line in ("one\n", "two\n", "three\n"):
                 await asyncio.sleep(0.05)
                 writer.write(line)
                 writer.flush()
                 assert peer.text.startswith("one\ntwo\n")
-        await until(lambda: peer.text == other.text == "one\ntwo\nthree\n", timeout=SOON)
+        await until(lambda: peer.text == other.text == "one\ntwo\nthree\n")
 
     async def test_a_file_that_is_away(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
         file = here / "a.txt"
@@ -350,7 +413,7 @@ class TestDeleted:
         file.unlink()
         await until(lambda: not file.exists())
         file.write_text("new\n")
-        await until(lambda: peer.text == "new\n", timeout=SOON)
+        await until(lambda: peer.text == "new\n")
 
 
 async def join_again(peer: Peer) -> Peer:
@@ -368,12 +431,12 @@ class TestMoved:
         await jupyter.move(f"{here.name}/a.txt", f"{here.name}/b.txt")
         bob.type("c")
         for peer in (ada, bob):
-            await until(lambda peer=peer: peer.state["path"] == f"{here.name}/b.txt", timeout=SOON)
+            await until(lambda peer=peer: peer.state["path"] == f"{here.name}/b.txt")
         await until(lambda: (here / "b.txt").read_text() == ada.text)
         assert tokens(" ".join(ada.text)) == ["a", "b", "c"]
         assert not (here / "a.txt").exists()
         (here / "b.txt").write_text("outside")
-        await until(lambda: ada.text == bob.text == "outside", timeout=SOON)
+        await until(lambda: ada.text == bob.text == "outside")
         again = await join(jupyter, f"{here.name}/b.txt")
         assert again.room == ada.room
         assert not ada.closes
@@ -385,7 +448,7 @@ class TestMoved:
         peer = await join(jupyter, f"{here.name}/one/two/a.txt")
         other = await join(jupyter, f"{here.name}/oneself.txt")
         await jupyter.move(f"{here.name}/one", f"{here.name}/three")
-        await until(lambda: peer.state["path"] == f"{here.name}/three/two/a.txt", timeout=SOON)
+        await until(lambda: peer.state["path"] == f"{here.name}/three/two/a.txt")
         peer.type("b")
         other.type("!")
         assert await peer.save() == "success"
@@ -394,7 +457,7 @@ class TestMoved:
         assert not (here / "one").exists()
         assert (await join(jupyter, f"{here.name}/three/two/a.txt")).room == peer.room
         (here / "three" / "two" / "a.txt").write_text("outside")
-        await until(lambda: peer.text == "outside", timeout=SOON)
+        await until(lambda: peer.text == "outside")
 
     async def test_outside_where_the_ids_follow_the_file(self, start: Starter, join: Opener) -> None:
         server = start("c.FileIdExtension.file_id_manager_class = 'jupyter_server_fileid.manager.LocalFileIdManager'")
@@ -432,5 +495,6 @@ class TestTwoViews:
             text.source.insert(text.text.encode().index(b"two") + 3, f" text{number}")
             await asyncio.sleep(0.1)
         expected = sorted(["one", "two", *(f"{who}{number}" for who in ("note", "text") for number in range(12))])
-        await until(lambda: tokens(joined(note)) == expected, lambda: (note.sources, text.text, file.read_text()))
-        await until(lambda: tokens(said(file)) == expected and text.text == file.read_text())
+        shown = lambda: (note.sources, text.text, file.read_text())  # noqa: E731
+        await until(lambda: tokens(joined(note)) == expected, shown, PATIENCE)
+        await until(lambda: tokens(said(file)) == expected and text.text == file.read_text(), shown, PATIENCE)
