@@ -162,6 +162,8 @@ class FileBinding:
         """Keep what was edited of a file that is gone; return whether it is kept."""
         value, _ = await self._read_document()
         rendered = await asyncio.to_thread(self._content.render, self._file.original, value)
+        if rendered is self._file.original:
+            return True
         reason = "The file was deleted while this was open and not saved."
         try:
             await self._host.recovery.keep(self.name, self.path, rendered, author="", reason=reason)

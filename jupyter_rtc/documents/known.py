@@ -73,11 +73,23 @@ class KnownFile:
     async def load(self, stored: StoredRoom | None) -> None:
         """Read the file for the first time; `stored` says what became of the last saves.
 
+        Where it was deleted meanwhile, it is missing, and known as it was last saved: whoever still has its document
+        open comes back into it.
+
         Raises FileError and ContentError.
         """
         if stored and await self._recover(stored):
             return
-        self.accept(await self._parse(await self._read()))
+        try:
+            seen = await self._parse(await self._read())
+        except FileError as error:
+            if error.status != 404 or stored is None or stored.saved is None:
+                raise
+            saved = await asyncio.to_thread(self._rendered, self._content.blank(), stored, stored.saved.seq)
+            self.accept(Seen(saved, FileInfo((), True, stored.saved.hash)))
+            self.missing, self._stamp = True, None
+        else:
+            self.accept(seen)
 
     def accept(self, seen: Seen) -> None:
         """Take note that the file holds what was seen in it."""

@@ -49,10 +49,13 @@ async def into_document(place: Place, id: str, author: str) -> RecoveryCopy:
 
     Raises:
         RecoveryError: there is no such copy, or its document cannot be opened.
+        FileError: the file cannot be looked at; with the status 404 where it is gone.
     """
     copy, data = await place.recovery.read(id)
     try:
         await place.admit(copy.room)
+        if place.relay.get(copy.room) is None:  # nobody would see it in the document of a file that was deleted
+            await place.files.stat(place.path_of(copy.name.file_id) or copy.path, copy.name.kind)
         content, original = await _parsed(place, copy, data)
         while True:
             room = await place.relay.open(copy.room)

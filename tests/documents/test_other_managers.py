@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -107,6 +108,29 @@ async def test_renamed_and_deleted(server: Jupyter, join: Opener) -> None:
     assert server.request("GET", "api/contents/e.txt")[0] == 404
     assert await peer.save() == "success"
     assert read(server, "e.txt") == "abc"
+
+
+async def test_what_was_wiped_out_comes_back(server: Jupyter, join: Opener) -> None:
+    write(server, "lost.txt", "one")
+    write(server, "lost.ipynb", notebook(code("one"), markdown("two"), minor=4))
+    text, note = await join(server, "lost.txt"), await join(server, "lost.ipynb")
+    text.source.clear()
+    for cell in note.cells:
+        cell["source"].clear()
+    for peer in (text, note):
+        assert await peer.save() == "success"
+        await until(lambda peer=peer: peer.state.get("recovery"))
+    assert (read(server, "lost.txt"), sources(server, "lost.ipynb")) == ("", ["", ""])
+    paths = []
+    for peer in (text, note, note):
+        url = f"api/rtc/recovery/{peer.state['recovery'][0]}/restore"
+        paths.append((await server.ask("POST", url, {"into": "file"}))[1]["path"])
+        assert (await server.ask("POST", url, {"into": "document"}))[0] == 200
+    assert len(set(paths)) == 3
+    assert read(server, quote(paths[0])) == "one"
+    assert [sources(server, quote(path)) for path in paths[1:]] == [["one", "two"]] * 2
+    await until(lambda: read(server, "lost.txt") == text.text == "one")
+    await until(lambda: sources(server, "lost.ipynb") == note.sources == ["one", "two"])
 
 
 @pytest.mark.parametrize("trouble", ["http", "error"])

@@ -197,7 +197,7 @@ class TestIntoTheDocument:
         (server.root / "a.txt").unlink()
         status, answer = await server.ask("POST", f"api/rtc/recovery/{copy}/restore", {"into": "document"})
         assert status == 404
-        assert answer["message"].startswith("the document of a.txt cannot be opened")
+        assert answer["message"] == "a.txt: No such file or directory"
         path = (await restored(server, copy, "file"))["path"]
         assert (server.root / path).read_text() == "one\n"
 

@@ -130,6 +130,43 @@ class TestDeletedForGood:
         await asyncio.to_thread(server.wait, 20)
         assert kept(server) == ["one\ntwo"]
 
+    async def test_a_page_comes_back_into_it_after_a_kill(self, start: Starter, join: Opener) -> None:
+        """Be it deleted before the kill or while the server was down; Ctrl+S writes it again."""
+        server = start()
+        (server.root / "a.txt").write_text("one\n")
+        peer = await join(server, "a.txt")
+        peer.type("two\n")
+        assert await peer.save() == "success"
+        (server.root / "a.txt").unlink()
+        server.kill()
+        await until(lambda: not peer.online)
+        peer.type("three")
+        server.start()
+        await peer.ready()
+        assert await wrong(server, peer, "any more")
+        assert peer.text == "one\ntwo\nthree"
+        assert not (server.root / "a.txt").exists()
+        assert await peer.save() == "success"
+        assert (server.root / "a.txt").read_text() == "one\ntwo\nthree"
+        await well(server, peer)
+
+    async def test_one_that_comes_back_is_merged_with_what_was_typed(self, start: Starter, join: Opener) -> None:
+        server = start("c.Relay.eviction_delay = 0.2")
+        (server.root / "a.txt").write_text("one\n")
+        peer = await join(server, "a.txt")
+        peer.type("two\n")
+        assert await peer.save() == "success"
+        (server.root / "a.txt").unlink()
+        server.kill()
+        await until(lambda: not peer.online)
+        peer.type("three\n")
+        server.start()
+        await peer.ready()
+        (server.root / "a.txt").write_text("zero\none\ntwo\n")
+        await until(lambda: peer.text == "zero\none\ntwo\nthree\n", lambda: peer.text)
+        await until(lambda: (server.root / "a.txt").read_text() == peer.text)
+        assert kept(server) == []
+
     async def test_what_was_saved_before_needs_no_copy(self, start: Starter, join: Opener) -> None:
         server = start("c.Relay.eviction_delay = 0.2")
         (server.root / "a.txt").write_text("one\n")
