@@ -18,6 +18,7 @@ PURE = {
     "relay/awareness.py",
     "relay/checkpoints.py",
     "relay/room.py",
+    "relay/nesting.py",
     "relay/structure.py",
     "relay/updates.py",
     "relay/connection.py",

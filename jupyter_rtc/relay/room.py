@@ -16,6 +16,7 @@ from pycrdt import Doc, TransactionEvent
 
 from . import protocol
 from .awareness import Awareness, Identity
+from .nesting import Nesting
 from .protocol import NO_CHANGE, Kind, ProtocolError
 from .updates import Waiting, checked, examined, news, unmet
 
@@ -141,6 +142,7 @@ class Room:
         self._tail: list[bytes] = []
         self._tail_size = 0
         self._waiting = Waiting()
+        self._nesting = Nesting()
 
     def begin(self, seq: int, genesis: int, snapshot: bytes | None = None, waiting: bytes = NO_CHANGE) -> None:
         """Begin to count, once `doc` holds what was stored or read from a file.
@@ -328,6 +330,7 @@ class Room:
         return [Broadcast(protocol.awareness(self.awareness.entries(clients)), None)] if clients else []
 
     def _apply(self, update: bytes) -> None:
+        self._nesting.refuse_depth(update)
         checked(self.doc.apply_update, update)
 
     def _take(self, updates: list[bytes], author: str) -> list[Effect]:

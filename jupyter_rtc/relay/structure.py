@@ -1,7 +1,7 @@
 """What an update consists of, read without pycrdt and without recursion. Pure.
 
-There are two questions: whether the update would cost the process its stack or its memory, and whether it holds
-anything that somebody may have typed.
+There are three questions: whether the update would cost the process its stack or its memory, whether it holds
+anything that somebody may have typed, and where the shared types in it belong.
 
 pycrdt reads nested arrays and maps by recursion and ends the whole process where the stack does: an update of
 50 kB, twenty-five thousand arrays in each other, would take the server down, and would do so again at each start if
@@ -12,6 +12,9 @@ block.rs, any.rs), whose content types Move and WeakLink yjs does not have.
 """
 
 from __future__ import annotations
+
+import re
+from typing import NamedTuple
 
 from .protocol import ProtocolError, read_uint
 
@@ -27,6 +30,24 @@ _XML_ELEMENT, _WEAK_LINK = 3, 7
 _FIXED_SIZES = {127: 0, 126: 0, 124: 4, 123: 8, 122: 8, 121: 0, 120: 0}
 """Undefined, null, float32, float64, bigint, false, true: how many bytes follow the tag."""
 _INTEGER, _TEXT, _MAP, _ARRAY, _BUFFER = 125, 119, 118, 117, 116
+
+
+_SMALL = 1 << 10
+_TYPE_ITEM = re.compile(
+    rb"[\x07\x27][\x00\x01]|(?:[\x47\x67\x87\xa7](?:[\x80-\xff]*[\x00-\x7f]){2}"
+    rb"|[\xc7\xe7](?:[\x80-\xff]*[\x00-\x7f]){4})[\x00-\x07]"
+)
+"""The beginning of an item that holds a shared type: its kind, where it belongs, which type. Much else looks so too."""
+
+Id = tuple[int, int]
+"""Names an item: the client that made it, and the clock."""
+
+
+class Place(NamedTuple):
+    """Where an item belongs: inside the type `id`, or next to the item `id`; None inside a type that has a name."""
+
+    id: Id | None
+    inside: bool
 
 
 def refuse_hazards(update: bytes) -> None:
@@ -59,12 +80,25 @@ def without_deletions(update: bytes) -> bytes:
     return update[: reader.structs()] + b"\x00"
 
 
+def shared_types(update: bytes) -> dict[Id, Place]:
+    """Return where the shared types belong that an update makes. Raises ProtocolError.
+
+    On the hot path: nearly all updates are small, and have nothing in them that such an item could begin with.
+    """
+    if len(update) < _SMALL and not _TYPE_ITEM.search(update):
+        return {}
+    reader = _Reader(update)
+    reader.structs()
+    return reader.types
+
+
 class _Reader:
     """Walks over an update, and counts what it meets.
 
     Attributes:
         replaced: how many items were deleted because a plain value came in their place.
         others: how many items hold something else than plain values.
+        types: where each shared type belongs.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -72,15 +106,16 @@ class _Reader:
         self._at = 0
         self._left = _MOST_VALUES
         self.replaced = self.others = 0
+        self.types: dict[Id, Place] = {}
 
     def structs(self) -> int:
         """Walk over all items; return where they end, and the deletions begin."""
         try:
             for _ in range(self.uint()):
                 structs = self.uint()
-                self.id()
+                client, clock = self.id()
                 for _ in range(structs):
-                    self.struct()
+                    clock += self.struct(client, clock)
         except IndexError:
             raise ProtocolError("not an update") from None
         return self._at
@@ -115,43 +150,65 @@ class _Reader:
         """Pass over bytes that begin with their length."""
         self.skip(self.uint())
 
-    def id(self) -> None:
-        """Pass over the id of an item: client and clock."""
-        self.uint()
-        self.uint()
+    def id(self) -> Id:
+        """Take the id of an item: client and clock."""
+        return self.uint(), self.uint()
 
-    def struct(self) -> None:
-        """Pass over an item, or a gap between items."""
+    def struct(self, client: int, clock: int) -> int:
+        """Pass over an item, or a gap between items; return how many clocks it takes."""
         info = self.byte()
         if info in (_GC, _SKIP):
-            self.uint()
-            return
+            return self.uint()
+        place = Place(None, True)
         for side in (_HAS_LEFT, _HAS_RIGHT):
             if info & side:
-                self.id()
+                place = Place(self.id(), False)
         if not info & (_HAS_LEFT | _HAS_RIGHT):
             if self.uint() == 1:
                 self.text()
             else:
-                self.id()
+                place = Place(self.id(), True)
             if info & _HAS_KEY:
                 self.text()
-        self.content(info & _CONTENT, after=bool(info & _HAS_LEFT))
+        if info & _CONTENT == _TYPE:
+            self.types[client, clock] = place
+        return self.content(info & _CONTENT, after=bool(info & _HAS_LEFT))
 
-    def content(self, kind: int, *, after: bool) -> None:
-        """Pass over what an item holds; `after` says whether it stands after another, of a map in its place."""
+    def content(self, kind: int, *, after: bool) -> int:
+        """Pass over what an item holds, and return how many clocks that takes.
+
+        `after` says whether it stands after another item, of a map in its place.
+        """
         if kind == _DELETED:  # values that were replaced at once, each by the next
-            self.replaced += self.uint() - (not after)
-            return
+            length = self.uint()
+            self.replaced += length - (not after)
+            return length
         if kind == _ANY:
             self.replaced += after
-            self.walk(self.uint())
-            return
+            length = self.uint()
+            self.walk(length)
+            return length
         self.others += 1
+        if kind == _STRING:
+            return self.string()
         if kind == _JSON:
-            for _ in range(self.uint() + 1):  # yrs reads one more than was written; today nobody writes this kind
+            length = self.uint()
+            for _ in range(length + 1):  # yrs reads one more than was written; today nobody writes this kind
                 self.text()
-        elif kind in (_BINARY, _STRING, _EMBED):
+            return length
+        self.single(kind)
+        return 1
+
+    def string(self) -> int:
+        """Pass over a string; return its length as JavaScript counts it."""
+        size = self.uint()
+        self.skip(size)
+        text = self._data[self._at - size : self._at]
+        return size if text.isascii() else len(text.decode(errors="replace").encode("utf-16-le")) // 2
+
+    def single(self, kind: int) -> None:
+        """Pass over what takes one clock."""
+        if kind in (_BINARY, _EMBED):
             self.text()
         elif kind == _FORMAT:
             self.text()

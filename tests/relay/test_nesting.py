@@ -1,0 +1,93 @@
+"""How deeply shared types contain each other: refused before anybody's reader runs out of stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment
+
+from jupyter_rtc.relay.nesting import DEEPEST_TYPES, Nesting
+from jupyter_rtc.relay.protocol import CloseCode, ProtocolError
+
+from .by_hand import observed
+
+
+def maps(doc: Doc[Any]) -> Iterator[Callable[[Doc[Any]], object]]:
+    """Yield edits, each of which puts a map into the last one."""
+    here = doc.get("root", type=Map)
+    while True:
+        yield lambda _, here=here: here.update({"ключ": Map()})
+        here = here["ключ"]
+
+
+def arrays(doc: Doc[Any]) -> Iterator[Callable[[Doc[Any]], object]]:
+    """Yield edits, each of which puts two arrays into the last one, of which the second is the next."""
+    here = doc.get("root", type=Array)
+    while True:
+        yield lambda _, here=here: here.extend([Array(), Array()])
+        here = here[1]
+
+
+def elements(doc: Doc[Any]) -> Iterator[Callable[[Doc[Any]], object]]:
+    """Yield edits, each of which puts an element into the last one."""
+    here = doc.get("root", type=XmlFragment)
+    while True:
+        yield lambda _, here=here: here.children.append(XmlElement("div"))
+        here = here.children[0]
+
+
+@pytest.mark.parametrize("nest", [maps, arrays, elements])
+class TestTooDeep:
+    def test_one_level_an_update(self, nest: Callable[..., Any]) -> None:
+        doc: Doc[Any] = Doc()
+        nesting, edits = Nesting(), nest(doc)
+        for _ in range(DEEPEST_TYPES):
+            for update in observed(doc, next(edits)):
+                nesting.refuse_depth(update)
+        (last,) = observed(doc, next(edits))
+        for _ in range(2):
+            with pytest.raises(ProtocolError, match="nested too deeply") as refused:
+                nesting.refuse_depth(last)
+            assert refused.value.code is CloseCode.MALFORMED
+
+    def test_all_levels_in_one_update(self, nest: Callable[..., Any]) -> None:
+        """As a peer brings them that made them offline; two peers, so that they stand in another order."""
+        docs: list[Doc[Any]] = [Doc(client_id=1), Doc(client_id=2)]
+        for level in range(DEEPEST_TYPES + 1):
+            doc, other = docs[level % 2], docs[1 - level % 2]
+            edits = nest(doc)
+            for _ in range(level):
+                next(edits)
+            nesting = Nesting()
+            nesting.refuse_depth(doc.get_update())
+            next(edits)(doc)
+            other.apply_update(doc.get_update())
+        with pytest.raises(ProtocolError, match="nested too deeply"):
+            Nesting().refuse_depth(docs[0].get_update())
+
+
+def test_a_notebook_of_any_length_is_welcome() -> None:
+    """Cells that are appended, one by one, in front and behind; twenty thousand types."""
+    doc: Doc[Any] = Doc()
+    nesting = Nesting()
+    cells = doc.get("cells", type=Array)
+    for number in range(4000):
+        cell = Map({"source": Text("x = 1 🙂"), "metadata": Map(), "outputs": Array([Map({"text": Text("1")})])})
+        for update in observed(doc, lambda _, number=number, cell=cell: cells.insert(number % 2 * len(cells), cell)):
+            nesting.refuse_depth(update)
+    nesting.refuse_depth(doc.get_update())
+
+
+def test_what_is_refused_is_not_counted() -> None:
+    doc: Doc[Any] = Doc()
+    nesting, edits = Nesting(), maps(doc)
+    updates = [update for _ in range(DEEPEST_TYPES + 5) for update in observed(doc, next(edits))]
+    for update in updates[:DEEPEST_TYPES]:
+        nesting.refuse_depth(update)
+    with pytest.raises(ProtocolError):
+        nesting.refuse_depth(updates[DEEPEST_TYPES])
+    beside: Doc[Any] = Doc()
+    for update in observed(beside, lambda doc: doc.get("root", type=Map).update({"a": Map()})):
+        nesting.refuse_depth(update)
