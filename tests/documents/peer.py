@@ -75,6 +75,7 @@ class Peer:
         told: the RAW messages from the server, but not answers to `save`.
         closes: the code and reason of every close, in the order they came.
         disposed: whether the front end would have given the document up.
+        unread: the errors that frames caused in this client.
     """
 
     def __init__(self, jupyter: Jupyter, path: str, kind: str, form: str, token: str) -> None:
@@ -88,6 +89,7 @@ class Peer:
         self.told: list[dict[str, Any]] = []
         self.closes: list[tuple[int, str]] = []
         self.disposed = False
+        self.unread: list[Exception] = []
         self.kind = kind
         self.token = token
         self._jupyter = jupyter
@@ -130,6 +132,11 @@ class Peer:
             with suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+
+    def drop(self) -> None:
+        """Lose the connection, as when a cable is pulled."""
+        if self._socket is not None:
+            self._socket.transport.abort()
 
     @property
     def online(self) -> bool:
@@ -205,7 +212,7 @@ class Peer:
     async def _provide(self) -> None:
         failures = 0
         while not self.disposed:
-            url = self._jupyter.url(f"api/collaboration/room/{quote(self.room)}", "ws")
+            url = self._jupyter.url(f"api/collaboration/room/{quote(self.room, safe=':')}", "ws")
             url += f"?sessionId={self.session}&token={self.token}"
             try:
                 async with websockets.connect(url, max_size=None, proxy=None, compression=None) as socket:
@@ -224,7 +231,7 @@ class Peer:
         try:
             async for frame in socket:
                 assert isinstance(frame, bytes)
-                self._receive(frame)
+                self._hear_out(frame)
         except websockets.ConnectionClosedError:
             pass
         finally:
@@ -253,6 +260,12 @@ class Peer:
                 answer.set_exception(ConnectionError(f"closed: {code} {reason}"))
         others = [client for client in self.awareness.states if client != self.awareness.client_id]
         self.awareness.remove_awareness_states(others, "closed")
+
+    def _hear_out(self, frame: bytes) -> None:
+        try:
+            self._receive(frame)
+        except Exception as error:  # an error in a browser's handler of messages does not close its socket
+            self.unread.append(error)
 
     def _receive(self, frame: bytes) -> None:
         kind, rest = frame[0], frame[1:]

@@ -37,16 +37,20 @@ class Jupyter:
         port: the TCP port, the same for all lives of the process.
     """
 
-    def __init__(self, home: Path, config: str = "", packages: Path | None = None) -> None:
+    def __init__(
+        self, home: Path, config: str = "", packages: Path | None = None, python: str = sys.executable
+    ) -> None:
         """Prepare a server whose folders are all in `home`.
 
-        `config` is Python to be added to the configuration file, `packages` a folder to import from besides.
+        `config` is Python to be added to the configuration file, `packages` a folder to import from besides;
+        `python` runs it.
         """
         self.root = home / "root"
         self.data = home / "data"
         self.port = free_port()
         self._home = home
         self._packages = packages
+        self._python = python
         self._log = home / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         for folder in ("root", "data", "runtime", "tmp"):
@@ -62,7 +66,7 @@ class Jupyter:
         """
         options = [f"--config={self._home / 'config.py'}", f"--ServerApp.root_dir={self.root}"]
         options += [f"--ServerApp.ip={HOST}", f"--ServerApp.port={self.port}"]
-        command = [sys.executable, "-m", "jupyter_server", *options]
+        command = [self._python, "-m", "jupyter_server", *options]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,

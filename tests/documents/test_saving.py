@@ -7,46 +7,24 @@ import json
 import os
 import resource
 import shutil
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from .conftest import Opener, Starter
+from .disks import as_root, read_only, small_disk_at
 from .examples import as_nbformat, code, notebook
 from .peer import Peer, until
 from .process import Jupyter
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts file systems")
 
 
 @pytest.fixture
 def small_disk(here: Path) -> Iterator[Path]:
     """Return a folder of the server's that is a disk of 256 KiB."""
-    folder = here / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-@contextmanager
-def read_only(file: Path) -> Iterator[None]:
-    """Make a file read-only, for root, too, whom permissions do not stop: it is mounted over itself."""
-    if os.geteuid() != 0:
-        file.chmod(0o444)
-        yield
-        file.chmod(0o644)
-        return
-    subprocess.run(["mount", "--bind", file, file], check=True)
-    try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", file], check=True)
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", file], check=True)
+    with small_disk_at(here / "disk", "256k") as folder:
+        yield folder
 
 
 class TestAutosave:

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 from jupyter_rtc.documents.autosave import Autosave
 
 from .conftest import Opener, Starter
+from .disks import read_only
 from .examples import as_nbformat, code, notebook
 from .listening import heard, sentences
 from .peer import Peer, until
 from .process import Jupyter
-from .test_saving import read_only
 
 
 async def wrong(server: Jupyter, peer: Peer, word: str) -> str:

@@ -1,0 +1,1 @@
+"""Accidents that cost work elsewhere, against a real server: nothing typed is lost, nothing stands twice."""

@@ -1,0 +1,70 @@
+"""What a test does to the server's process, its files and its disk, as other programs and the system would."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from documents.process import Jupyter
+
+
+@contextmanager
+def stopped(server: Jupyter) -> Iterator[None]:
+    """Let the server's process stand still, all its threads; one that does not run is left alone."""
+    if not server.alive():
+        yield
+        return
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        while not _all_stopped(server.pid):
+            time.sleep(0.0005)
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def _all_stopped(pid: int) -> bool:
+    states = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            states.add((task / "stat").read_text().rpartition(")")[2].split()[0])
+    return states <= {"T", "t", "Z", "X"}
+
+
+@contextmanager
+def filled(disk: Path) -> Iterator[None]:
+    """Leave not a byte on a small disk."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+@contextmanager
+def locked(database: Path, for_readers: bool = False) -> Iterator[None]:
+    """Lock a database, for writers or for everybody; the latter only while nobody else has it open."""
+    with closing(sqlite3.connect(database, timeout=10, isolation_level=None)) as connection:
+        if for_readers:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def corrupt(file: Path, rng: random.Random) -> None:
+    """Write noise into a file, here and there."""
+    with file.open("r+b") as content:
+        size = file.stat().st_size
+        for _ in range(size // 8192 + 1):
+            content.seek(rng.randrange(max(1, size - 512)))
+            content.write(rng.randbytes(512))
