@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pycrdt
@@ -113,14 +112,15 @@ class MergeBase:
         """Return what somebody else wrote, once it is clear which of our saves they began from.
 
         That is the last one; or a later one that was begun, and of which nobody knows whether it reached the disk:
-        a crash or an error came between.
+        a crash or an error came between. Who began from the one would have had to put in, or to take away, all that
+        lies between the two, besides their own edit: the smaller edit is theirs.
         """
         edit = later = None
         if stored.seq <= self.seq:
             edit = await asyncio.to_thread(_edit, stored, self.seq, content, original, live)
         if self._begun > self.seq and self._begun >= stored.seq:
             later = await asyncio.to_thread(_edit, stored, self._begun, content, original, live)
-        if later and (later.update == _NOTHING or (edit and _spares(later, edit))):
+        if later and (later.update == _NOTHING or (edit and _cost(later) <= _cost(edit))):
             self.seq = self._begun
             return later
         if edit is None:
@@ -146,18 +146,11 @@ def _edit(stored: StoredRoom, seq: int, content: Content, original: Original, li
     return OutsideEdit(update, whole_state(doc, [base]))
 
 
-def _spares(later: OutsideEdit, edit: OutsideEdit) -> bool:
-    """Say whether `later` takes nothing away that is newer than what `edit` began from, and is no larger.
-
-    Somebody who wrote the one from a file without what is newer would have to take all of that away.
-    """
-    known = _clocks(pycrdt.get_state(edit.base))
-    return len(later.update) <= len(edit.update) and all(end <= known.get(client, 0) for client, end in _deleted(later))
-
-
-def _deleted(edit: OutsideEdit) -> Iterator[tuple[int, int]]:
-    """Yield the author of each run of deleted items, and the clock after it."""
-    return deletions(pycrdt.get_update(edit.update, pycrdt.get_state(edit.base)))
+def _cost(edit: OutsideEdit) -> int:
+    """Return how many characters, and other items, an edit puts in and takes away."""
+    put = sum(_clocks(pycrdt.get_state(edit.update)).values())
+    taken = deletions(pycrdt.get_update(edit.update, pycrdt.get_state(edit.base)))
+    return put + sum(stop - start for _, start, stop in taken)
 
 
 def _clocks(state: bytes) -> dict[int, int]:

@@ -57,8 +57,8 @@ def news(update: bytes, state: bytes) -> bytes:
     return without_deletions(examined(lambda update: pycrdt.get_update(update, state), update))
 
 
-def deletions(update: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the author of each run of deleted items in an update without other items, and the clock after the run.
+def deletions(update: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the author of each run of deleted items in an update without other items, the first clock, and the next.
 
     Source: the delete set of yjs (src/utils/DeleteSet.js), which ends an update.
     """
@@ -69,7 +69,7 @@ def deletions(update: bytes) -> Iterator[tuple[int, int]]:
         for _ in range(runs):
             start, at = read_uint(update, at)
             length, at = read_uint(update, at)
-            yield client, start + length
+            yield client, start, start + length
 
 
 def unmet(state: bytes, updates: Iterable[bytes]) -> bytes:
@@ -86,7 +86,7 @@ def unmet(state: bytes, updates: Iterable[bytes]) -> bytes:
             continue
         if rest[:1] == b"\x00":
             known = known or decode_state_vector(state)
-            if all(end <= known.get(client, 0) for client, end in deletions(rest)):
+            if all(end <= known.get(client, 0) for client, _, end in deletions(rest)):
                 continue
         waiting.append(rest)
     return pycrdt.merge_updates(*waiting) if waiting else NO_CHANGE

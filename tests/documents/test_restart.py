@@ -139,6 +139,25 @@ class TestKilled:
         await asyncio.to_thread(server.start)
         await crowd.agrees()
 
+    async def test_in_the_middle_of_a_save_that_a_program_then_changed(self, start: Starter, join: Opener) -> None:
+        """Of what the last save brought, which nobody knows of, the program takes a part away, and adds to the rest."""
+        server = start(SUICIDE + DEATHS["after"])
+        file = server.root / "a.txt"
+        file.write_text("begin\n")
+        peer = await join(server, "a.txt")
+        peer.type("saved\n")
+        await until(lambda: file.read_text() == peer.text and peer.state["dirty"] is False)
+        (server.root / "a.txt.kill").touch()
+        peer.type("one of many lines\ntwo of many lines\nthree of many lines\n")
+        await until(lambda: not server.alive())
+        (server.root / "a.txt.kill").unlink()
+        assert file.read_text() == peer.text
+        expected = peer.text.replace("two of many lines\n", "outside\n")
+        file.write_text(expected)
+        await asyncio.to_thread(server.start)
+        await until(lambda: peer.online and peer.text == expected, lambda: peer.text)
+        await until(lambda: file.read_text() == expected)
+
 
 SUICIDE = '''
 import os, signal
