@@ -20,6 +20,7 @@ PURE = {
     "relay/room.py",
     "relay/nesting.py",
     "relay/structure.py",
+    "relay/websocket.py",
     "relay/updates.py",
     "relay/connection.py",
     "documents/merge.py",

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import ssl
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import suppress
+from time import monotonic
+from typing import Any, cast
 
 from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized, ws_authenticated
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
-from tornado.iostream import IOStream
+from tornado.iostream import IOStream, StreamClosedError
+from tornado.platform.asyncio import BaseAsyncIOLoop
+from tornado.util import _websocket_mask
 from tornado.web import HTTPError, authenticated
-from tornado.websocket import WebSocketHandler
+from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
 from .awareness import Identity
 from .owner import RoomError, RoomOwner
 from .protocol import CloseCode, clip_reason
 from .relay import Relay
 from .room import Member, Room
+from .websocket import MessageReader, Opcode
+
+_CHUNK = 1 << 14
+_LARGE_CHUNK = 1 << 18
+_LONG = 0.001
 
 
 class SocketTransport:
@@ -38,8 +50,10 @@ class SocketTransport:
         stream, waiting = self._stream, None
         # All in this turn of the loop: Tornado's own pings and pongs must not get between the parts of a frame.
         for part in parts:
-            # Past the stream's buffer where it is empty, which it nearly always is; else behind what is in it.
-            sent = 0 if stream.writing() else self._write_now(part)
+            try:  # past the stream's buffer where it is empty, which it nearly always is; else behind what is in it
+                sent = 0 if stream.writing() else self._socket.send(part)
+            except OSError:  # would block, or the peer is gone: the stream finds out which
+                sent = 0
             if sent < len(part):
                 if stream.closed():
                     return True
@@ -49,16 +63,92 @@ class SocketTransport:
         waiting.add_done_callback(lambda _: written())
         return False
 
-    def _write_now(self, part: bytes) -> int:
-        """Write as much as the socket takes without waiting; return how many bytes that was."""
-        try:
-            return self._socket.send(part)
-        except OSError:  # would block, or the peer is gone: the stream finds out which
-            return 0
-
     def close(self, code: int, reason: str) -> None:
         """Send a close frame, then close; a peer that does not answer is cut off by Tornado after 5 s."""
         self._handler.close(code, clip_reason(reason))
+
+
+class RoomProtocol(WebSocketProtocol13):
+    """Tornado's WebSocket protocol, reading in another way.
+
+    Tornado reads a message in three steps, each with a future and a turn of the event loop. Here one callback takes
+    what the socket has, and hands on all messages in it. The rest is Tornado's: the handshake, writing, pings, closing.
+    """
+
+    handler: RoomSocket
+
+    async def _receive_frame_loop(self) -> None:
+        self._reader = MessageReader(self.params.max_message_size, _websocket_mask)
+        self._socket = self.stream.socket
+        self._loop = cast(BaseAsyncIOLoop, self.stream.io_loop).selector_loop
+        try:
+            # What came with the handshake is in the stream's buffer. Then a read stays pending for good: it keeps
+            # the stream waiting for the socket, on which we take its place, and ends when the stream is closed.
+            while (reading := asyncio.ensure_future(self.stream.read_bytes(_CHUNK, partial=True))).done():
+                self._take(reading.result())
+                await asyncio.sleep(0)
+            self._listen()
+            await reading
+        except StreamClosedError:
+            self._abort()
+        finally:
+            self.handler.on_ws_connection_close(self.close_code, self.close_reason)
+
+    def _listen(self) -> None:
+        if not self.stream.closed():
+            self._loop.add_reader(self._socket.fileno(), self._readable)
+            self._look_behind()
+
+    def _look_behind(self) -> None:
+        """Read on what is decrypted already, and which the event loop therefore does not see."""
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            self._loop.call_soon(self._readable)
+
+    def _readable(self) -> None:
+        """Take what the socket has, but not too much at once: the others are waiting."""
+        if self.stream.closed():
+            return
+        begun = monotonic()
+        try:
+            data = self._socket.recv(_LARGE_CHUNK if self._reader.missing > _CHUNK else _CHUNK)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._abort()
+            return
+        self._take(data)
+        if self.stream.closed():
+            return
+        if (spent := monotonic() - begun) > _LONG:
+            # Somebody who sends more than can be worked off gets a part of the time, not all of it.
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.call_later(self.handler.relay.pause(spent), self._listen)
+        else:
+            self._look_behind()
+
+    def _take(self, data: bytes) -> None:
+        """Hand on the messages that these bytes complete."""
+        frames: list[bytes] = []
+        for opcode, payload in self._reader.feed(data):
+            if opcode == Opcode.BINARY:
+                frames.append(payload)
+            else:
+                self._hand_on(frames)
+                frames = []
+                self._handle_message(opcode, payload)
+        self._hand_on(frames)
+        if (error := self._reader.error) and not self.server_terminated:
+            # Closed on our side only, and what else comes passed over, or else the close frame would get lost.
+            self.close(error.code, error.reason)
+            with suppress(OSError):
+                if not self.stream.writing():
+                    self._socket.shutdown(socket.SHUT_WR)
+
+    def _hand_on(self, frames: list[bytes]) -> None:
+        if frames and not self.client_terminated:
+            self._run_callback(self.handler.on_frames, frames)
 
 
 class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
@@ -113,13 +203,19 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
             if self.room is None:  # if not for a reason given above, then for a bug, which Tornado logs
                 self.close(CloseCode.LOAD_FAILED, "the room could not be opened")
 
+    def get_websocket_protocol(self) -> RoomProtocol | None:
+        """Return our way to read in place of Tornado's, of which everything else is taken."""
+        tornados = super().get_websocket_protocol()
+        return RoomProtocol(self, False, tornados.params) if isinstance(tornados, WebSocketProtocol13) else None
+
+    def on_frames(self, frames: list[bytes]) -> None:
+        """Hand binary messages on that came together."""
+        if self.room is not None and self.member is not None:
+            self.relay.receive(self.room, self.member, *frames)
+
     def on_message(self, message: str | bytes) -> None:
-        """Hand a frame on."""
-        if self.room is None or self.member is None:
-            return
-        if isinstance(message, bytes):
-            self.relay.receive(self.room, self.member, message)
-        else:
+        """Refuse a text message."""
+        if self.room is not None and self.member is not None:
             self.relay.refuse(self.room, self.member, "text frames are not part of the protocol")
 
     def on_close(self) -> None:

@@ -1,14 +1,13 @@
 """Frames of the Yjs protocols: bytes to kind and payload, and back. Pure functions.
 
 Sources: ``PROTOCOL.md`` of yjs/y-protocols (sync and awareness), the encoding of lib0 (variable-length
-integers of seven bits a byte, little end first), RFC 6455 section 5.2 for the header of a WebSocket frame, and
-``RAW`` messages as JupyterLab's document provider 3.0.4 sends and reads them.
+integers of seven bits a byte, little end first), and ``RAW`` messages as JupyterLab's document provider 3.0.4 sends
+and reads them.
 """
 
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterator
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple
@@ -28,6 +27,8 @@ class CloseCode(IntEnum):
 
     GOING_AWAY = 1001
     """The server stops, or the room is reloaded; connect again."""
+    BAD_PACKET = 1002
+    """What came is no WebSocket packet of a client's."""
     SESSION = 1003
     """The peer's document has another history; the reason is JSON for JupyterLab's dialog."""
     MALFORMED = 1007
@@ -241,20 +242,6 @@ def decode_state_vector(payload: bytes) -> dict[int, int]:
     return clocks
 
 
-def websocket_header(size: int) -> bytes:
-    """Return the header of a server's unmasked binary WebSocket frame of `size` bytes (RFC 6455 section 5.2)."""
-    if size < 126:
-        return bytes((0x82, size))
-    if size < 65536:
-        return struct.pack("!BBH", 0x82, 126, size)
-    return struct.pack("!BBQ", 0x82, 127, size)
-
-
-def websocket_frame(payload: bytes) -> bytes:
-    """Return a server's WebSocket frame around `payload`."""
-    return websocket_header(len(payload)) + payload
-
-
 def clip_reason(reason: str) -> str:
     """Shorten a close reason to the 123 bytes of UTF-8 that a close frame can hold.
 
@@ -268,7 +255,3 @@ def _utf8(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise ProtocolError("text that is not UTF-8") from None
-
-
-KEEPALIVE = websocket_frame(awareness([]))
-"""An awareness update about nobody: it resets the watchdog of a Yjs client, and changes nothing."""

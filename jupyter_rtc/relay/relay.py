@@ -17,6 +17,7 @@ from . import protocol
 from .connection import Connection, Transport
 from .door import Ask, Faults, Rights
 from .keeper import Keeper
+from .outgoing import Outgoing
 from .owner import RoomError, RoomOwner
 from .protocol import CloseCode, ProtocolError
 from .room import Broadcast, EditError, Effect, ForeignError, Member, Persist, Refuse, Request, Room, Send
@@ -63,6 +64,13 @@ class Relay(LoggingConfigurable):
         help="Seconds after which the identity provider and the authorizer are asked again about somebody who is"
         " connected: who would not be let in any more is closed with 1008. 0 turns it off.",
     ).tag(config=True)
+    max_share = Float(
+        0.5,
+        min=0.01,
+        max=1,
+        help="The largest share of the server's time that the messages of one peer may take, while it sends more than"
+        " can be worked off; nothing is lost, it is only read more slowly.",
+    ).tag(config=True)
     compact_bytes = Integer(
         1 << 20,
         min=1 << 10,
@@ -76,11 +84,10 @@ class Relay(LoggingConfigurable):
         self._owners = list(owners)
         self._rooms: dict[str, ServedRoom] = {}
         self._opening: dict[str, asyncio.Future[ServedRoom]] = {}
-        self._dirty: list[ServedRoom] = []
+        self._outgoing = Outgoing()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop
         self.faults = Faults()
         self._rights = Rights(self.log)
         self.store = cast(Store, self.store_class(parent=self))
@@ -137,14 +144,21 @@ class Relay(LoggingConfigurable):
             connection.detach()
             self._forget(served, member)
 
-    def receive(self, room: Room, member: Member, frame: bytes) -> None:
-        """Take in a frame of a peer. What is wrong with it closes this peer, and only this one."""
-        served = self._rooms.get(room.name)
-        if served is None or member not in served.connections:
+    def receive(self, room: Room, member: Member, *frames: bytes) -> None:
+        """Take in frames of a peer that came together. What is wrong with one closes this peer, and only this one."""
+        served, now = self._rooms.get(room.name), monotonic()
+        if served is None:
             return
+        for frame in frames:
+            if member in served.connections:
+                self._take(served, member, frame, now)
+        self._outgoing.at_once_or_soon(now)
+
+    def _take(self, served: ServedRoom, member: Member, frame: bytes, now: float) -> None:
+        room = served.room
         served.count(frame)
         try:
-            effects = room.receive(member, frame, monotonic())
+            effects = room.receive(member, frame, now)
         except ForeignError as error:
             self.log.warning("room %s: %s brought another history of the document", room.name, member.identity.username)
             self._drop(served, member, error.code, self._session_reason(error.reason))
@@ -155,7 +169,11 @@ class Relay(LoggingConfigurable):
             if isinstance(error, TaintedError):
                 self.spawn(self.keeper.restore(served))
         else:
-            self._carry_out(served, effects)
+            self._apply(served, effects)
+
+    def pause(self, spent: float) -> float:
+        """Return how long a peer is not read whose messages took `spent` seconds."""
+        return spent * (1 / self.max_share - 1)
 
     def refuse(self, room: Room, member: Member, reason: str) -> None:
         """Close a peer that sent what is no frame at all (a text frame)."""
@@ -209,7 +227,7 @@ class Relay(LoggingConfigurable):
         for served in self._rooms.values():
             for member in list(served.connections):
                 self._drop(served, member, CloseCode.GOING_AWAY, "server stops")
-        self._flush()
+        self._outgoing.flush()
         finishing = [self._finish(served) for served in self._rooms.values()]
         for error in await asyncio.gather(*finishing, return_exceptions=True):
             if error:  # one room that fails must not keep the others out of the store
@@ -226,7 +244,6 @@ class Relay(LoggingConfigurable):
         if self._closing:
             raise RoomError(CloseCode.GOING_AWAY, "the server stops")
         if self._watching is None:
-            self._loop = asyncio.get_running_loop()  # kept: asking for it at every edit costs a system call
             self._watching = self.spawn(self._watch())
         owner = self.owner(name)
         if owner is None:
@@ -276,9 +293,13 @@ class Relay(LoggingConfigurable):
     # ------------------------------------------------------------------ effects
 
     def _carry_out(self, served: ServedRoom, effects: list[Effect]) -> None:
+        self._apply(served, effects)
+        self._outgoing.soon()
+
+    def _apply(self, served: ServedRoom, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Broadcast):
-                self._enqueue(served, effect)
+                self._outgoing.add(served, effect)
             elif isinstance(effect, Persist):
                 if served.stored:
                     served.log_bytes += len(effect.update)
@@ -292,19 +313,6 @@ class Relay(LoggingConfigurable):
                 served.owner.requested(served.room, effect.member, effect.name, effect.number)
             elif isinstance(effect, Refuse):
                 served.owner.refused(served.room, effect.member, effect.update)
-
-    def _enqueue(self, served: ServedRoom, effect: Broadcast) -> None:
-        if not self._dirty:
-            self._loop.call_soon(self._flush)
-        if served.enqueue(effect):
-            self._dirty.append(served)
-
-    def _flush(self) -> None:
-        """Write what gathered in this turn of the loop."""
-        dirty, self._dirty = self._dirty, []
-        now = monotonic()
-        for served in dirty:
-            served.flush(now)
 
     def _drop(self, served: ServedRoom, member: Member, code: int, reason: str) -> None:
         if connection := served.connections.get(member):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import protocol
+from . import websocket
 from .connection import Connection
 from .owner import RoomOwner
 from .room import Broadcast, Member, Room
@@ -55,14 +55,14 @@ class ServedRoom:
         parts = (frame,) if isinstance(frame, bytes) else frame
         size = sum(map(len, parts))
         if size < _LARGE:
-            connection.send(protocol.websocket_frame(b"".join(parts)))
+            connection.send(websocket.message(b"".join(parts)))
             return
         self._state_sent = now
-        connection.send(protocol.websocket_header(size), *parts)
+        connection.send(websocket.header(size), *parts)
 
     def enqueue(self, effect: Broadcast) -> bool:
         """Keep a frame for everybody until `flush`; return whether it is the first since the last one."""
-        self._pending.append((protocol.websocket_frame(effect.frame), effect.sender))
+        self._pending.append((websocket.message(effect.frame), effect.sender))
         return len(self._pending) == 1
 
     def flush(self, now: float) -> None:
@@ -85,7 +85,7 @@ class ServedRoom:
         for connection in list(self.connections.values()):  # one whose outbox is full now is dropped
             if now - connection.last_sent >= interval:
                 connection.last_sent = now
-                connection.send(protocol.KEEPALIVE)
+                connection.send(websocket.KEEPALIVE)
 
     def forget_state(self, now: float) -> None:
         """Give back the memory of the encoded document a while after it was last sent."""

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycrdt import Awareness, Doc, Text
-from websockets.frames import Frame, Opcode
 
 from jupyter_rtc.relay import protocol
 from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode, Kind, Message, ProtocolError
@@ -178,32 +177,6 @@ class TestEncode:
     def test_raw_is_never_taken_for_a_denied_permission(self) -> None:
         # y-websocket reads the number after the type, and takes 0 for "permission denied".
         assert protocol.raw({})[1] != 0
-
-    def test_keepalive_changes_nothing(self) -> None:
-        peer = Awareness(Doc(client_id=1))
-        before = dict(peer.states)
-        frame = protocol.KEEPALIVE[2:]
-        assert protocol.websocket_frame(frame) == protocol.KEEPALIVE
-        peer.apply_awareness_update(pycrdt.read_message(frame[1:]), "test")
-        assert peer.states == before
-
-    @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 1 << 20])
-    def test_websocket_frame_is_that_of_another_implementation(self, size: int) -> None:
-        payload = b"f" * size
-        assert protocol.websocket_frame(payload) == Frame(Opcode.BINARY, payload).serialize(mask=False)
-
-    @pytest.mark.parametrize(
-        ("size", "header"),
-        [
-            (125, "827d"),
-            (126, "827e007e"),
-            (65_535, "827effff"),
-            (65_536, "827f0000000000010000"),
-            (2**33, "827f0000000200000000"),
-        ],
-    )
-    def test_websocket_header_has_the_three_lengths_of_rfc_6455(self, size: int, header: str) -> None:
-        assert protocol.websocket_header(size).hex() == header
 
 
 class TestNumbers:

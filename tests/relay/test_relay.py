@@ -25,6 +25,7 @@ from jupyter_rtc.relay import (
     SQLiteStore,
     StoredRoom,
     protocol,
+    websocket,
 )
 from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode
 
@@ -151,13 +152,28 @@ class TestOpening:
 
 
 class TestDelivery:
-    async def test_what_gathers_in_one_turn_leaves_in_one_write(self) -> None:
+    async def test_what_comes_together_after_a_pause_leaves_in_one_write_at_once(self) -> None:
         async with relay_with() as relay:
             room = await relay.open("room")
             ada, bob = Client(relay, room), Client(relay, room)
+            await asyncio.sleep(0.01)
+            before = len(bob.socket.writes)
+            frames = [protocol.update(update) for letter in "hello" for update in observed(ada.doc, append(letter))]
+            relay.receive(room, ada.member, *frames)
+            assert len(bob.socket.writes) == before + 1
+            await flushed()
+            assert len(bob.socket.writes) == before + 1
+            for update in bob.updates:
+                bob.doc.apply_update(update)
+            assert text_of(bob.doc) == "hello"
+
+    async def test_what_gathers_in_one_turn_leaves_in_one_write(self) -> None:
+        async with relay_with() as relay:
+            room = await relay.open("room")
+            bob = Client(relay, room)
             before = len(bob.socket.writes)
             for letter in "hello":
-                ada.write(letter)
+                relay.edit(room, append(letter))
             assert len(bob.socket.writes) == before
             await flushed()
             assert len(bob.socket.writes) == before + 1
@@ -459,7 +475,7 @@ def fill_outbox(relay: Relay, room: Room, client: Client, but: int) -> None:
         for member in relay.overview()[0]["members"]
         if member["username"] == client.member.identity.username
     )
-    around = len(protocol.websocket_frame(protocol.raw({"fill": "x" * 500}))) - 500
+    around = len(websocket.message(protocol.raw({"fill": "x" * 500}))) - 500
     relay.tell(room, client.member, {"fill": "x" * (relay.max_outbox - but - waiting - around)})
     assert not client.socket.closed
 

@@ -78,7 +78,7 @@ class TestSync:
         async with server.connect("room") as one, Peer(one, doc) as ada:
             await ada.until(lambda: ada.synced)
             async with server.connect("room") as two, Peer(two) as bob:
-                await bob.until(lambda: bob.synced)
+                await bob.until(lambda: bob.text)
                 assert bob.text == "x" * 12_000_000
 
     async def test_edits_keep_their_order_among_other_frames(self, server: Any) -> None:
