@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pycrdt
@@ -32,11 +33,17 @@ class MergeBase:
     """The state in which a document was last equal to its file: what the store has up to the update `seq`.
 
     It lives in the store, not in memory: it is needed only when somebody else changes the file.
+
+    Attributes:
+        seq: the number of that update.
+        fresh: whether the document was built in this life of the room, and not saved or merged with anything since.
     """
 
     def __init__(self, relay: Relay, room: Room) -> None:
         """Make the base of the document of `room`, at its beginning."""
         self.seq = self._begun = 0
+        self.fresh = False
+        self._marks: dict[str, int] = {}  # what was the base, by the hash of the file
         self._relay = relay
         self._room = room
 
@@ -51,12 +58,31 @@ class MergeBase:
             BaseLostError: the file was written by somebody else, and the store was folded beyond our last save.
         """
         saved, intended = stored.saved, stored.intended
-        self.seq = saved.seq if saved else stored.seq
+        self.begin(saved.seq if saved else stored.seq, saved.hash if saved else "")
         self._begun = intended.seq if intended else 0
         if saved and saved.hash == hash:
             return None
         edit = await self._since(stored, content, original, self._room.doc.get_update())
-        return None if edit.update == _NOTHING else edit
+        if edit.update == _NOTHING:
+            self._marks[hash] = self.seq
+            return None
+        return edit
+
+    def begin(self, seq: int, hash: str, *, fresh: bool = False) -> None:
+        """Take the state after update `seq` for the base: the document was equal to the file with this hash then."""
+        self.seq, self._begun, self.fresh = seq, 0, fresh
+        self._marks = {hash: seq}
+
+    async def state(self, hashes: Iterable[str]) -> bytes | None:
+        """Return a state in which the document was equal to a file with one of these hashes; None if none is known."""
+        seq = next((self._marks[hash] for hash in hashes if hash and hash in self._marks), None)
+        if seq is None:
+            return None
+        try:
+            stored = await self._stored()
+        except BaseLostError:
+            return None
+        return await asyncio.to_thread(stored.state, seq) if stored.seq <= seq else None
 
     async def outside(self, content: Content, original: Original, edited: bool) -> OutsideEdit:
         """Return the edit that somebody else made who changed the file to `original`.
@@ -89,7 +115,8 @@ class MergeBase:
 
     def settle(self, seq: int, hash: str) -> None:
         """Take note that the file, whose hash is `hash`, is equal to the document after update `seq`."""
-        self.seq = seq
+        self.seq = self._marks[hash] = seq
+        self.fresh = False
         self._relay.store.mark(self._room.name, saved=Mark(seq, hash))
 
     async def include(self, edit: OutsideEdit, hash: str) -> None:
@@ -99,6 +126,8 @@ class MergeBase:
         `hash` is that of the file which somebody else wrote.
         """
         await self._relay.rebase(self._room, self.seq, edit.base)
+        self.fresh = False
+        self._marks = {hash: self.seq}  # the states before it cannot be had any more
         self._relay.store.mark(self._room.name, saved=Mark(self.seq, hash))
         await self._flush()
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Protocol
 
-from ..relay import Mark, Member, Room, StoredRoom
+from ..relay import Mark, Member, Room, StoredRoom, Verdict
 from .autosave import Autosave, Pace
 from .base import BaseLostError, MergeBase
 from .content import Content
@@ -17,11 +17,12 @@ from .known import FileHost, KnownFile, Seen
 from .names import DocumentName
 from .recovery import RecoveryError
 from .status import Speaker, Status
+from .strangers import Strangers, StrangersHost
 
 _SAVE_TIMEOUT = 60.0
 
 
-class Host(Pace, FileHost, Speaker, Protocol):
+class Host(Pace, FileHost, Speaker, StrangersHost, Protocol):
     """What a binding needs of the documents that it is one of."""
 
 
@@ -45,6 +46,7 @@ class FileBinding:
         self._base = MergeBase(host.relay, room)
         self._autosave = Autosave(host, lambda trip: content.watch(room.doc, trip), self._ring)
         self._file = KnownFile(host, content, path, name)
+        self._strangers = Strangers(host, room, content, self._file, self._base, self._autosave)
         self._astray = False  # whether the file could not be made out at the last look
         self._wish = True
         self._closed = False
@@ -83,7 +85,8 @@ class FileBinding:
     def opened(self) -> None:
         """Begin to follow the room, which is served from now on."""
         behind = self._room.seq > self._base.seq
-        self.status.begin(path=self.path, hash=self._file.info.hash)
+        room, info = self._room, self._file.info
+        self.status.begin(path=self.path, hash=info.hash, lineage=room.lineage, genesis=str(room.genesis))
         self._autosave.arm()
         if behind:  # what the store has beyond the last save may be more than bookkeeping
             self._autosave.force()
@@ -98,7 +101,7 @@ class FileBinding:
             await asyncio.sleep(0)
         snapshot = await asyncio.to_thread(built.snapshot)
         self._room.begin(1, built.genesis, snapshot)
-        self._base.seq = 1
+        self._base.begin(1, self._file.info.hash, fresh=True)
         return StoredRoom(self._room.lineage, built.genesis, snapshot, 1, (), None, Mark(1, self._file.info.hash))
 
     # ------------------------------------------------------------------ following
@@ -180,6 +183,21 @@ class FileBinding:
         for task in self._tasks:
             task.cancel()
 
+    # ------------------------------------------------------------------ other histories
+
+    async def foreign(self, member: Member, updates: Sequence[bytes]) -> Verdict:
+        """Say what becomes of a member whose document has another history, after seeing to what it brought."""
+        async with self._busy:
+            with suppress(FileError):  # what is known of the file is good enough
+                await self._take_outside()
+            genesis = self._room.genesis
+            verdict = await self._strangers.judge(member, updates)
+            if self._room.genesis != genesis:
+                self.opened()
+        if self._noticed and not self._closed:
+            self._spawn(self.look())
+        return verdict
+
     # ------------------------------------------------------------------ saving
 
     async def save(self, *, asked: bool = False) -> None:
@@ -220,6 +238,8 @@ class FileBinding:
         if rendered is self._file.original and not self._file.stale:
             self._settle(seq)
             return
+        if foreseen := await self._host.files.foresee(rendered):
+            self.status.set(saving=foreseen)  # open pages know what the file holds, wherever a crash comes
         await self._base.intend(seq)
         if await self._file.write(rendered, asked, sign=asked and self._content.trusted(value)):
             self._settle(seq)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from posixpath import dirname, normpath
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
-from pycrdt import Array, Doc, Text
 from traitlets import Float
 from traitlets.config import LoggingConfigurable
 
-from ..relay import CloseCode, Member, Relay, Room, RoomError, StoredRoom, Watch, only_sets_values
+from ..relay import CloseCode, Member, Relay, Room, RoomError, StoredRoom, Verdict, Watch, only_sets_values
 from .binding import FileBinding
 from .content import Content, ContentError, content_of
 from .files import FileError, Files
@@ -22,6 +21,7 @@ from .names import DocumentName, FileIds
 from .recovery import Recovery, RecoveryCopy
 from .watcher import Watcher
 
+_THOUGHTS = 2
 _FORMS = {"notebook": ("json",), "file": ("text",)}
 _ALL_FORMS = ("text", "json", "base64")
 
@@ -72,6 +72,7 @@ class Documents(LoggingConfigurable):
         self.relay = relay
         self.files = files
         self.recovery = Recovery(self._recovered, parent=self)
+        self.thinking = asyncio.Semaphore(_THOUGHTS)
         self._file_ids = file_ids
         self._emit = emit
         self._bindings: dict[str, FileBinding] = {}
@@ -220,12 +221,9 @@ class Documents(LoggingConfigurable):
         member.told = True
         self.relay.tell(room, member, {"type": "conflict"})
 
-    def has_content(self, room: Room, doc: Doc[Any]) -> bool:
-        """Say whether a document with another history has cells, or text."""
-        kind = self._document(room.name).kind
-        if kind == "notebook":
-            return len(doc.get("cells", type=Array)) > 0
-        return kind != "file" or len(doc.get("source", type=Text)) > 0
+    async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
+        """Take in what a member with another history brought, or keep it beside the document."""
+        return await self._bindings[room.name].foreign(member, updates)
 
     async def release(self, room: Room) -> bool:
         """Save; then follow the room no longer."""

@@ -92,6 +92,10 @@ class Files(Protocol):
         """
         ...
 
+    async def foresee(self, original: Original) -> str | None:
+        """Return the hash that a file will have once `write` is done; None where only the manager knows."""
+        ...
+
     async def create(self, path: str, kind: str, form: str, original: Original) -> None:
         """Write a new file. Raises FileError with the status 409 where there is something of this name."""
         ...
@@ -155,6 +159,10 @@ class ManagedFiles:
             return _info(now)
         # Without a hash, ours; and where somebody else wrote in between, the next look shall find out.
         return FileInfo(_info(saved).stamp, bool(now.get("writable", True)), _digest(body))
+
+    async def foresee(self, original: Original) -> str | None:
+        """Return None: the manager writes the file as it likes."""
+        return None
 
     async def create(self, path: str, kind: str, form: str, original: Original) -> None:
         """Write a new file, if there is nothing of this name; contents managers cannot do the two in one."""

@@ -47,6 +47,7 @@ class KnownFile:
 
     Attributes:
         path: its API path; it follows renames.
+        name: the name of its room.
         original: what it held.
         info: what was known of it.
         missing: whether it is gone, or was emptied: then it is written only because somebody asks for it.
@@ -61,7 +62,7 @@ class KnownFile:
         self.missing = False
         self._host = host
         self._content = content
-        self._name = name
+        self.name = name
         self._stamp: tuple[Any, ...] | None = None  # at the last look; None if there was no file
         self._begun: Original | None = None  # what a save that failed may have left in the file, or a part of it
 
@@ -143,7 +144,7 @@ class KnownFile:
             begun, self._begun = self._begun, original
             try:
                 change = Change(original, sign, over)
-                info = await self._host.files.write(self.path, self._content.kind, self._name.form, change)
+                info = await self._host.files.write(self.path, self._content.kind, self.name.form, change)
             except OvertakenError:
                 self._begun = begun
                 return False
@@ -159,7 +160,7 @@ class KnownFile:
         left = f"{100 * after // before} % of it" if after else "nothing of it"
         reason = f"This is what the file held before a save that left {left}."
         try:
-            await self._host.recovery.keep(self._name, self.path, self.original, author="", reason=reason)
+            await self._host.recovery.keep(self.name, self.path, self.original, author="", reason=reason)
         except RecoveryError as error:
             if not asked:
                 told = f"this save would leave {left}, and of what it holds {error}; Ctrl+S writes it nevertheless"
@@ -219,7 +220,7 @@ class KnownFile:
         return await self._host.files.stat(self.path, self._content.kind)
 
     async def _read(self) -> FileContent:
-        return await self._host.files.read(self.path, self._content.kind, self._name.form)
+        return await self._host.files.read(self.path, self._content.kind, self.name.form)
 
     async def _parse(self, read: FileContent) -> Seen:
         """Parse what was read; what may be large, the body itself, is let go of here."""

@@ -74,7 +74,7 @@ class LocalFiles(ManagedFiles):
     async def write(self, path: str, kind: str, form: str, change: Change) -> FileInfo:
         """Replace the content of a file as the manager's ``save`` would, the writing in a thread."""
         manager, original = self._manager, change.original
-        if manager.pre_save_hook or manager._pre_save_hooks or (isinstance(original, Ipynb) and original.as_dict):
+        if self._is_rewritten(original):
             return await super().write(path, kind, form, change)
         os_path = self._os_path(path)
         if not manager.allow_hidden and await ensure_async(manager.is_hidden(path)):
@@ -89,6 +89,10 @@ class LocalFiles(ManagedFiles):
             manager.run_post_save_hooks(model=model, os_path=os_path)
         manager.emit(data={"action": "save", "path": path})
         return info
+
+    async def foresee(self, original: Original) -> str | None:
+        """Return the hash of the bytes that `write` will write, unless a hook may change them."""
+        return None if self._is_rewritten(original) else await asyncio.to_thread(self._digest, original)
 
     async def create(self, path: str, kind: str, form: str, original: Original) -> None:
         """Write a new file: first an empty one, which can be made only where there is none, then what it holds."""
@@ -165,6 +169,17 @@ class LocalFiles(ManagedFiles):
         except FileError:
             return None
         return FileContent(body, info)
+
+    def _is_rewritten(self, original: Original) -> bool:
+        """Say whether the manager, or a hook, decides what is written in the end."""
+        hooks = self._manager.pre_save_hook or self._manager._pre_save_hooks
+        return bool(hooks) or (isinstance(original, Ipynb) and original.as_dict)
+
+    def _digest(self, original: Original) -> str:
+        digest = hashlib.new(self._manager.hash_algorithm)
+        for data in encoded(original):
+            digest.update(data)
+        return digest.hexdigest()
 
     def _write(self, os_path: str, path: str, change: Change) -> FileInfo:
         digest = hashlib.new(self._manager.hash_algorithm)

@@ -2,14 +2,15 @@
 
 from .awareness import Identity
 from .checkpoints import Limits, Watch, document, versions
-from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomOwner
-from .protocol import CloseCode
+from .member import Member
+from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomOwner, Verdict
+from .protocol import CloseCode, ProtocolError, decode_state_vector
 from .relay import Relay
-from .room import Member, Room
+from .room import Room
 from .sqlite import SQLiteStore
 from .store import Checkpoint, Mark, MemoryStore, Past, Store, StoredRoom, StoreError, Version
 from .structure import only_sets_values
-from .updates import deletions, whole_state
+from .updates import deletions, document_of, whole_state
 
 __all__ = [
     "PRESENCE",
@@ -24,6 +25,7 @@ __all__ = [
     "Past",
     "PlainOwner",
     "Presence",
+    "ProtocolError",
     "Relay",
     "Room",
     "RoomError",
@@ -32,10 +34,13 @@ __all__ = [
     "Store",
     "StoreError",
     "StoredRoom",
+    "Verdict",
     "Version",
     "Watch",
+    "decode_state_vector",
     "deletions",
     "document",
+    "document_of",
     "only_sets_values",
     "versions",
     "whole_state",

@@ -92,6 +92,10 @@ class Awareness:
         """Return the states of everybody who is here."""
         return [json.loads(client.state) for client in self._clients.values()]
 
+    def clients(self, owner: Hashable) -> list[int]:
+        """Return the ids of the clients that a member announced."""
+        return [id for id, client in self._clients.items() if client.owner == owner]
+
     def apply(self, payload: bytes, owner: Hashable, identity: Identity, now: float) -> list[int]:
         """Take in an awareness update of a member; return the ids of the clients it changed.
 
@@ -101,7 +105,7 @@ class Awareness:
             ProtocolError: the update cannot be decoded, a state is no JSON object or too big, there are too many
                 of them, or the room is full; nothing is changed then.
         """
-        mine = {id for id, client in self._clients.items() if client.owner == owner}
+        mine = {*self.clients(owner)}
         taken: dict[int, tuple[int, str | None]] = {}
         for number, entry in enumerate(decode_awareness(payload)):
             if (clock := self._clock(entry, owner, identity, first=not mine)) is not None:
@@ -122,7 +126,7 @@ class Awareness:
 
     def remove(self, owner: Hashable) -> list[int]:
         """Remove the states of a member that left; return their client ids."""
-        return self._remove([id for id, client in self._clients.items() if client.owner == owner])
+        return self._remove(self.clients(owner))
 
     def expire(self, before: float) -> list[int]:
         """Remove the states that were last renewed before the time `before`; return their client ids."""

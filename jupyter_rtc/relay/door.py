@@ -8,7 +8,7 @@ from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any
 
-from .room import Member
+from .member import Member
 
 _FORGOTTEN = 60.0
 _MOST_KNOWN = 10_000

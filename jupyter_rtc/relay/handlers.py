@@ -21,10 +21,11 @@ from tornado.web import HTTPError, authenticated
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
 from .awareness import Identity
+from .member import Member
 from .owner import RoomError, RoomOwner
 from .protocol import CloseCode, clip_reason
 from .relay import Relay
-from .room import Member, Room
+from .room import Room
 from .websocket import MessageReader, Opcode
 
 _CHUNK = 1 << 14

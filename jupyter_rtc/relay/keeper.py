@@ -15,6 +15,8 @@ from .store import Checkpoint, Past, Store, StoredRoom, StoreError
 
 _DAY = 86_400.0
 
+_FLUSH_TIMEOUT = 5.0
+
 
 class Keeper(LoggingConfigurable):
     """Moves rooms between the store and memory. Trouble with the store is logged, and never raised."""
@@ -69,6 +71,26 @@ class Keeper(LoggingConfigurable):
             self.log.warning("room %s: its latest versions are not kept: %s", name, error)
             return None
         return (await asyncio.to_thread(self._fold, past, seq, watch))[1] if past else None
+
+    async def settle(self) -> None:
+        """Wait until everything that was queued is stored; not for long, where the store has trouble."""
+        try:
+            await asyncio.wait_for(self._store.flush(), _FLUSH_TIMEOUT)
+        except (TimeoutError, StoreError) as error:
+            self.log.warning("going on while the store has trouble: %s", error)
+
+    def adopt(self, served: ServedRoom, stored: StoredRoom) -> bool:
+        """Put another history in place of a room's, in the store too; return whether that was possible."""
+        room = served.room
+        if not served.stored or served.meanwhile is not None or not all(member.aside for member in room.members):
+            return False
+        served.rebased += 1
+        self._store.create(room.name, stored)
+        served.snapshot_bytes, served.log_bytes = len(stored.snapshot), 0
+        room.lineage = stored.lineage
+        room.replace(doc := stored.document())
+        room.begin(stored.last, stored.genesis, waiting=stored.waiting(doc))
+        return True
 
     def is_due(self, served: ServedRoom, least: int) -> bool:
         """Say whether a room's log should be folded: it is larger than `least` bytes and than the snapshot."""

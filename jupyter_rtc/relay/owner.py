@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pycrdt import Doc
-
 from .checkpoints import Watch
-from .room import Member, Room
+from .member import Member
+from .protocol import NO_CHANGE
+from .room import Room
 from .store import StoredRoom
 
 PRESENCE = "JupyterLab:globalAwareness"
@@ -22,6 +24,21 @@ class RoomError(Exception):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of a member whose document has another history.
+
+    Attributes:
+        reason: why it may not come in, for the dialog of its front end: at most 60 bytes of UTF-8; empty where it may.
+        state: all that it brought, as one update.
+        settled: whether what it brought is safe; if not, nobody is told anything, and it is heard again.
+    """
+
+    reason: str = ""
+    state: bytes = NO_CHANGE
+    settled: bool = True
 
 
 class RoomOwner(Protocol):
@@ -94,8 +111,13 @@ class RoomOwner(Protocol):
         """Take note that the edit of a member that may only read was not taken."""
         ...
 
-    def has_content(self, room: Room, doc: Doc[Any]) -> bool:
-        """Say whether a document with another history holds anything that somebody may have typed."""
+    async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
+        """Say what becomes of a member whose document has another history, after seeing to what it brought.
+
+        `updates` are the whole of its document. Called again, one call at a time, when the member has brought more;
+        the first of the updates is then the `state` of the last verdict. Raises ProtocolError where they cannot be
+        read.
+        """
         ...
 
     async def release(self, room: Room) -> bool:
@@ -160,9 +182,9 @@ class PlainOwner:
     def refused(self, room: Room, member: Member, update: bytes) -> None:
         """Say nothing: a plain Yjs client has no way to be told."""
 
-    def has_content(self, room: Room, doc: Doc[Any]) -> bool:
+    async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
         """Welcome every history."""
-        return False
+        return Verdict()
 
     async def release(self, room: Room) -> bool:
         """Let the room go."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine, Iterable
 from time import monotonic
 from typing import Any, cast
@@ -16,14 +15,16 @@ from traitlets.config import LoggingConfigurable
 from . import protocol
 from .connection import Connection, Transport
 from .door import Ask, Faults, Rights
+from .hearing import Hearings
 from .keeper import Keeper
+from .member import Member
 from .outgoing import Outgoing
 from .owner import RoomError, RoomOwner
 from .protocol import CloseCode, ProtocolError
-from .room import Broadcast, EditError, Effect, ForeignError, Member, Persist, Refuse, Request, Room, Send
+from .room import Broadcast, EditError, Effect, Hear, Persist, Refuse, Request, Room, Send
 from .served import ServedRoom
 from .sqlite import SQLiteStore
-from .store import Store, StoreError
+from .store import Store, StoredRoom, StoreError
 from .updates import TaintedError
 
 _LAST_SAVE = 1.5
@@ -92,6 +93,7 @@ class Relay(LoggingConfigurable):
         self._rights = Rights(self.log)
         self.store = cast(Store, self.store_class(parent=self))
         self.keeper = Keeper(self.store, parent=self)
+        self._hearings = Hearings(self._carry_out, self._drop, self.log)
 
     def add_owner(self, owner: RoomOwner) -> None:
         """Serve the rooms of one more owner; those that came before it go first."""
@@ -159,13 +161,8 @@ class Relay(LoggingConfigurable):
         served.count(frame)
         try:
             effects = room.receive(member, frame, now)
-        except ForeignError as error:
-            self.log.warning("room %s: %s brought another history of the document", room.name, member.identity.username)
-            self._drop(served, member, error.code, self._session_reason(error.reason))
         except ProtocolError as error:
-            self.log.warning("room %s: closing %s: %s", room.name, member.identity.username, error.reason)
-            self.faults.blame(room.name, member.identity.username)
-            self._drop(served, member, error.code, error.reason)
+            self._fault(served, member, error)
             if isinstance(error, TaintedError):
                 self.spawn(self.keeper.restore(served))
         else:
@@ -197,6 +194,22 @@ class Relay(LoggingConfigurable):
         """Apply an update that was made on a fork of the room's document, for `author`."""
         if served := self._rooms.get(room.name):
             self._carry_out(served, room.merge(update, author))
+
+    async def merge_durably(self, room: Room, update: bytes, author: str) -> None:
+        """Apply an update as `merge` does; nobody is shown it before it is stored, or the store has trouble."""
+        if served := self._rooms.get(room.name):
+            effects = room.merge(update, author)
+            self._carry_out(served, [effect for effect in effects if not isinstance(effect, Broadcast)])
+            await self.keeper.settle()
+            self._carry_out(served, [effect for effect in effects if isinstance(effect, Broadcast)])
+
+    def adopt(self, room: Room, stored: StoredRoom) -> bool:
+        """Go on with another history of an open room's document; return whether that is so now.
+
+        It is not where somebody is in the room who has the present history, and where the store cannot keep it.
+        """
+        served = self._rooms.get(room.name)
+        return served is not None and self.keeper.adopt(served, stored)
 
     async def rebase(self, room: Room, seq: int, snapshot: bytes) -> None:
         """Replace what is stored of a room up to the update `seq` by a state that holds more; its past stays."""
@@ -249,7 +262,7 @@ class Relay(LoggingConfigurable):
         if owner is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
         stored, keeps = await self.keeper.load(name) if owner.stored else (None, False)
-        room = Room(name, stored.lineage if stored else uuid4().hex, owner.has_content)
+        room = Room(name, stored.lineage if stored else uuid4().hex)
         if stored:
             doc = await asyncio.to_thread(stored.document)
             room.replace(doc)
@@ -271,12 +284,12 @@ class Relay(LoggingConfigurable):
     async def _evict(self, served: ServedRoom) -> None:
         """Save, store and drop a room that nobody has used for a while; somebody may come back meanwhile."""
         name, room = served.room.name, served.room
-        if not await served.owner.release(room) or served.connections or self._rooms.get(name) is not served:
+        if not await served.owner.release(room) or served.in_use or self._rooms.get(name) is not served:
             return
         # The room goes only when the store has it; while the store has trouble, memory is what there is.
         if served.stored and not await self.keeper.has_all(name):
             return
-        if served.connections or self._rooms.get(name) is not served:
+        if served.in_use or self._rooms.get(name) is not served:
             return
         del self._rooms[name]
         served.owner.closed(room)
@@ -311,8 +324,22 @@ class Relay(LoggingConfigurable):
                 served.send(effect.member, effect.frame, monotonic())
             elif isinstance(effect, Request):
                 served.owner.requested(served.room, effect.member, effect.name, effect.number)
+            elif isinstance(effect, Hear):
+                self.spawn(self._hear(served, effect.member))
             elif isinstance(effect, Refuse):
                 served.owner.refused(served.room, effect.member, effect.update)
+
+    async def _hear(self, served: ServedRoom, member: Member) -> None:
+        try:
+            await self._hearings.hear(served, member)
+        except ProtocolError as error:
+            self._fault(served, member, error)
+
+    def _fault(self, served: ServedRoom, member: Member, error: ProtocolError) -> None:
+        name, username = served.room.name, member.identity.username
+        self.log.warning("room %s: closing %s: %s", name, username, error.reason)
+        self.faults.blame(name, username)
+        self._drop(served, member, error.code, error.reason)
 
     def _drop(self, served: ServedRoom, member: Member, code: int, reason: str) -> None:
         if connection := served.connections.get(member):
@@ -351,12 +378,9 @@ class Relay(LoggingConfigurable):
         served.forget_state(now)
         if self.keeper.is_due(served, self.compact_bytes):
             self.spawn(self.keeper.compact(served))
-        if not served.connections and now - served.idle_since >= self.eviction_delay:
+        if not served.in_use and now - served.idle_since >= self.eviction_delay:
             served.idle_since = now
             self.spawn(self._evict(served))
-
-    def _session_reason(self, text: str) -> str:
-        return json.dumps({"reason": "unknown_session", "reloadable": True, "errorReason": text})
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something beside everything else; what goes wrong is logged."""

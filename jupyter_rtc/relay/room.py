@@ -7,7 +7,6 @@ caller (`Relay`) carries the effects out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -15,42 +14,14 @@ import pycrdt
 from pycrdt import Doc, TransactionEvent
 
 from . import protocol
-from .awareness import Awareness, Identity
+from .awareness import Awareness
+from .member import Member
 from .nesting import Nesting
 from .protocol import NO_CHANGE, Kind, ProtocolError
 from .updates import Waiting, checked, examined, news, unmet
 
 _MAX_TAIL = 1 << 20
 _LONGEST_TAIL = 1000
-_MAX_HELD = 1 << 28
-
-
-class Member:
-    """One peer in a room: who it is, and whether its edits count (`writable`).
-
-    While the server does not know yet whether the peer's document has the history of the room's, the peer is
-    aside: `aside` holds the client ids it knows, `state_vector` what it asked with, `held` its updates. One that is
-    known to be `foreign` stays there. `told` is whether it knows already that its edits do not count.
-    """
-
-    __slots__ = ("_held_size", "aside", "foreign", "held", "identity", "state_vector", "told", "writable")
-
-    def __init__(self, identity: Identity, writable: bool) -> None:
-        """Make a member that has said nothing yet."""
-        self.identity = identity
-        self.writable = writable
-        self.aside: AbstractSet[int] | None = None
-        self.state_vector = protocol.EMPTY_STATE
-        self.held: list[bytes] = []
-        self.foreign = self.told = False
-        self._held_size = 0
-
-    def hold(self, update: bytes) -> None:
-        """Keep an update until it is known what to make of it; raises ProtocolError where that is too much."""
-        self.held.append(update)
-        self._held_size += len(update)
-        if self._held_size > _MAX_HELD:
-            raise ProtocolError("too many updates before the sync")
 
 
 class Send(NamedTuple):
@@ -83,6 +54,12 @@ class Request(NamedTuple):
     number: int
 
 
+class Hear(NamedTuple):
+    """Find out what to make of the document of a member that has another history; it is in `Member.held`."""
+
+    member: Member
+
+
 class Refuse(NamedTuple):
     """Tell a member, if its update is worth it, that its edits are not taken: it may only read."""
 
@@ -90,15 +67,7 @@ class Refuse(NamedTuple):
     update: bytes
 
 
-Effect = Send | Broadcast | Persist | Request | Refuse
-
-
-class ForeignError(ProtocolError):
-    """A member brought content with another history; nothing of it was taken. `update` is what it brought."""
-
-    def __init__(self, update: bytes) -> None:
-        super().__init__("this document has another history here", protocol.CloseCode.SESSION)
-        self.update = update
+Effect = Send | Broadcast | Persist | Request | Hear | Refuse
 
 
 class EditError(Exception):
@@ -123,12 +92,8 @@ class Room:
         genesis: the client id that built the document first; 0 where any history is welcome.
     """
 
-    def __init__(self, name: str, lineage: str, has_content: Callable[[Room, Doc[Any]], bool]) -> None:
-        """Make an empty room; `has_content` says whether a document with a foreign history holds anything.
-
-        A peer with a foreign history is refused once. When the same user comes back with the same one (the front
-        end does, many times a second, until the user has answered a dialog), it stays aside in silence.
-        """
+    def __init__(self, name: str, lineage: str) -> None:
+        """Make an empty room, where any history is welcome until it begins with one of its own."""
         self.name = name
         self.lineage = lineage
         self.genesis = 0
@@ -136,8 +101,6 @@ class Room:
         self.doc: Doc[Any] = Doc()
         self.awareness = Awareness()
         self.members: set[Member] = set()
-        self._has_content = has_content
-        self._foreign: list[tuple[str, AbstractSet[int]]] = []
         self._full: tuple[bytes, ...] | None = None
         self._tail: list[bytes] = []
         self._tail_size = 0
@@ -183,7 +146,6 @@ class Room:
 
         Raises:
             ProtocolError: the frame is not part of the protocol; nothing changed.
-            ForeignError: the member's document has another history; nothing of it was taken.
             TaintedError: the frame's update failed half-way.
         """
         kind, payload = protocol.decode(frame)
@@ -244,13 +206,32 @@ class Room:
         """Give back the memory of the encoded full state; the next newcomer has it encoded again."""
         self._full, self._tail, self._tail_size = None, [], 0
 
+    def welcome(self, member: Member) -> list[Effect]:
+        """Take a member in: answer what it asked, and take in what it brought meanwhile."""
+        held, member.held = member.held, []
+        for update in held:
+            examined(pycrdt.get_state, update)
+        member.aside = False
+        effects = [] if member.state_vector is None else self._answer(member, member.state_vector)
+        if held:  # all of it or nothing: what is refused half-way would be in the document, and nowhere else
+            effects += self._late(member, pycrdt.merge_updates(*held) if len(held) > 1 else held[0])
+        return effects
+
     def _step1(self, member: Member, state_vector: bytes) -> list[Effect]:
-        clocks = protocol.decode_state_vector(state_vector)
-        if not clocks or not self.genesis or self.genesis in clocks:
-            return self._answer(member, state_vector)
-        member.aside = clocks.keys()
         member.state_vector = state_vector
-        return []
+        if self._is_ours(state_vector):
+            return self.welcome(member)
+        was_in, member.aside = not member.aside, True
+        clocks = protocol.decode_state_vector(state_vector)
+        if was_in or clocks.keys() & protocol.decode_state_vector(self.doc.get_state()).keys():
+            # Its answer to the first question leaves out what both know: it is not the whole of its document.
+            return self._ask(member)
+        return [Hear(member)] if member.answered else []
+
+    def _ask(self, member: Member) -> list[Effect]:
+        """Ask a member for the whole of its document."""
+        member.ask_again()
+        return [Send(member, protocol.step1(protocol.EMPTY_STATE))]
 
     def _answer(self, member: Member, state_vector: bytes) -> list[Effect]:
         if state_vector == protocol.EMPTY_STATE:
@@ -267,33 +248,38 @@ class Room:
         return [] if waiting == NO_CHANGE else [protocol.update(waiting)]
 
     def _step2(self, member: Member, update: bytes) -> list[Effect]:
-        if member.aside is None:
-            return self._late(member, update)
-        history = member.identity.username, member.aside
-        if history in self._foreign:
-            member.foreign, member.held = True, []
-            return []
-        foreign: Doc[Any] = Doc()
-        examined(foreign.apply_update, update)
-        if self._has_content(self, foreign):
-            self._foreign = [*self._foreign[-99:], history]
-            raise ForeignError(update)
-        member.aside = None
-        effects = self._answer(member, member.state_vector) + self._late(member, update)
-        for held in member.held:
-            effects += self._late(member, held)
-        member.held = []
-        return effects
+        if self._is_aside(member):
+            return self._hold(member, update, answer=True)
+        return self._late(member, update)
 
     def _update(self, member: Member, update: bytes, frame: bytes) -> list[Effect]:
-        if member.aside is not None:
-            if not member.foreign:
-                member.hold(update)
-            return []
+        if self._is_aside(member):
+            return self._hold(member, update, answer=False)
         if not member.writable:
             return self._refuse(member, update)
         self._apply(update)
         return self._accept(update, frame, member, member.identity.username)
+
+    def _is_aside(self, member: Member) -> bool:
+        return member.aside and self.genesis != 0
+
+    def _hold(self, member: Member, update: bytes, *, answer: bool) -> list[Effect]:
+        asks_nothing = member.state_vector is None
+        first = not member.held
+        member.hold(update, answer=answer)
+        if asks_nothing and first:
+            # Then only the whole of its document can show which history it has.
+            return self._ask(member)
+        if not member.answered:
+            return []
+        if asks_nothing and answer and self._is_ours(examined(pycrdt.get_state, update)):
+            return self.welcome(member)
+        return [Hear(member)]
+
+    def _is_ours(self, state_vector: bytes) -> bool:
+        """Say whether a document of this state has the history of the room's, or none yet."""
+        clocks = protocol.decode_state_vector(state_vector)
+        return not clocks or not self.genesis or self.genesis in clocks
 
     def _late(self, member: Member, update: bytes) -> list[Effect]:
         """Take in what a peer made offline. Mostly it is nothing new, and then nobody hears of it."""

@@ -6,8 +6,9 @@ from typing import Any
 
 from . import websocket
 from .connection import Connection
+from .member import Member
 from .owner import RoomOwner
-from .room import Broadcast, Member, Room
+from .room import Broadcast, Room
 
 _LARGE = 1 << 16
 _STATE_KEPT = 10.0
@@ -22,6 +23,8 @@ class ServedRoom:
         log_bytes: size of the log after it.
         compacting: whether the log is being folded into the snapshot.
         rebased: how often the owner replaced the snapshot.
+        heard: the members with another history that are being heard.
+        told: what members with another history were told last, by user and clients.
         meanwhile: the updates that came while the document is being built again; None while it is not.
     """
 
@@ -36,10 +39,17 @@ class ServedRoom:
         self.log_bytes = 0
         self.compacting = False
         self.rebased = 0
+        self.heard: set[Member] = set()
+        self.told: dict[tuple[str, frozenset[int]], str] = {}
         self.meanwhile: list[bytes] | None = None
         self._pending: list[tuple[bytes, Member | None]] = []
         self._state_sent = now
         self._frames_in = self._bytes_in = self._deliveries = 0
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody is here, or is being heard."""
+        return bool(self.connections or self.heard)
 
     def count(self, frame: bytes) -> None:
         """Count a frame that came in."""

@@ -52,6 +52,14 @@ def examined(read: Callable[[bytes], _Result], update: bytes) -> _Result:
         raise ProtocolError(error.reason) from None
 
 
+def document_of(updates: Iterable[bytes]) -> Doc[Any]:
+    """Return a document of its own for what a peer sent. Raises ProtocolError where that cannot be read."""
+    doc: Doc[Any] = Doc()
+    for update in updates:
+        examined(doc.apply_update, update)
+    return doc
+
+
 def news(update: bytes, state: bytes) -> bytes:
     """Return what a document with this state vector does not know of an update, deletions aside."""
     return without_deletions(examined(lambda update: pycrdt.get_update(update, state), update))

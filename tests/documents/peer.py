@@ -76,6 +76,7 @@ class Peer:
         closes: the code and reason of every close, in the order they came.
         disposed: whether the front end would have given the document up.
         unread: the errors that frames caused in this client.
+        patient: whether its user leaves the dialog open that a close with 1003 brings up: then it goes on connecting.
     """
 
     def __init__(self, jupyter: Jupyter, path: str, kind: str, form: str, token: str) -> None:
@@ -88,7 +89,7 @@ class Peer:
         self.frames: list[int] = []
         self.told: list[dict[str, Any]] = []
         self.closes: list[tuple[int, str]] = []
-        self.disposed = False
+        self.disposed = self.patient = False
         self.unread: list[Exception] = []
         self.kind = kind
         self.token = token
@@ -253,7 +254,7 @@ class Peer:
         code, reason = socket.close_code or 1006, socket.close_reason or ""
         self.closes.append((code, reason))
         # What the front end does once its user has answered the dialog, at the latest.
-        self.disposed = code == 1003 or (code in BEFORE_SYNC and not self.steps)
+        self.disposed = (code == 1003 and not self.patient) or (code in BEFORE_SYNC and not self.steps)
         self._socket, self._synced = None, False
         for answer in self._answers.values():
             if not answer.done():

@@ -170,7 +170,7 @@ class TestForeign:
     ) -> None:
         stranger = await ours(jupyter, here, prepare, name)
         friend = await join(jupyter, f"{here.name}/{name}", token="bob")
-        before = friend.doc.get_update(), (here / name).read_bytes()
+        before = friend.text, friend.sources, (here / name).read_bytes()
         fill(stranger.doc, "foreign")
         stranger.connect()
         await until(lambda: stranger.disposed)
@@ -182,7 +182,7 @@ class TestForeign:
         assert said["errorReason"]
         assert not stranger.steps
         assert await friend.save() == "success"
-        assert (friend.doc.get_update(), (here / name).read_bytes()) == before
+        assert (friend.text, friend.sources, (here / name).read_bytes()) == before
 
     async def test_it_may_type_on_while_it_is_refused(
         self, jupyter: Jupyter, here: Path, prepare: Callable[..., Peer], join: Opener

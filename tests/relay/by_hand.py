@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pycrdt import Array, Doc, Map, Text, TransactionEvent
+from pycrdt import Doc, Map, Text, TransactionEvent
 
 from jupyter_rtc.relay import protocol
 from jupyter_rtc.relay.awareness import Identity
+from jupyter_rtc.relay.member import Member
 from jupyter_rtc.relay.protocol import Kind
-from jupyter_rtc.relay.room import Broadcast, Effect, Member, Persist, Room, Send
+from jupyter_rtc.relay.room import Broadcast, Effect, Persist, Room, Send
 
 GENESIS = 77
 
@@ -77,16 +78,11 @@ def whole(frame: bytes | tuple[bytes, ...]) -> bytes:
     return frame if isinstance(frame, bytes) else b"".join(frame)
 
 
-def cells_or_text(room: Room, doc: Doc[Any]) -> bool:
-    """Say whether a foreign document holds what somebody may have typed."""
-    return len(doc.get("cells", type=Array)) > 0 or len(doc.get("source", type=Text)) > 0
-
-
 def room_with(text: str, name: str = "room") -> Room:
     """Return a room that was built from a file which holds `text`."""
     built = Doc(client_id=GENESIS)
     append(text)(built)
-    room = Room(name, "lineage", cells_or_text)
+    room = Room(name, "lineage")
     room.doc.apply_update(built.get_update())
     room.begin(1, GENESIS, built.get_update())
     return room

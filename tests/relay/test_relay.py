@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from jupyter_rtc.relay import (
     RoomError,
     SQLiteStore,
     StoredRoom,
+    Verdict,
     protocol,
     websocket,
 )
@@ -242,6 +243,7 @@ class TestForeignHistory:
             append("typed elsewhere")(away.doc)
             away.send(protocol.step1(away.doc.get_state()))
             away.send(protocol.step2(away.doc.get_update()))
+            await eventually(lambda: away.socket.closed)
             ((code, reason),) = away.socket.closed
             told = json.loads(reason)
             assert code == CloseCode.SESSION
@@ -257,7 +259,7 @@ class TestForeignHistory:
             append("typed elsewhere")(away.doc)
             away.send(protocol.step1(away.doc.get_state()))
             away.send(protocol.step2(away.doc.get_update()))
-            assert away.socket.closed
+            await eventually(lambda: away.socket.closed)
             assert await timed(relay.faults.wait("room", "away")) < 0.1
 
 
@@ -440,9 +442,12 @@ class Built(FreeRooms):
         room.begin(1, 77)
         return StoredRoom(room.lineage, 77, built.get_update(), 1, (), None, None)
 
-    def has_content(self, room: Room, doc: Doc[Any]) -> bool:
-        """Say whether there is any text."""
-        return bool(text_of(doc))
+    async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
+        """Refuse whoever brings any text."""
+        brought: Doc[Any] = Doc()
+        for update in updates:
+            brought.apply_update(update)
+        return Verdict("another history" if text_of(brought) else "", brought.get_update())
 
 
 class Closed(FreeRooms):

@@ -40,7 +40,7 @@ class TestJoining:
         assert clocks(peer.doc) == clocks(room.doc)
 
     def test_step_1_is_answered_although_there_is_nothing(self) -> None:
-        peer = Peer(Room("empty", "lineage", lambda room, doc: True))
+        peer = Peer(Room("empty", "lineage"))
         (answer,) = frames(peer.send(protocol.step1(b"\x00")))
         assert whole(answer) == protocol.step2(protocol.NO_CHANGE)
 
@@ -66,7 +66,7 @@ class TestJoining:
     def test_the_encoded_state_of_a_fresh_room_is_the_snapshot_it_was_built_with(self) -> None:
         built = Doc(client_id=5)
         append("built")(built)
-        room = Room("name", "lineage", lambda room, doc: True)
+        room = Room("name", "lineage")
         room.doc.apply_update(built.get_update())
         room.begin(1, 5, built.get_update())
         assert [whole(frame) for frame in room.full_state()] == [protocol.step2(built.get_update())]
@@ -246,6 +246,7 @@ class TestReading:
     @given(garbage=st.binary(max_size=30))
     def test_what_a_reader_sends_cannot_hurt_the_document(self, garbage: bytes) -> None:
         rita = Peer(room_with("hello"), writable=False)
+        rita.join()
         for frame in (protocol.update(garbage), protocol.step2(garbage)):
             try:
                 effects = rita.send(frame)
@@ -360,6 +361,7 @@ class TestBadUpdates:
     @pytest.mark.parametrize("update", [b"", b"\x00", b"\x01", b"abc", b"\x05\x00", b"\xff" * 20])
     def test_what_is_no_update_changes_nothing(self, room: Room, update: bytes) -> None:
         ada = Peer(room)
+        ada.join()
         before = room.doc.get_update()
         for frame in (protocol.update(update), protocol.step2(update)):
             with pytest.raises(ProtocolError) as refused:
@@ -371,6 +373,8 @@ class TestBadUpdates:
 
     def test_an_update_of_countless_authors_costs_nothing(self, room: Room) -> None:
         ada, rita = Peer(room), Peer(room, writable=False)
+        ada.join()
+        rita.join()
         begun = time.perf_counter()
         for peer in (ada, rita):
             with pytest.raises(ProtocolError):
@@ -431,7 +435,7 @@ class TestBadUpdates:
         return [update for edit in edits for update in observed(doc, edit)]
 
     def _member_of_a_room_of_two_authors(self, updates: int) -> Peer:
-        room = Room("name", "lineage", lambda room, doc: True)
+        room = Room("name", "lineage")
         room.doc.apply_update(self._first_document().get_update())
         for update in self._updates_of_the_second_author()[:updates]:
             room.doc.apply_update(update)

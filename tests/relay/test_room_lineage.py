@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map, Text
 
 from jupyter_rtc.relay import protocol
-from jupyter_rtc.relay.protocol import CloseCode, Kind, ProtocolError
-from jupyter_rtc.relay.room import Broadcast, ForeignError, Persist, Refuse, Room, Send
-from jupyter_rtc.relay.updates import TaintedError
+from jupyter_rtc.relay.protocol import Kind, ProtocolError
+from jupyter_rtc.relay.room import Broadcast, Hear, Persist, Refuse, Room, Send
 
 from .by_hand import GENESIS, Peer, append, clocks, created_notebook, frames, observed, room_with, text_of, whole
 
@@ -29,55 +26,70 @@ def foreign(text: str = "hello") -> Doc:
     return doc
 
 
-def expect_refusal(peer: Peer) -> ForeignError:
-    """Let a peer join; return the error with which it is refused."""
-    with pytest.raises(ForeignError) as error:
-        peer.join()
-    return error.value
+def expect_hearing(peer: Peer) -> Doc:
+    """Let a peer join; return the document that is to be judged."""
+    effects = peer.join()
+    assert [effect for effect in effects if not isinstance(effect, Send)] == [Hear(peer.member)]
+    return brought_by(peer)
+
+
+def brought_by(peer: Peer) -> Doc:
+    """Return what a peer brought while it was aside."""
+    brought = Doc()
+    for update in peer.member.held:
+        brought.apply_update(update)
+    return brought
 
 
 class TestForeign:
-    def test_content_with_another_history_is_refused(self, room: Room) -> None:
+    def test_content_with_another_history_is_to_be_judged(self, room: Room) -> None:
         peer = Peer(room, doc=foreign())
-        error = expect_refusal(peer)
-        assert error.code is CloseCode.SESSION == 1003
+        expect_hearing(peer)
+        assert peer.member.aside
         assert text_of(room.doc) == "hello"
         assert room.seq == 1
 
-    def test_what_it_brought_is_handed_over(self, room: Room) -> None:
-        error = expect_refusal(Peer(room, doc=foreign("kept aside")))
-        brought = Doc()
-        brought.apply_update(error.update)
-        assert text_of(brought) == "kept aside"
+    def test_what_it_brought_is_held(self, room: Room) -> None:
+        assert text_of(expect_hearing(Peer(room, doc=foreign("kept aside")))) == "kept aside"
 
     def test_it_is_sent_nothing_that_could_double_its_content(self, room: Room) -> None:
         peer = Peer(room, doc=foreign())
-        expect_refusal(peer)
+        expect_hearing(peer)
         kinds = [protocol.decode(whole(frame)).kind for frame in frames(peer.effects)]
         assert kinds == [Kind.STEP1]
         assert peer.text == "hello"
 
-    def test_what_it_types_before_it_is_known_to_be_foreign_reaches_nobody(self, room: Room) -> None:
+    def test_what_it_types_before_it_is_known_to_be_foreign_is_held_too(self, room: Room) -> None:
         peer = Peer(room, doc=foreign())
         peer.send(protocol.step1(peer.doc.get_state()))
         assert peer.edit(append("!")) == []
-        with pytest.raises(ForeignError) as error:
-            peer.send(protocol.step2(peer.doc.get_update(room.doc.get_state())))
-        brought = Doc()
-        brought.apply_update(error.value.update)
-        assert text_of(brought) == "hello!"
+        assert peer.send(protocol.step2(peer.doc.get_update(room.doc.get_state()))) == [Hear(peer.member)]
+        assert text_of(brought_by(peer)) == "hello!"
         assert text_of(room.doc) == "hello"
 
-    def test_a_reader_is_refused_too(self, room: Room) -> None:
-        error = expect_refusal(Peer(room, doc=foreign(), writable=False))
-        assert error.code is CloseCode.SESSION
+    def test_what_it_types_afterwards_is_to_be_judged_too(self, room: Room) -> None:
+        peer = Peer(room, doc=foreign())
+        expect_hearing(peer)
+        assert peer.edit(append("!")) == [Hear(peer.member)]
+        assert text_of(brought_by(peer)) == "hello!"
 
-    def test_garbage_from_it_changes_nothing(self, room: Room) -> None:
+    def test_one_that_shares_an_author_is_asked_for_all_it_has(self, room: Room) -> None:
+        """Its first answer leaves out what that author wrote: as far as the clock of the room's document reaches."""
+        shared = Doc(client_id=5)
+        append("....")(shared)
+        room.merge(shared.get_update(), "")
+        other = Doc(client_id=5)
+        append("typed elsewhere")(other)
+        peer = Peer(room, doc=other)
+        peer.join()
+        assert Send(peer.member, protocol.step1(protocol.EMPTY_STATE)) in peer.effects
+        assert peer.send(protocol.step2(other.get_update())) == [Hear(peer.member)]
+        assert text_of(brought_by(peer)) == "typed elsewhere"
+
+    def test_garbage_is_not_looked_at_here(self, room: Room) -> None:
         peer = Peer(room, doc=foreign())
         peer.send(protocol.step1(peer.doc.get_state()))
-        with pytest.raises(ProtocolError) as error:
-            peer.send(protocol.step2(b"garbage"))
-        assert not isinstance(error.value, TaintedError | ForeignError)
+        assert peer.send(protocol.step2(b"garbage")) == [Hear(peer.member)]
         assert text_of(room.doc) == "hello"
 
     def test_the_history_counts_and_not_what_was_typed_since(self, room: Room) -> None:
@@ -91,66 +103,67 @@ class TestForeign:
         again.join()
         assert text_of(room.doc) == "hello world!"
 
-
-class TestComingAgain:
-    def test_the_second_time_it_is_kept_aside_in_silence(self, room: Room) -> None:
-        # The front end comes back ten times a second until its user has answered the dialog of the first time.
-        document = foreign()
-        expect_refusal(Peer(room, doc=document))
-        again = Peer(room, doc=document)
-        assert again.join() == []
-        assert again.edit(append("!")) == []
-        assert again.send(protocol.step2(document.get_update())) == []
-        assert again.member.held == []
-        assert text_of(room.doc) == "hello"
-
-    def test_what_was_typed_meanwhile_changes_nothing_about_it(self, room: Room) -> None:
-        document = foreign()
-        expect_refusal(Peer(room, doc=document))
-        append("!")(document)
-        assert Peer(room, doc=document).join() == []
-
-    def test_somebody_else_with_the_same_history_is_told_too(self, room: Room) -> None:
-        expect_refusal(Peer(room, doc=foreign(), name="ada"))
-        expect_refusal(Peer(room, doc=foreign(), name="bob"))
-
-    def test_another_window_with_edits_of_its_own_is_told_too(self, room: Room) -> None:
-        expect_refusal(Peer(room, doc=foreign()))
-        window = Doc()
-        window.apply_update(foreign().get_update())
-        append("!")(window)
-        expect_refusal(Peer(room, doc=window))
-
-    def test_another_foreign_history_is_refused_again(self, room: Room) -> None:
-        expect_refusal(Peer(room, doc=foreign()))
-        other = Doc(client_id=GENESIS + 2)
-        append("hello")(other)
-        expect_refusal(Peer(room, doc=other))
-
     def test_it_sees_who_is_here_and_is_seen(self, room: Room) -> None:
-        document = foreign()
-        expect_refusal(Peer(room, doc=document))
-        again = Peer(room, doc=document)
-        again.join()
-        (effect,) = again.send(protocol.awareness([protocol.AwarenessEntry(1, 1, "{}")]))
+        peer = Peer(room, doc=foreign())
+        expect_hearing(peer)
+        (effect,) = peer.send(protocol.awareness([protocol.AwarenessEntry(1, 1, "{}")]))
         assert isinstance(effect, Broadcast)
 
-    def test_a_new_document_of_the_same_person_is_welcome(self, room: Room) -> None:
+    def test_one_update_may_stand_for_what_was_judged(self, room: Room) -> None:
         peer = Peer(room, doc=foreign())
-        expect_refusal(peer)
-        reloaded = Peer(room)
-        reloaded.join()
-        assert reloaded.text == "hello"
+        expect_hearing(peer)
+        state = peer.doc.get_update()
+        peer.edit(append("!"))
+        peer.member.replace_held(1, state)
+        assert text_of(brought_by(peer)) == "hello!"
 
-    def test_only_the_last_hundred_are_remembered(self, room: Room) -> None:
-        documents = []
-        for number in range(101):
-            document = Doc(client_id=1000 + number)
-            append("x")(document)
-            documents.append(document)
-            expect_refusal(Peer(room, doc=document))
-        assert Peer(room, doc=documents[1]).join() == []
-        expect_refusal(Peer(room, doc=documents[0]))
+
+class TestUnknown:
+    """Peers that send something before they say what they know."""
+
+    def test_an_update_waits_for_the_proof(self, room: Room) -> None:
+        peer = Peer(room)
+        peer.join()
+        room.leave(peer.member)
+        peer = Peer(room, doc=peer.doc)
+        (asked,) = peer.edit(append("!"))
+        assert asked == Send(peer.member, protocol.step1(protocol.EMPTY_STATE))
+        assert text_of(room.doc) == "hello"
+        effects = peer.send(protocol.step1(peer.doc.get_state()))
+        assert [type(effect) for effect in effects] == [Send, Persist, Broadcast]
+        assert text_of(room.doc) == "hello!"
+
+    def test_one_of_another_history_is_found_out(self, room: Room) -> None:
+        peer = Peer(room, doc=foreign())
+        peer.edit(append("!"))
+        assert peer.send(protocol.step2(peer.doc.get_update(room.doc.get_state()))) == []
+        assert peer.send(protocol.step2(peer.doc.get_update())) == [Hear(peer.member)]
+        assert text_of(brought_by(peer)) == "hello!"
+        assert text_of(room.doc) == "hello"
+
+    def test_who_never_asks_is_known_by_all_that_it_has(self, room: Room) -> None:
+        peer = Peer(room)
+        peer.join()
+        append("!")(peer.doc)
+        peer = Peer(room, doc=peer.doc)
+        peer.carry(room.join(peer.member))
+        (asked,) = peer.send(protocol.step2(peer.doc.get_update(room.doc.get_state())))
+        assert asked == Send(peer.member, protocol.step1(protocol.EMPTY_STATE))
+        effects = peer.send(protocol.step2(peer.doc.get_update()))
+        assert [type(effect) for effect in effects] == [Persist, Broadcast]
+        assert text_of(room.doc) == "hello!"
+
+    def test_a_frame_that_is_held_cannot_be_half_taken(self, room: Room) -> None:
+        """Garbage behind a good edit: that was not stored, and must not be in the document."""
+        peer = Peer(room)
+        peer.join()
+        peer = Peer(room, doc=peer.doc)
+        peer.edit(append("!"))
+        peer.send(protocol.update(b"garbage"))
+        with pytest.raises(ProtocolError):
+            peer.send(protocol.step1(peer.doc.get_state()))
+        assert text_of(room.doc) == "hello"
+        assert room.seq == 1
 
 
 class TestWelcome:
@@ -162,11 +175,12 @@ class TestWelcome:
     def test_a_created_notebook_without_cells(self) -> None:
         built = Doc(client_id=GENESIS)
         built["cells"] = Array([Map({"id": "a", "source": Text("1 + 1")})])
-        room = Room("name", "lineage", lambda room, doc: len(doc.get("cells", type=Array)) > 0)
+        room = Room("name", "lineage")
         room.doc.apply_update(built.get_update())
         room.begin(1, GENESIS)
         peer = Peer(room, doc=created_notebook())
-        effects = peer.join()
+        assert peer.join()[-1] == Hear(peer.member)
+        effects = peer.carry(room.welcome(peer.member))
         cells = peer.doc.get("cells", type=Array)
         assert [type(effect) for effect in effects] == [Send, Persist, Broadcast]
         assert [cell["id"] for cell in cells.to_py() or []] == ["a"]
@@ -177,20 +191,22 @@ class TestWelcome:
         peer.send(protocol.step1(peer.doc.get_state()))
         before = peer.doc.get_update()
         assert peer.edit(append("!")) == []
-        effects = peer.send(protocol.step2(before))
-        assert [type(effect) for effect in effects] == [Send, Persist, Broadcast, Persist, Broadcast]
+        assert peer.send(protocol.step2(before)) == [Hear(peer.member)]
+        effects = peer.carry(room.welcome(peer.member))
+        assert [type(effect) for effect in effects] == [Send, Persist, Broadcast]
         assert sorted(text_of(room.doc)) == sorted("hello!")
         assert peer.member.held == []
         assert [type(effect) for effect in peer.edit(append("?"))] == [Persist, Broadcast]
 
     def test_a_reader_with_a_created_notebook(self, room: Room) -> None:
         rita = Peer(room, doc=created_notebook(), writable=False)
-        effects = rita.join()
+        rita.join()
+        effects = rita.carry(room.welcome(rita.member))
         assert [type(effect) for effect in effects] == [Send, Refuse]
         assert rita.text == "hello"
 
     def test_any_history_where_there_is_none_of_its_own(self) -> None:
-        room = Room("free", "lineage", lambda room, doc: False)
+        room = Room("free", "lineage")
         first, second = Peer(room, doc=foreign("one ")), Peer(room)
         first.join()
         append("two")(second.doc)
@@ -221,8 +237,7 @@ def test_whatever_a_foreign_peer_does_nothing_of_it_gets_into_the_document(steps
         elif step == "own edit":
             room.edit(append("."))
         else:
-            with contextlib.suppress(ForeignError):
-                peer.send(protocol.step2(peer.doc.get_update()))
+            peer.send(protocol.step2(peer.doc.get_update()))
             room.leave(peer.member)
             peer = Peer(room, doc=peer.doc)
             peer.send(protocol.step1(peer.doc.get_state()))

@@ -1,0 +1,167 @@
+"""Documents with another history than the room's: what one says of itself, and what it holds that the room's lacks.
+
+Pure. Everything here may run in any thread; documents come and go as bytes, for none may leave the thread it was made
+in. See docs/topics/lineage.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pycrdt
+from pycrdt import Array, Map, Text
+
+from ..relay import decode_state_vector, document_of, whole_state
+from .align import match
+from .content import Content, Original, Value, rendered
+from .diff import hunks
+from .ipynb import Notebook
+from .merge import outside
+from .update import NO_CHANGE
+
+Doc: TypeAlias = "pycrdt.Doc[Any]"
+
+_RECORD = "merged "
+_LINEAGE = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Brought:
+    """A document with another history, as a peer brought it.
+
+    Attributes:
+        state: all of it, as one update.
+        clocks: how much of each client is in it.
+        empty: whether nobody can have typed anything into it.
+        original: the file that it would make.
+        hashes: those of the file when it was last equal to it, and of the save that was under way, as it says itself.
+        lineage: that of its history, likewise; empty where it does not say.
+        genesis: the client that began its history, likewise; 0 where it does not say, or cannot be right.
+    """
+
+    state: bytes
+    clocks: Mapping[int, int]
+    empty: bool
+    original: Original
+    hashes: tuple[str, ...]
+    lineage: str
+    genesis: int
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What a document with another history holds that the one of the room lacks.
+
+    Attributes:
+        update: the edits that were made in it, for the document of the room, with a record of them; None where it is
+            not known what they began from.
+        fork: a state of the room's history with the content of the other document, where there is one.
+        contained: whether the room's document holds all of it already.
+    """
+
+    update: bytes | None
+    fork: bytes | None
+    contained: bool
+
+
+def examine(content: Content, original: Original, updates: Sequence[bytes]) -> Brought:
+    """Read what a peer brought; `original` is the file as it is, for the style of what is made of it.
+
+    Raises ProtocolError where it cannot be read.
+    """
+    doc = document_of(updates)
+    state: Map[Any] = doc.get("state", type=Map)
+    clocks = decode_state_vector(doc.get_state())
+    said = [state.get(key) for key in ("hash", "saving", "lineage", "genesis")]
+    hash, saving, lineage, genesis = (value if isinstance(value, str) else "" for value in said)
+    number = int(genesis) if genesis.isascii() and genesis.isdigit() and len(genesis) < 20 else 0
+    return Brought(
+        state=whole_state(doc, updates),
+        clocks=clocks,
+        empty=_is_empty(content.kind, doc),
+        original=rendered(content, doc, original),
+        hashes=(saving, hash),
+        lineage=lineage if _LINEAGE.fullmatch(lineage) else "",
+        genesis=number if number in clocks else 0,
+    )
+
+
+def weigh(content: Content, brought: Brought, base: bytes | None, live: bytes) -> Weighed:
+    """Find out what a document holds that `live`, the whole state of the room's, lacks.
+
+    `base` is a state of the room's history with the content from which the edits in `brought` began; None where that
+    is not known.
+    """
+    now = rendered(content, document_of([live]), brought.original)
+    same = now is brought.original
+    if base is None:
+        return Weighed(None, live if same else None, same or holds(now.value, brought.original.value))
+    edits = outside(base, content, brought.original, live)
+    if edits == NO_CHANGE:
+        return Weighed(NO_CHANGE, base, contained=True)
+    if same:
+        base, edits = live, NO_CHANGE
+    fork = document_of([base, edits])
+    record = _record(fork, brought)
+    return Weighed(pycrdt.merge_updates(edits, record), fork.get_update(), same)
+
+
+def recorded(doc: Doc, clocks: Mapping[int, int]) -> bool | None:
+    """Say whether the edits of a document were merged into `doc`, all of them; None where none of its history was.
+
+    `clocks` says how much of each client is in that document.
+    """
+    state: Map[Any] = doc.get("state", type=Map)
+    found = None
+    for key in list(state.keys()):
+        if key.startswith(_RECORD):
+            merged = {int(client): clock for client, clock in json.loads(str(state[key]))}
+            if merged.keys() & clocks.keys():
+                found = bool(found) or all(merged.get(client, 0) >= clock for client, clock in clocks.items())
+    return found
+
+
+def holds(value: Value, other: Value) -> bool:
+    """Say whether one document holds everything that another one does, line by line; what it cannot tell, it denies."""
+    if isinstance(value, str) and isinstance(other, str):
+        return all(hunk.start == hunk.stop for hunk in hunks(other.splitlines(), value.splitlines()))
+    if not (isinstance(value, Notebook) and isinstance(other, Notebook)):
+        return bool(value == other)
+    cells, others = list(value.cells), list(other.cells)
+    pairs = zip(match(cells, others), others, strict=True)
+    return value.meta == other.meta and all(
+        _is_blank(cell) if at is None else _cell_holds(cells[at], cell) for at, cell in pairs
+    )
+
+
+def _cell_holds(cell: dict[str, Any], other: dict[str, Any]) -> bool:
+    plain = {key: item for key, item in other.items() if key not in ("id", "source", "execution_count")}
+    if not plain.get("outputs", True):
+        del plain["outputs"]
+    same = all(key in cell and cell[key] == item for key, item in plain.items())
+    return same and holds(str(cell.get("source", "")), str(other.get("source", "")))
+
+
+def _is_blank(cell: dict[str, Any]) -> bool:
+    return not (str(cell.get("source", "")).strip() or cell.get("outputs") or cell.get("attachments"))
+
+
+def _is_empty(kind: str, doc: Doc) -> bool:
+    if kind == "notebook":
+        return len(doc.get("cells", type=Array)) == 0
+    return kind == "file" and len(doc.get("source", type=Text)) == 0
+
+
+def _record(fork: Doc, brought: Brought) -> bytes:
+    """Write down in a document that all the edits of another one are in it; return that as an update.
+
+    It stands in one update with the edits: wherever they are, it is, too, whenever the server is killed.
+    """
+    key = f"{_RECORD}{brought.genesis or min(brought.clocks)}"
+    before = fork.get_state()
+    fork.get("state", type=Map)[key] = json.dumps(sorted(brought.clocks.items()), separators=(",", ":"))
+    return fork.get_update(before)

@@ -1,0 +1,183 @@
+"""Peers whose document has another history than the room's: what becomes of what they brought."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol, TypeVar
+
+from ..relay import Mark, Member, Relay, Room, StoredRoom, Verdict
+from .autosave import Autosave
+from .base import MergeBase
+from .content import Content
+from .known import KnownFile
+from .lineage import Brought, Weighed, examine, recorded, weigh
+from .recovery import Recovery, RecoveryError
+from .update import NO_CHANGE
+
+_TRIES = 3
+_MOST_KNOWN = 8
+_MOST_BYTES = 1 << 27
+
+_ONLY_READS = "This document began anew. Reload it to read on."
+_CONTAINED = "Nothing was lost. Reload to go on."
+_MERGED = "Your changes were merged. Reload to see them."
+_WHY = "It was typed into a document with another history than the one here, and could not be merged."
+
+_Result = TypeVar("_Result")
+
+
+class StrangersHost(Protocol):
+    """What is needed of the documents: where their rooms are served, where copies are kept, who thinks when."""
+
+    relay: Relay
+    recovery: Recovery
+    thinking: asyncio.Semaphore
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """Another history of the document, as far as peers have brought it.
+
+    Attributes:
+        brought: all that they brought, together.
+        fork: a state of the room's history with that content; None where there is none.
+        reason: what its peers are told.
+        copies: the ids of its recovery copies: the first, which its peers are told of, and the last.
+    """
+
+    brought: Brought
+    fork: bytes | None
+    reason: str
+    copies: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Return about how many bytes of memory it takes."""
+        return len(self.brought.state) + len(self.fork or b"")
+
+
+class Strangers:
+    """Sees to what the peers of one room brought that have another history.
+
+    Peers of one such history share what was typed into it: it is taken in once, whoever of them brings it.
+    """
+
+    def __init__(
+        self, host: StrangersHost, room: Room, content: Content, file: KnownFile, base: MergeBase, autosave: Autosave
+    ) -> None:
+        """See to those of `room`, whose `file` is of the type `content`."""
+        self._host = host
+        self._room = room
+        self._content = content
+        self._autosave = autosave
+        self._file = file
+        self._base = base
+        self._known: list[Stranger] = []
+
+    async def judge(self, member: Member, updates: Sequence[bytes]) -> Verdict:
+        """Take in what a member brought, and say how it stands; nothing else may load or save the document meanwhile.
+
+        The room may have another document afterwards, and another genesis. Raises ProtocolError where what was
+        brought cannot be read.
+        """
+        original = self._file.original
+        brought = await self._think(partial(examine, self._content, original, updates))
+        known = next((known for known in self._known if known.brought.clocks.keys() & brought.clocks.keys()), None)
+        if self._room.genesis in brought.clocks or (brought.empty and not known):
+            return Verdict()
+        if not member.writable:
+            return Verdict(_ONLY_READS, brought.state)
+        state = brought.state
+        if known:
+            both = (known.brought.state, brought.state)
+            brought = await self._think(partial(examine, self._content, original, both))
+        elif self._adopt(brought):
+            self._host.relay.log.info("room %s: goes on with the history that a peer brought", self._room.name)
+            return Verdict()
+        try:
+            stranger = await self._take_in(member, brought, known)
+        except RecoveryError as error:
+            self._host.relay.log.error("room %s: a peer stays aside with its edits: %s", self._room.name, error)
+            return Verdict("", state, settled=False)
+        self._remember(stranger, known)
+        return Verdict(stranger.reason, state)
+
+    def _adopt(self, brought: Brought) -> bool:
+        """Go on with another history where that costs nobody anything; return whether that is done.
+
+        The store was lost: the document was just built anew, and nobody has edited it. The other one was equal to the
+        file as it is now, if not all of it was saved.
+        """
+        original, hash = self._file.original, self._file.info.hash
+        is_file = brought.original is original
+        fits = brought.genesis and (is_file or hash in brought.hashes)
+        if not (fits and self._base.fresh) or self._autosave.edited:
+            return False
+        # Where there are edits in it, nobody can tell which part of it the file holds: there is no base.
+        saved = Mark(int(is_file), hash)
+        lineage = brought.lineage or self._room.lineage
+        stored = StoredRoom(lineage, brought.genesis, brought.state, 1, (), None, saved)
+        if not self._host.relay.adopt(self._room, stored):
+            return False
+        self._base.begin(saved.seq, hash, fresh=True)
+        return True
+
+    async def _take_in(self, member: Member, brought: Brought, known: Stranger | None) -> Stranger:
+        merged = None if known else recorded(self._room.doc, brought.clocks)
+        if merged:
+            return Stranger(brought, None, _MERGED)
+        base = None
+        if known:
+            base = known.fork
+        elif merged is None:  # else a part of it was merged, and nobody knows any more which
+            base = await self._base.state(brought.hashes)
+        weighed = await self._weigh(brought, base)
+        if weighed.update is None:
+            if weighed.contained and not (known and known.copies):
+                return Stranger(brought, weighed.fork, known.reason if known else _CONTAINED)
+            return await self._copy(member, brought, known)
+        if weighed.update != NO_CHANGE:
+            await self._host.relay.merge_durably(self._room, weighed.update, member.identity.username)
+        reason = known.reason if known and weighed.contained else _CONTAINED if weighed.contained else _MERGED
+        return Stranger(brought, weighed.fork, reason)
+
+    async def _weigh(self, brought: Brought, base: bytes | None) -> Weighed:
+        """Weigh a document against the room's as it is at the return; or was a moment before, if it never rests."""
+        for _ in range(_TRIES):
+            seq, live = self._room.seq, self._room.whole_state()
+            weighed = await self._think(partial(weigh, self._content, brought, base, live))
+            if self._room.seq == seq:
+                break
+        return weighed
+
+    async def _copy(self, member: Member, brought: Brought, known: Stranger | None) -> Stranger:
+        """Keep a document as a recovery copy. The first of a history stays; what comes later replaces the last."""
+        if known and known.copies:
+            unchanged: bool = await self._think(partial(self._is_same, known.brought, brought))
+            if unchanged:
+                return replace(known, brought=brought)
+        recovery, author = self._host.recovery, member.identity.username
+        copy = await recovery.keep(self._file.name, self._file.path, brought.original, author=author, reason=_WHY)
+        first, *later = (known and known.copies) or (copy.id,)
+        with suppress(RecoveryError):  # somebody else removed it
+            for old in {*later} - {copy.id}:
+                await recovery.remove(old)
+        copies = (first,) if copy.id == first else (first, copy.id)
+        return Stranger(brought, None, f"Kept as recovery copy {first}", copies)
+
+    def _is_same(self, one: Brought, other: Brought) -> bool:
+        return self._content.render(one.original, other.original.value) is one.original
+
+    async def _think(self, work: Callable[[], _Result]) -> _Result:
+        """Do something in a thread; of what may be large, there is a bounded number at once."""
+        async with self._host.thinking:
+            return await asyncio.to_thread(work)
+
+    def _remember(self, stranger: Stranger, known: Stranger | None) -> None:
+        self._known = [other for other in self._known if other is not known] + [stranger]
+        while len(self._known) > _MOST_KNOWN or sum(other.size for other in self._known[:-1]) > _MOST_BYTES:
+            del self._known[0]

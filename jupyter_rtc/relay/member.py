@@ -1,0 +1,53 @@
+"""One peer in a room, and what it brought while nobody knew whose history its document has. Pure."""
+
+from __future__ import annotations
+
+from .awareness import Identity
+from .protocol import ProtocolError
+
+_MAX_HELD = 1 << 28
+
+
+class Member:
+    """One peer in a room: who it is, and whether its edits count (`writable`).
+
+    As long as the server does not know that the peer's document has the history of the room's, the peer is aside:
+    it is sent no content, and `held` keeps what it brings. `state_vector` is what it said to know, None before it
+    said anything. `told` is whether it knows already that its edits do not count.
+    """
+
+    __slots__ = ("_answers", "_held_size", "aside", "held", "identity", "state_vector", "told", "writable")
+
+    def __init__(self, identity: Identity, writable: bool) -> None:
+        """Make a member that has said nothing yet."""
+        self.identity = identity
+        self.writable = writable
+        self.aside = True
+        self.state_vector: bytes | None = None
+        self.held: list[bytes] = []
+        self.told = False
+        self._held_size = 0
+        self._answers = 1
+
+    @property
+    def answered(self) -> bool:
+        """Whether it has answered what the room asked it: `held` has the whole of its document."""
+        return self._answers == 0
+
+    def hold(self, update: bytes, *, answer: bool = False) -> None:
+        """Keep an update; `answer` says whether it answers a step 1. Raises ProtocolError where it is too much."""
+        self.held.append(update)
+        self._held_size += len(update)
+        if self._held_size > _MAX_HELD:
+            raise ProtocolError("too many updates before the sync")
+        if answer and self._answers:
+            self._answers -= 1
+
+    def ask_again(self) -> None:
+        """Take note that the room asked once more what the member has."""
+        self._answers += 1
+
+    def replace_held(self, number: int, state: bytes) -> None:
+        """Keep one update in place of the first `number` of those that are held."""
+        self.held[:number] = [state]
+        self._held_size = sum(map(len, self.held))

@@ -1,0 +1,342 @@
+"""The store is lost, or was never this server's: open pages have another history, and nothing in them is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Opener, Starter
+from .examples import as_nbformat, code, notebook
+from .peer import Peer, until
+from .process import Jupyter
+
+NAMES = ("a.txt", "a.ipynb", "old.ipynb")
+
+Preparer = Callable[..., Peer]
+
+
+def write_files(root: Path) -> None:
+    """Write a text, a notebook, and a notebook of a version that knows no cell ids."""
+    (root / "a.txt").write_text("begin\nend\n")
+    (root / "a.ipynb").write_text(as_nbformat(notebook(code("begin\n"), code("end\n"))))
+    (root / "old.ipynb").write_text(as_nbformat(notebook(code("begin\n"), code("end\n"), minor=4)))
+
+
+def said(peer: Peer) -> str:
+    """Return what a client's document says."""
+    return "\n".join(peer.sources) if peer.kind == "notebook" else peer.text
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text in the order of the alphabet."""
+    return sorted(text.split())
+
+
+def on_disk(file: Path) -> str:
+    """Return what a file says: of a notebook, the sources of its cells; nothing while it is being written."""
+    if file.suffix != ".ipynb":
+        return file.read_text()
+    try:
+        return "\n".join("".join(cell["source"]) for cell in json.loads(file.read_text())["cells"])
+    except json.JSONDecodeError:
+        return ""
+
+
+def write(peer: Peer, word: str, *, first: bool = False) -> None:
+    """Type a word on a line of its own: in a text at the end, or the beginning; in a notebook in the last cell, or the
+    first one.
+    """
+    source = peer.source if peer.kind == "file" else peer.cells[0 if first else len(peer.cells) - 1]["source"]
+    source.insert(0 if first else len(source), f"{word}\n")
+
+
+async def saved(server: Jupyter, name: str, *expected: str) -> None:
+    """Wait until a file says certain words, each once."""
+    file = server.root / name
+    await until(lambda: words(on_disk(file)) == sorted(expected), lambda: on_disk(file))
+
+
+async def refused(peer: Peer) -> str:
+    """Wait until a client is told that its document has another history; return what its user reads."""
+    await until(lambda: [code for code, _ in peer.closes if code == 1003], lambda: (peer.closes, said(peer)))
+    reason = peer.closes[-1][1]
+    assert len(reason.encode()) <= 123
+    told = json.loads(reason)
+    assert (told["reason"], told["reloadable"]) == ("unknown_session", True)
+    text: str = told["errorReason"]
+    return text
+
+
+def copies(server: Jupyter) -> dict[str, str]:
+    """Return what the recovery copies say, by id."""
+    found = {}
+    for file in (server.root.parent / "data" / "jupyter_rtc" / "recovery").glob("[!.]*/content*"):
+        with suppress(FileNotFoundError):
+            found[file.parent.name] = on_disk(file)
+    return found
+
+
+def wipe(server: Jupyter) -> None:
+    """Delete the store of a server that does not run."""
+    files = list((server.root.parent / "data" / "jupyter_rtc").glob("rooms.db*"))
+    assert files
+    for file in files:
+        file.unlink()
+
+
+class Lost:
+    """A server that was killed, and lost its store, while two people had a document open."""
+
+    def __init__(self, server: Jupyter, name: str, ada: Peer, bob: Peer, join: Opener) -> None:
+        self._join = join
+        self.server = server
+        self.name = name
+        self.ada = ada
+        self.bob = bob
+
+    async def again(self) -> None:
+        """Start the server again."""
+        await asyncio.to_thread(self.server.start)
+
+    async def carol(self, word: str = "carol") -> Peer:
+        """Start the server again, and return a client of the document that was built anew; she types a word."""
+        await self.again()
+        carol = await self._join(self.server, self.name)
+        write(carol, word, first=True)
+        return carol
+
+    async def back(self, *peers: Peer) -> None:
+        """Let clients connect that were offline."""
+        for peer in peers:
+            peer.connect()
+
+
+Loser = Callable[[], Coroutine[Any, Any, Lost]]
+
+
+@pytest.fixture(params=NAMES)
+def lose(request: pytest.FixtureRequest, start: Starter, join: Opener) -> Loser:
+    """Return what makes a server that was killed and has lost its store, with clients that have what was saved."""
+
+    async def prepare() -> Lost:
+        server = start()
+        write_files(server.root)
+        ada, bob = await join(server, request.param), await join(server, request.param, token="bob")
+        write(ada, "saved")
+        await saved(server, request.param, "begin", "end", "saved")
+        await until(lambda: bob.state.get("hash") == ada.state.get("hash") and not bob.state.get("dirty"))
+        await until(lambda: words(said(bob)) == ["begin", "end", "saved"])
+        await ada.close()
+        await bob.close()
+        server.kill()
+        wipe(server)
+        return Lost(server, request.param, ada, bob, join)
+
+    return prepare
+
+
+class TestAdopted:
+    async def test_the_history_of_open_pages_goes_on(self, lose: Loser, join: Opener) -> None:
+        """No reload and no dialog; what they typed offline arrives once; a second one just syncs."""
+        lost = await lose()
+        server, ada, bob = lost.server, lost.ada, lost.bob
+        write(ada, "ada", first=True)
+        write(bob, "bob")
+        await lost.again()
+        await lost.back(ada, bob)
+        everything = ["ada", "begin", "bob", "end", "saved"]
+        await until(lambda: words(said(ada)) == words(said(bob)) == everything, lambda: (said(ada), said(bob)))
+        await saved(server, lost.name, *everything)
+        assert not [close for peer in (ada, bob) for close in peer.closes if close[0] == 1003]
+        carol = await join(server, lost.name)
+        assert words(said(carol)) == everything
+        assert carol.session == ada.session
+        assert not copies(server)
+
+    async def test_outside_edits_are_merged_after_it(self, lose: Loser) -> None:
+        lost = await lose()
+        server, ada = lost.server, lost.ada
+        write(ada, "ada", first=True)
+        await lost.again()
+        await lost.back(ada)
+        await saved(server, lost.name, "ada", "begin", "end", "saved")
+        file = server.root / lost.name
+        file.write_text(file.read_text().replace("begin", "begin outside"))
+        write(ada, "more")
+        everything = ["ada", "begin", "end", "more", "outside", "saved"]
+        await saved(server, lost.name, *everything)
+        assert words(said(ada)) == everything
+
+    async def test_a_reader_of_the_old_history_only_reads(self, lose: Loser, prepare: Preparer) -> None:
+        lost = await lose()
+        server = lost.server
+        rita = prepare(server, lost.name, token="rita")
+        rita.room, rita.session = lost.ada.room, lost.ada.session
+        rita.doc.apply_update(lost.ada.doc.get_update())
+        write(rita, "rita")
+        await lost.again()
+        await lost.back(rita)
+        await refused(rita)
+        await lost.back(lost.ada)
+        await lost.ada.ready()
+        await saved(server, lost.name, "begin", "end", "saved")
+        assert words(said(lost.ada)) == ["begin", "end", "saved"]
+        assert not copies(server)
+
+
+class TestMerged:
+    async def test_what_was_typed_offline_comes_in_once(self, lose: Loser) -> None:
+        lost = await lose()
+        carol = await lost.carol()
+        server, ada, bob = lost.server, lost.ada, lost.bob
+        write(ada, "ada", first=True)
+        bob.doc.apply_update(ada.doc.get_update())  # they synchronised just before the end
+        write(bob, "bob")
+        await lost.back(ada, bob)
+        assert "merged" in await refused(ada)
+        assert "merged" in await refused(bob)
+        everything = ["ada", "begin", "bob", "carol", "end", "saved"]
+        await until(lambda: words(said(carol)) == everything, lambda: said(carol))
+        await saved(server, lost.name, *everything)
+        assert not copies(server)
+
+    async def test_long_after_it_was_saved(self, lose: Loser) -> None:
+        lost = await lose()
+        carol = await lost.carol()
+        await saved(lost.server, lost.name, "begin", "carol", "end", "saved")
+        write(carol, "more")
+        await saved(lost.server, lost.name, "begin", "carol", "end", "more", "saved")
+        write(lost.ada, "ada")
+        await lost.back(lost.ada)
+        assert "merged" in await refused(lost.ada)
+        await saved(lost.server, lost.name, "ada", "begin", "carol", "end", "more", "saved")
+
+    async def test_who_has_nothing_new_is_told_so(self, lose: Loser) -> None:
+        lost = await lose()
+        await lost.carol()
+        await lost.back(lost.ada)
+        assert "Nothing was lost" in await refused(lost.ada)
+        await saved(lost.server, lost.name, "begin", "carol", "end", "saved")
+        assert not copies(lost.server)
+
+    async def test_what_is_typed_behind_the_dialog_comes_in_too(self, lose: Loser) -> None:
+        lost = await lose()
+        carol = await lost.carol()
+        ada = lost.ada
+        ada.patient = True
+        write(ada, "ada0")
+        await lost.back(ada)
+        await refused(ada)
+        for number in range(1, 6):
+            write(ada, f"ada{number}", first=number % 2 == 0)
+            await asyncio.sleep(0.1)
+        everything = ["begin", "carol", "end", "saved", *(f"ada{number}" for number in range(6))]
+        await saved(lost.server, lost.name, *everything)
+        assert words(said(carol)) == sorted(everything)
+        assert len([close for close in ada.closes if close[0] == 1003]) == 1
+
+    async def test_a_kill_in_between_does_not_double_it(self, lose: Loser) -> None:
+        """Afterwards ada comes back with the same, and bob with the same and more: what is more is kept beside."""
+        lost = await lose()
+        carol = await lost.carol()
+        server, ada, bob = lost.server, lost.ada, lost.bob
+        ada.patient = True
+        write(ada, "ada")
+        bob.doc.apply_update(ada.doc.get_update())
+        await lost.back(ada)
+        await until(lambda: "ada" in said(carol))
+        server.kill()
+        write(bob, "bob")
+        await lost.again()
+        await lost.back(bob)
+        assert "merged" in await refused(ada)
+        id = (await refused(bob)).split()[-1]
+        everything = ["ada", "begin", "carol", "end", "saved"]
+        await saved(server, lost.name, *everything)
+        assert words(said(carol)) == everything
+        kept = copies(server)
+        assert words(kept[id]) == ["ada", "begin", "bob", "end", "saved"]
+        assert len(kept) == 1
+
+
+class TestKept:
+    async def changed(self, lost: Lost) -> None:
+        """Change the file outside, and start the server again."""
+        file = lost.server.root / lost.name
+        file.write_text(file.read_text().replace("saved", "outside"))
+        await lost.again()
+
+    async def test_what_cannot_be_merged_is_kept(self, lose: Loser, join: Opener) -> None:
+        lost = await lose()
+        await self.changed(lost)
+        write(lost.ada, "ada")
+        await lost.back(lost.ada)
+        id = (await refused(lost.ada)).split()[-1]
+        kept = copies(lost.server)
+        assert words(kept[id]) == ["ada", "begin", "end", "saved"]
+        assert words(on_disk(lost.server.root / lost.name)) == ["begin", "end", "outside"]
+        assert words(said(await join(lost.server, lost.name))) == ["begin", "end", "outside"]
+
+    async def test_what_is_typed_behind_the_dialog_is_kept_too(self, lose: Loser) -> None:
+        """However often the client comes back, there are two copies at most."""
+        lost = await lose()
+        await self.changed(lost)
+        ada = lost.ada
+        ada.patient = True
+        await lost.back(ada)
+        id = (await refused(ada)).split()[-1]
+        typed = [f"ada{number}" for number in range(12)]
+        for number, word in enumerate(typed):
+            write(ada, word)
+            await asyncio.sleep(0.2)
+            if number % 4 == 3:
+                await ada.close()
+                ada.connect()
+        everything = ["begin", "end", "saved", *typed]
+
+        await until(lambda: sorted(everything) in map(words, copies(lost.server).values()))
+        await until(lambda: len(copies(lost.server)) == 2)  # the last one replaces the one before
+        found = copies(lost.server)
+        assert sorted(everything) in map(words, found.values())
+        assert words(found[id]) == ["begin", "end", "saved"]
+        assert len([close for close in ada.closes if close[0] == 1003]) == 1
+
+    async def test_a_second_page_adds_to_the_copy(self, lose: Loser) -> None:
+        lost = await lose()
+        await self.changed(lost)
+        write(lost.ada, "ada")
+        lost.bob.doc.apply_update(lost.ada.doc.get_update())
+        write(lost.bob, "bob")
+        await lost.back(lost.ada, lost.bob)
+        assert await refused(lost.ada) == await refused(lost.bob)
+        assert ["ada", "begin", "bob", "end", "saved"] in [words(text) for text in (copies(lost.server)).values()]
+
+    async def test_a_kill_in_between_makes_no_other_copy(self, lose: Loser) -> None:
+        lost = await lose()
+        await self.changed(lost)
+        ada = lost.ada
+        ada.patient = True
+        write(ada, "ada")
+        await lost.back(ada)
+        await refused(ada)
+        before = copies(lost.server)
+        lost.server.kill()
+        await lost.again()
+        await until(lambda: len([close for close in ada.closes if close[0] == 1003]) == 2)
+        assert copies(lost.server) == before
+
+    async def test_who_has_nothing_that_the_document_lacks_is_told_so(self, lose: Loser) -> None:
+        lost = await lose()
+        file = lost.server.root / lost.name
+        more = "begin\\nmore" if file.suffix == ".ipynb" else "begin\nmore"
+        file.write_text(file.read_text().replace("begin", more))
+        await lost.again()
+        await lost.back(lost.ada)
+        assert "Nothing was lost" in await refused(lost.ada)
+        assert not copies(lost.server)
