@@ -11,9 +11,18 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from traitlets import Bool
 
-from .documents import Documents, FileIds, LocalFiles, ManagedFiles, Recovery
-from .documents.handlers import CopiesHandler, CopyHandler, RestoreHandler, SessionHandler
-from .relay import FreeRooms, Presence, Relay, SQLiteStore
+from .documents import Documents, FileIds, Forks, History, LocalFiles, ManagedFiles, Recovery, Timelines
+from .documents.handlers import (
+    CopiesHandler,
+    CopyHandler,
+    ForkHandler,
+    HistoryHandler,
+    RestoreHandler,
+    SessionHandler,
+    TimelineHandler,
+    UndoRedoHandler,
+)
+from .relay import FreeRooms, Keeper, Presence, Relay, SQLiteStore
 from .relay.handlers import RoomsHandler, RoomSocket
 
 _EVENTS = Path(__file__).parent / "events"
@@ -37,10 +46,13 @@ class JupyterRTC(ExtensionApp):
         False, help="Whether JupyterLab opens documents without collaboration (loading and saving them itself)."
     ).tag(config=True)
 
-    classes = [Relay, Documents, Recovery, SQLiteStore]
+    classes = [Relay, Keeper, Documents, Recovery, Timelines, Forks, SQLiteStore]
 
     relay: Relay | None = None
     documents: Documents | None = None
+    history: History | None = None
+    timelines: Timelines | None = None
+    forks: Forks | None = None
 
     def initialize_settings(self) -> None:
         """Build the parts."""
@@ -59,14 +71,21 @@ class JupyterRTC(ExtensionApp):
             self._emit,
             parent=self,
         )
-        relay.add_owner(self.documents)
-        relay.add_owner(FreeRooms())
+        self.history = History(self.documents)
+        self.timelines = Timelines(self.documents, self.history, parent=self)
+        self.forks = Forks(self.documents, self._emit, parent=self)
+        for owner in (self.documents, self.timelines, self.forks, FreeRooms()):
+            relay.add_owner(owner)
 
     def initialize_handlers(self) -> None:
         """Register the routes."""
         self.handlers.extend(
             [
                 (r"/api/collaboration/session/(.+)", SessionHandler, {"documents": self.documents}),
+                (r"/api/collaboration/timeline/(.+)", TimelineHandler, {"timelines": self.timelines}),
+                (r"/api/collaboration/undo_redo/(.+)", UndoRedoHandler, {"timelines": self.timelines}),
+                (r"/api/collaboration/fork/(.+)", ForkHandler, {"forks": self.forks}),
+                (r"/api/rtc/history/(.+)", HistoryHandler, {"history": self.history}),
                 (r"/api/collaboration/room/(.+)", RoomSocket, {"relay": self.relay, "free": False}),
                 (r"/api/rtc/room/(.+)", RoomSocket, {"relay": self.relay, "free": True}),
                 (r"/api/rtc/recovery", CopiesHandler, {"documents": self.documents}),
@@ -121,7 +140,7 @@ class JupyterRTC(ExtensionApp):
     def _register_events(self) -> None:
         logger = self._server.event_logger
         assert logger is not None
-        for name in ("session", "awareness"):
+        for name in ("session", "awareness", "fork"):
             if f"{_SCHEMAS}/{name}/v1" not in logger.schemas:
                 logger.register_event_schema(_EVENTS / f"{name}.yaml")
         logger.add_listener(schema_id=_CONTENTS_EVENTS, listener=self._contents_changed)

@@ -25,6 +25,7 @@ PURE = {
     "relay/updates.py",
     "relay/connection.py",
     "documents/lineage.py",
+    "documents/changes.py",
     "documents/merge.py",
     "documents/content.py",
     "documents/ipynb.py",

@@ -2,9 +2,12 @@
 
 from .documents import BadRequest, Documents, Session
 from .files import FileContent, FileError, FileInfo, Files, ManagedFiles
+from .forks import Fork, Forks
+from .history import History, HistoryError
 from .local import LocalFiles
 from .names import FileIds
 from .recovery import Recovery, RecoveryCopy, RecoveryError
+from .timelines import Timelines
 
 __all__ = [
     "BadRequest",
@@ -14,10 +17,15 @@ __all__ = [
     "FileIds",
     "FileInfo",
     "Files",
+    "Fork",
+    "Forks",
+    "History",
+    "HistoryError",
     "LocalFiles",
     "ManagedFiles",
     "Recovery",
     "RecoveryCopy",
     "RecoveryError",
     "Session",
+    "Timelines",
 ]

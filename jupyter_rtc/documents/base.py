@@ -119,16 +119,19 @@ class MergeBase:
         self.fresh = False
         self._relay.store.mark(self._room.name, saved=Mark(seq, hash))
 
-    async def include(self, edit: OutsideEdit, hash: str) -> None:
+    async def include(self, edit: OutsideEdit, hash: str, merged: bool = False) -> None:
         """Make an outside edit part of the stored base, before anybody sees it.
 
         After a crash it is then not found in the file once more, as a second edit, while open pages hold the first.
-        `hash` is that of the file which somebody else wrote.
+        `hash` is that of the file which somebody else wrote; `merged` says that the document has the edit already.
         """
         await self._relay.rebase(self._room, self.seq, edit.base)
         self.fresh = False
         self._marks = {hash: self.seq}  # the states before it cannot be had any more
         self._relay.store.mark(self._room.name, saved=Mark(self.seq, hash))
+        if merged:  # it is in the log like any other edit, so that the document's past has it
+            self._room.seq += 1
+            self._relay.store.append(self._room.name, self._room.seq, edit.update, "")
         await self._flush()
 
     async def _flush(self) -> None:

@@ -77,9 +77,7 @@ class FileBinding:
             raise FileError(503, f"{self.path} was changed outside, and {error}") from None
         if arrived:
             self._room.doc.apply_update(arrived.update)
-            await self._base.include(arrived, self._file.info.hash)
-            self._room.seq += 1  # an edit like any other, so that the document's history has it
-            self._host.relay.store.append(self._room.name, self._room.seq, arrived.update, "")
+            await self._base.include(arrived, self._file.info.hash, merged=True)
         return None
 
     def opened(self) -> None:

@@ -112,6 +112,24 @@ class Documents(LoggingConfigurable):
             lineage = ""  # the WebSocket will say what is wrong, in the way the front end understands
         return Session(file_id, lineage, known is None)
 
+    async def locate(self, path: str, form: str = "", kind: str = "") -> tuple[str, str, DocumentName | None]:
+        """Return the path of a file, the type of its document, and the name that it has; None if it never was open.
+
+        Without a type, a file that ends in ``.ipynb`` is a notebook; without a format, it comes in the usual one.
+
+        Raises:
+            BadRequest: there is no such type, or not in this format.
+            FileError: there is no such file, and never was.
+        """
+        kind = kind or ("notebook" if path.endswith(".ipynb") else "file")
+        form = form or _FORMS.get(kind, _ALL_FORMS)[0]
+        self._check(form, kind)
+        path = normpath(path)
+        file_id = self._open_id(path, form, kind) or self._file_ids().get_id(path)
+        if file_id is None:
+            await self.files.stat(path, kind)
+        return path, kind, DocumentName(form, kind, file_id) if file_id else None
+
     def content(self, kind: str) -> Content:
         """Return the type of documents that is called `kind`; KeyError where nobody registered it."""
         return content_of(kind, {name: point.load() for name, point in self._kinds.items()})

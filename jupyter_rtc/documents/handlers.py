@@ -7,16 +7,27 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from posixpath import basename
 from typing import Any
 
+from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado.web import HTTPError, authenticated
 
+from ..relay import Version
 from . import restore, trust
+from .content import Original
 from .documents import BadRequest, Documents
 from .files import FileError
+from .forks import Fork, Forks
+from .history import History, HistoryError, Subject
 from .recovery import RecoveryCopy, RecoveryError
+from .timelines import Timelines
+
+_STEPS = {"undo": -1, "redo": 1, "restore": 0}
+_DONE = {"undo": "undone", "redo": "redone"}
 
 
 @contextmanager
@@ -26,16 +37,20 @@ def _errors() -> Iterator[None]:
         yield
     except BadRequest as error:
         raise HTTPError(400, str(error)) from None
-    except (FileError, RecoveryError) as error:
+    except (FileError, RecoveryError, HistoryError) as error:
         raise HTTPError(error.status, str(error)) from None
 
 
-def _object(handler: APIHandler, fields: str) -> dict[str, Any]:
-    """Return the body of a request, which must be a JSON object; `fields` says what should be in it."""
+def _object(handler: APIHandler, fields: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the body of a request, which must be a JSON object; `fields` says what should be in it.
+
+    No body at all stands for `default`.
+    """
     try:
         body = handler.get_json_body()
     except UnicodeDecodeError:
         raise HTTPError(400, "the body must be JSON in UTF-8") from None
+    body = default if body is None else body
     if not isinstance(body, dict):
         raise HTTPError(400, f"the body must be a JSON object with {fields}")
     return body
@@ -138,6 +153,150 @@ class RestoreHandler(_DocumentsHandler):
         self.finish({"into": into, "path": path})
 
 
+class TimelineHandler(APIHandler):
+    """``GET api/collaboration/timeline/<path>``: a copy of a document that goes through its versions."""
+
+    auth_resource = "contents"
+
+    def initialize(self, timelines: Timelines) -> None:
+        """Take the owner of timelines."""
+        self.timelines = timelines
+
+    @authenticated
+    @authorized
+    async def get(self, path: str) -> None:
+        """Make one, and say when its versions were made, in seconds since the epoch, the oldest first."""
+        with _errors():
+            arguments = self.get_query_argument("format", ""), self.get_query_argument("type", "")
+            timeline = await self.timelines.begin(path.strip("/"), *arguments)
+            self.finish(
+                {
+                    "roomId": timeline.root,
+                    "timestamps": [version.ended for version in timeline.chronicle.versions],
+                    "forkRoom": timeline.room,
+                    "sessionId": timeline.chronicle.past.stored.lineage,
+                }
+            )
+
+
+class UndoRedoHandler(APIHandler):
+    """``PUT api/collaboration/undo_redo/<room>``: steps through a timeline, and its end."""
+
+    auth_resource = "contents"
+
+    def initialize(self, timelines: Timelines) -> None:
+        """Take the owner of timelines."""
+        self.timelines = timelines
+
+    # Its own copy is no content: who may read may go through it.
+    @authenticated
+    @authorized("read")  # type: ignore[untyped-decorator]
+    async def put(self, name: str) -> None:
+        """Go back (``undo``) or forth (``redo``) so many steps, or end the timeline (``restore``)."""
+        action, room = self.get_query_argument("action", ""), self.get_query_argument("forkRoom", "")
+        if action not in _STEPS:
+            raise HTTPError(400, f"action: undo, redo or restore, not {action!r}")
+        with _errors():
+            if action == "restore":
+                if not await _may_write(self):
+                    raise HTTPError(403, f"{self.current_user.username} may not write contents")
+                self.timelines.end(room)
+                self.finish({"code": 200, "status": "Document restored successfully"})
+            elif await self.timelines.step(room, _STEPS[action] * _number(self, "steps")):
+                self.finish({"status": _DONE[action]})
+            else:
+                self.finish({"error": f"No more {action} operations available"})
+
+
+class ForkHandler(APIHandler):
+    """``api/collaboration/fork/<room>``: copies of a document to work in beside it."""
+
+    auth_resource = "contents"
+
+    def initialize(self, forks: Forks) -> None:
+        """Take the owner of forks."""
+        self.forks = forks
+
+    @authenticated
+    @authorized
+    async def get(self, name: str) -> None:
+        """Return the forks of a document's room: by the name of its room what is known of each."""
+        self.finish({fork: asdict(about) for fork, about in (await self.forks.of(name)).items()})
+
+    @authenticated
+    @authorized
+    async def put(self, name: str) -> None:
+        """Fork a document's room; the body may say ``title``, ``description`` and ``synchronize``."""
+        body = _object(self, "the fields title, description and synchronize", {})
+        for field, kind, what in (("title", str, "text"), ("description", str, "text"), ("synchronize", bool, "bool")):
+            if not isinstance(body.get(field) or kind(), kind):
+                raise HTTPError(400, f"{field}: a {what} is required")
+        fork = Fork(name, bool(body.get("synchronize")), body.get("title") or "", body.get("description") or "")
+        with _errors():
+            made, room = await self.forks.create(fork, self.current_user.username)
+            self.set_status(201)
+            self.finish({"sessionId": room.lineage, "fork_roomid": made, "fork_info": asdict(fork)})
+
+    @authenticated
+    @authorized
+    async def delete(self, name: str) -> None:
+        """Throw a fork away, with ``merge=true`` after its edits were applied to the document."""
+        merge = self.get_query_argument("merge", "")
+        if merge not in ("true", "false"):
+            raise HTTPError(400, f"merge: true or false, not {merge!r}")
+        with _errors():
+            await self.forks.delete(name, merge == "true", self.current_user.username)
+            self.finish()
+
+
+class HistoryHandler(APIHandler):
+    """``api/rtc/history/<path>``: the versions of a document, and the way back to one."""
+
+    auth_resource = "contents"
+
+    def initialize(self, history: History) -> None:
+        """Take the past of documents."""
+        self.history = history
+
+    @authenticated
+    @authorized
+    async def get(self, path: str) -> None:
+        """Return the versions; with ``version`` what one holds; with ``from`` and ``to`` what differs between two."""
+        with _errors():
+            subject = await self._subject(path)
+            if "version" in self.request.arguments:
+                version, original = await self.history.version(subject, _number(self, "version"))
+                self.finish(await asyncio.to_thread(_past, subject, version, original))
+            elif "from" in self.request.arguments or "to" in self.request.arguments:
+                old, new = _number(self, "from"), _number(self, "to")
+                found = await self.history.difference(subject, old, new)
+                self.finish({"path": subject.path, "type": subject.kind, "from": old, "to": new, **found})
+            else:
+                chronicle = await self.history.chronicle(subject)
+                versions = chronicle.versions if chronicle else []
+                room = str(subject.name) if chronicle else None
+                self.finish({"path": subject.path, "room": room, "versions": [_version(one) for one in versions]})
+
+    @authenticated
+    @authorized
+    async def post(self, path: str) -> None:
+        """Bring the document back to the ``version`` in the body."""
+        version = _object(self, "the field version").get("version")
+        if not isinstance(version, int) or isinstance(version, bool):
+            raise HTTPError(400, "version: the id of a version is required, a number")
+        with _errors():
+            subject = await self._subject(path)
+            await self.history.restore(subject, version, self.current_user.username)
+            self.finish({"path": subject.path, "restored": version})
+
+    def compute_etag(self) -> None:
+        """Leave out what would be computed from the whole content on the event loop."""
+
+    async def _subject(self, path: str) -> Subject:
+        form, kind = self.get_query_argument("format", ""), self.get_query_argument("type", "")
+        return await self.history.subject(path.strip("/"), form, kind)
+
+
 def _model(copy: RecoveryCopy, data: bytes) -> bytes:
     """Return a copy as JSON, its content as the contents API has it. To be called in a thread."""
     content: Any
@@ -155,3 +314,31 @@ def _notebook(text: str) -> Any:
         return trust.as_read(text)
     except (LookupError, TypeError, AttributeError):  # of another format than today's: as it stands
         return json.loads(text)
+
+
+def _number(handler: APIHandler, name: str) -> int:
+    text = handler.get_query_argument(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise HTTPError(400, f"{name}: a whole number is required, not {text!r}")
+    return int(text)
+
+
+async def _may_write(handler: APIHandler) -> bool:
+    answer = handler.authorizer.is_authorized(handler, handler.current_user, "write", "contents")
+    return bool(await ensure_async(answer))
+
+
+def _version(version: Version) -> dict[str, Any]:
+    return {"id": version.seq, "begun": version.begun, "ended": version.ended, "authors": list(version.authors)}
+
+
+def _past(subject: Subject, version: Version, original: Original) -> bytes:
+    """Return a version as JSON, as the contents API has a file. To be called in a thread."""
+    content: Any = original.body
+    form = "text"
+    if subject.kind == "notebook":
+        content, form = trust.as_read(content) if isinstance(content, str) else content, "json"
+    elif isinstance(content, bytes):
+        content, form = b64encode(content).decode(), "base64"
+    model = {"name": basename(subject.path), "path": subject.path, "type": subject.kind, "format": form}
+    return json.dumps({**model, "content": content, "version": _version(version)}).encode()

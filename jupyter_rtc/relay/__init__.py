@@ -1,24 +1,25 @@
 """The relay: moves CRDT updates between the peers of a room. Knows nothing of Jupyter documents."""
 
 from .awareness import Identity
-from .checkpoints import Limits, Watch, document, versions
+from .checkpoints import Watch, document
+from .keeper import Keeper
 from .member import Member
 from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomOwner, Verdict
 from .protocol import CloseCode, ProtocolError, decode_state_vector
-from .relay import Relay
+from .relay import Follower, Relay
 from .room import Room
 from .sqlite import SQLiteStore
-from .store import Checkpoint, Mark, MemoryStore, Past, Store, StoredRoom, StoreError, Version
+from .store import Mark, MemoryStore, Past, Store, StoredRoom, StoreError, Version
 from .structure import only_sets_values
 from .updates import deletions, document_of, whole_state
 
 __all__ = [
     "PRESENCE",
-    "Checkpoint",
     "CloseCode",
+    "Follower",
     "FreeRooms",
     "Identity",
-    "Limits",
+    "Keeper",
     "Mark",
     "Member",
     "MemoryStore",
@@ -42,6 +43,5 @@ __all__ = [
     "document",
     "document_of",
     "only_sets_values",
-    "versions",
     "whole_state",
 ]

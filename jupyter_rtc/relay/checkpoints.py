@@ -19,7 +19,7 @@ from .store import Checkpoint, Past, Version
 __all__ = ["Limits", "Watch", "document", "fold", "versions"]
 
 _PAUSE, _LONGEST_RUN = 2.0, 60.0
-_DENSITY = 16.0
+_DENSITY = 256.0
 _LEAST_BYTES = 1 << 18
 
 Watch: TypeAlias = Callable[[Doc[Any], Callable[[], None]], Callable[[], None]]
@@ -41,8 +41,9 @@ class Limits(NamedTuple):
 def versions(past: Past, watch: Watch, limits: Limits, now: float) -> list[Version]:
     """Return the versions of a document that can be had, the oldest first; the last one is the present.
 
-    They are dense where they are recent and sparse where they are old: what is t seconds old is about t/16 from
-    the next. `watch` tells edits from bookkeeping; `now` is in seconds since the epoch. May run in any thread.
+    They are dense where they are recent and sparse where they are old: what is t seconds old is at least t/256 from
+    the next; t/128, t/64, ... where there would be too many of them. `watch` tells edits from bookkeeping; `now` is
+    in seconds since the epoch. May run in any thread.
     """
     return _thinned(_all(past, past.stored.last, watch, now), limits, now)
 

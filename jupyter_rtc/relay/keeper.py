@@ -9,9 +9,9 @@ from typing import Any
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
-from .checkpoints import Limits, Watch, fold
+from .checkpoints import Limits, Watch, fold, versions
 from .served import ServedRoom
-from .store import Checkpoint, Past, Store, StoredRoom, StoreError
+from .store import Checkpoint, Past, Store, StoredRoom, StoreError, Version
 
 _DAY = 86_400.0
 
@@ -91,6 +91,10 @@ class Keeper(LoggingConfigurable):
         room.replace(doc := stored.document())
         room.begin(stored.last, stored.genesis, waiting=stored.waiting(doc))
         return True
+
+    def versions(self, past: Past, watch: Watch) -> list[Version]:
+        """Return the versions that a room's past holds (see `checkpoints.versions`). May run in any thread."""
+        return versions(past, watch, self.limits, time())
 
     def is_due(self, served: ServedRoom, least: int) -> bool:
         """Say whether a room's log should be folded: it is larger than `least` bytes and than the snapshot."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from time import monotonic
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 from uuid import uuid4
 
 from pycrdt import Doc
@@ -28,6 +28,9 @@ from .store import Store, StoredRoom, StoreError
 from .updates import TaintedError
 
 _LAST_SAVE = 1.5
+
+Follower: TypeAlias = Callable[[Room, bytes | None, str], None]
+"""Takes in what happens to a room: an update and its author; or None, when it has come into memory."""
 
 
 class Relay(LoggingConfigurable):
@@ -84,6 +87,7 @@ class Relay(LoggingConfigurable):
         super().__init__(**kwargs)
         self._owners = list(owners)
         self._rooms: dict[str, ServedRoom] = {}
+        self._followers: dict[str, list[Follower]] = {}
         self._opening: dict[str, asyncio.Future[ServedRoom]] = {}
         self._outgoing = Outgoing()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -219,6 +223,29 @@ class Relay(LoggingConfigurable):
             served.rebased += 1
         self.store.compact(room.name, seq, snapshot, checkpoints)
 
+    def follow(self, name: str, follower: Follower) -> None:
+        """Call `follower` with each update of a room from now on, and with None whenever it comes into memory."""
+        self._followers.setdefault(name, []).append(follower)
+
+    def unfollow(self, name: str, follower: Follower) -> None:
+        """Call a follower of a room no longer."""
+        self._followers[name].remove(follower)
+        if not self._followers[name]:
+            del self._followers[name]
+
+    async def discard(self, name: str) -> None:
+        """Delete a room, with what is stored of it; whoever is in it is closed with 1001."""
+        if opening := self._opening.get(name):
+            await asyncio.wait([opening])
+        owner = self.owner(name)
+        if served := self._rooms.pop(name, None):
+            for member in list(served.connections):
+                self._drop(served, member, CloseCode.GOING_AWAY, "the room was deleted")
+            served.owner.closed(served.room)
+        if owner and owner.stored:
+            self.store.forget(name)
+        self.log.info("room %s: deleted", name)
+
     def tell(self, room: Room, member: Member, message: dict[str, Any]) -> None:
         """Send a RAW message to one member of an open room."""
         if served := self._rooms.get(room.name):
@@ -278,6 +305,8 @@ class Relay(LoggingConfigurable):
             served.log_bytes = sum(len(update) for _, update in kept.log)
         self._rooms[name] = served
         owner.opened(room)
+        for follower in self._followers.get(name, ()):
+            follower(room, None, "")
         self.log.info("room %s: open, update %d", name, room.seq)
         return served
 
@@ -320,6 +349,8 @@ class Relay(LoggingConfigurable):
                         served.meanwhile.append(effect.update)
                     self.store.append(served.room.name, effect.seq, effect.update, effect.author)
                 served.owner.changed(served.room)
+                for follower in self._followers.get(served.room.name, ()):
+                    follower(served.room, effect.update, effect.author)
             elif isinstance(effect, Send):
                 served.send(effect.member, effect.frame, monotonic())
             elif isinstance(effect, Request):

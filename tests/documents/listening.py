@@ -13,18 +13,19 @@ import websockets
 from .process import Jupyter
 
 SESSION = "https://schema.jupyter.org/jupyter_collaboration/session/v1"
+FORK = "https://schema.jupyter.org/jupyter_collaboration/fork/v1"
 
 
 @asynccontextmanager
-async def heard(server: Jupyter) -> AsyncIterator[list[dict[str, Any]]]:
-    """Subscribe to a server's events; yield the list to which those of documents are added as they come."""
+async def heard(server: Jupyter, schema: str = SESSION) -> AsyncIterator[list[dict[str, Any]]]:
+    """Subscribe to a server's events; yield the list to which those of a schema are added as they come."""
     events: list[dict[str, Any]] = []
     async with websockets.connect(server.url("api/events/subscribe?token=ada", "ws"), proxy=None) as socket:
 
         async def listen() -> None:
             async for message in socket:
                 event = json.loads(message)
-                if event["schema_id"] == SESSION:
+                if event["schema_id"] == schema:
                     events.append(event)
 
         task = asyncio.ensure_future(listen())

@@ -1,0 +1,164 @@
+"""The timeline of JupyterLab's front end: a copy of a document that goes back and forth through its versions.
+
+The front end connects its own document to the copy's room, asks for steps back and forth, and to restore connects
+the same document to the root room again: what the steps did arrives there as ordinary edits. So the copy has the
+history of its root, and a step is a real edit: the smallest one that sets it to what the version held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+from pycrdt import Doc
+from traitlets import Float, Integer
+from traitlets.config import LoggingConfigurable
+
+from ..relay import Member, PlainOwner, Room, StoredRoom, Verdict, document_of, whole_state
+from .content import Content
+from .documents import Documents
+from .history import Chronicle, History, HistoryError, opened, set_to
+
+__all__ = ["Timeline", "Timelines"]
+
+
+@dataclass
+class Timeline:
+    """One copy of a document, and where in the past it is.
+
+    Attributes:
+        room: the name of the copy's room.
+        root: the name of the document's room.
+        chronicle: the versions that it goes through.
+        wanted: the index of the version that was asked for; `shown`: of the one that it holds.
+        used: when somebody last needed it, in seconds of the monotonic clock.
+    """
+
+    room: str
+    root: str
+    content: Content
+    chronicle: Chronicle
+    wanted: int
+    shown: int
+    used: float
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Timelines(PlainOwner, LoggingConfigurable):
+    """Owns the rooms of timelines. They are in memory only, a bounded number of them."""
+
+    max_timelines = Integer(
+        32, min=1, help="How many timelines may be open at once; the one that was idle longest goes for a new one."
+    ).tag(config=True)
+    timeline_timeout = Float(
+        300.0, min=0.0, help="Seconds that a timeline is kept after its last front end has left it."
+    ).tag(config=True)
+
+    def __init__(self, documents: Documents, history: History, **kwargs: Any) -> None:
+        """Go through the past of `documents`, which `history` knows."""
+        super().__init__(**kwargs)
+        self._documents = documents
+        self._history = history
+        self._timelines: dict[str, Timeline] = {}
+
+    async def begin(self, path: str, form: str, kind: str) -> Timeline:
+        """Make a timeline of a document, which shows its last version. Raises BadRequest, FileError, HistoryError."""
+        subject = await self._history.subject(path, form, kind)
+        root = str(subject.name)
+        await opened(self._documents, root)
+        chronicle = await self._history.chronicle(subject)
+        if chronicle is None:
+            raise HistoryError(404, f"nothing is stored of {path}")
+        await self._make_place()
+        last = len(chronicle.versions) - 1
+        content = self._history.content(subject)
+        timeline = Timeline(uuid4().hex, root, content, chronicle, last, last, monotonic())
+        self._timelines[timeline.room] = timeline
+        await self._documents.relay.open(timeline.room)
+        return timeline
+
+    async def step(self, name: str, steps: int) -> bool:
+        """Go so many steps back (negative) or forth; return False where there is no way further.
+
+        Raises HistoryError where there is no such timeline.
+        """
+        timeline = self._timeline(name)
+        wanted = min(max(timeline.wanted + steps, 0), len(timeline.chronicle.versions) - 1)
+        if wanted == timeline.wanted:
+            return False
+        timeline.wanted = wanted
+        async with timeline.turn:
+            if timeline.shown != timeline.wanted:  # else somebody who came later took this step too
+                await self._show(timeline, timeline.wanted)
+        return True
+
+    def end(self, name: str) -> None:
+        """Keep a timeline no longer than somebody is connected to it. Raises HistoryError where there is none."""
+        self._timeline(name).used = 0.0
+
+    async def _show(self, timeline: Timeline, at: int) -> None:
+        version = timeline.chronicle.versions[at]
+        original = await asyncio.to_thread(timeline.chronicle.original, timeline.content, version.seq)
+        room = self._documents.relay.get(timeline.room)
+        if room is None:
+            raise HistoryError(404, "the timeline was closed")
+        await set_to(self._documents, room, timeline.content, original, "")
+        timeline.shown = at
+
+    def _timeline(self, name: str) -> Timeline:
+        timeline = self._timelines.get(name)
+        if timeline is None:
+            raise HistoryError(404, "Fork document not found")
+        timeline.used = monotonic()
+        return timeline
+
+    async def _make_place(self) -> None:
+        idle = [line for line in self._timelines.values() if not self._members(line)]
+        idle.sort(key=lambda line: line.used)
+        for line in idle[: max(0, len(self._timelines) - self.max_timelines + 1)]:
+            await self._documents.relay.discard(line.room)
+        if len(self._timelines) >= self.max_timelines:
+            raise HistoryError(503, f"{self.max_timelines} timelines are open already")
+
+    def _members(self, timeline: Timeline) -> int:
+        room = self._documents.relay.get(timeline.room)
+        return len(room.members) if room else 0
+
+    # ------------------------------------------------------------------ RoomOwner
+
+    def owns(self, name: str) -> bool:
+        """Own the timelines that are open."""
+        return name in self._timelines
+
+    async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
+        """Begin with the present, and the history of the root."""
+        root = self._timelines[room.name].chronicle.past.stored
+        state = await asyncio.to_thread(root.state, root.last)
+        doc: Doc[Any] = Doc()
+        await asyncio.to_thread(doc.apply_update, state)
+        room.lineage = root.lineage
+        room.replace(doc)
+        room.begin(1, root.genesis, state)
+        return None
+
+    async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
+        """Let no other history in: this is a copy of one document."""
+        brought = await asyncio.to_thread(document_of, updates)
+        return Verdict("this is a copy of another document", whole_state(brought, updates))
+
+    def left(self, room: Room, member: Member) -> None:
+        """Count the time from now on."""
+        if timeline := self._timelines.get(room.name):
+            timeline.used = timeline.used and monotonic()
+
+    async def release(self, room: Room) -> bool:
+        """Let the room go when it was idle for long enough."""
+        return monotonic() - self._timelines[room.name].used >= self.timeline_timeout
+
+    def closed(self, room: Room) -> None:
+        """Forget the timeline."""
+        del self._timelines[room.name]
