@@ -18,6 +18,7 @@ from .names import DocumentName
 from .recovery import RecoveryError
 from .status import Speaker, Status
 from .strangers import Strangers, StrangersHost
+from .update import NO_CHANGE
 
 _SAVE_TIMEOUT = 60.0
 
@@ -71,13 +72,17 @@ class FileBinding:
         await self._file.load(stored)
         if stored is None:
             return await self._build()
+        original, hash = self._file.original, self._file.info.hash
         try:
-            arrived = await self._base.find(stored, self._content, self._file.original, self._file.info.hash)
-        except BaseLostError as error:
-            raise FileError(503, f"{self.path} was changed outside, and {error}") from None
-        if arrived:
-            self._room.doc.apply_update(arrived.update)
-            await self._base.include(arrived, self._file.info.hash, merged=True)
+            if arrived := await self._base.find(stored, self._content, original, hash):
+                self._room.doc.apply_update(arrived.update)
+                await self._base.include(arrived, hash, merged=True)
+        except BaseLostError:
+            update = await self._strangers.reconcile(original, edited=True)
+            if update != NO_CHANGE:
+                self._room.doc.apply_update(update)
+                self._room.seq += 1
+                self._host.relay.store.append(self._room.name, self._room.seq, update, "")
         return None
 
     def opened(self) -> None:
@@ -303,8 +308,12 @@ class FileBinding:
         if seen and not await self._is_ours(seen):
             try:
                 await self._merge(seen)
-            except BaseLostError as error:
-                raise FileError(503, f"{self.path} was changed outside, and {error}") from None
+            except BaseLostError:
+                update = await self._strangers.reconcile(seen.original, edited=self._autosave.edited)
+                self._host.relay.merge(self._room, update, "")
+                self._file.accept(seen)
+                self._autosave.force()
+                self._report("overwrite")
         self._astray = False
 
     async def _is_ours(self, seen: Seen) -> bool:

@@ -110,6 +110,20 @@ def weigh(content: Content, brought: Brought, base: bytes | None, live: bytes) -
     return Weighed(pycrdt.merge_updates(edits, record), fork.get_update(), same)
 
 
+def reconcile(content: Content, original: Original, live: bytes, *, edited: bool) -> bytes | None:
+    """Return what a file adds to the document `live`, where nobody knows what both began from, as an update.
+
+    That is so if the document was not `edited`, for then they began from it; or if one of the two holds all that the
+    other does. Else None.
+    """
+    if not edited:
+        return outside(live, content, original)
+    now = rendered(content, document_of([live]), original)
+    if holds(now.value, original.value):
+        return NO_CHANGE
+    return outside(live, content, original) if holds(original.value, now.value) else None
+
+
 def recorded(doc: Doc, clocks: Mapping[int, int]) -> bool | None:
     """Say whether the edits of a document were merged into `doc`, all of them; None where none of its history was.
 

@@ -12,9 +12,10 @@ from typing import Protocol, TypeVar
 from ..relay import Mark, Member, Relay, Room, StoredRoom, Verdict
 from .autosave import Autosave
 from .base import MergeBase
-from .content import Content
+from .content import Content, Original
+from .files import FileError
 from .known import KnownFile
-from .lineage import Brought, Weighed, examine, recorded, weigh
+from .lineage import Brought, Weighed, examine, reconcile, recorded, weigh
 from .recovery import Recovery, RecoveryError
 from .update import NO_CHANGE
 
@@ -25,6 +26,7 @@ _MOST_BYTES = 1 << 27
 _ONLY_READS = "This document began anew. Reload it to read on."
 _CONTAINED = "Nothing was lost. Reload to go on."
 _MERGED = "Your changes were merged. Reload to see them."
+_CHANGED = "It was changed outside, and what it was before is lost: the document as it was open is saved over it."
 _WHY = "It was typed into a document with another history than the one here, and could not be merged."
 
 _Result = TypeVar("_Result")
@@ -105,6 +107,23 @@ class Strangers:
             return Verdict("", state, settled=False)
         self._remember(stranger, known)
         return Verdict(stranger.reason, state)
+
+    async def reconcile(self, original: Original, *, edited: bool) -> bytes:
+        """Return what somebody else's file adds to the document, where nobody knows any more what it was before.
+
+        What cannot be merged then is kept as a recovery copy of the file: the document goes on, and is saved over it.
+        Raises FileError where that cannot be kept.
+        """
+        live = self._room.whole_state()
+        update = await self._think(partial(reconcile, self._content, original, live, edited=edited))
+        if update is not None:
+            return update
+        name, path = self._file.name, self._file.path
+        try:
+            await self._host.recovery.keep(name, path, original, author="", reason=_CHANGED)
+        except RecoveryError as error:
+            raise FileError(503, f"{path} was changed outside, what it was before is lost, and {error}") from None
+        return NO_CHANGE
 
     def _adopt(self, brought: Brought) -> bool:
         """Go on with another history where that costs nobody anything; return whether that is done.

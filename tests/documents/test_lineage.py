@@ -340,3 +340,60 @@ class TestKept:
         await lost.back(lost.ada)
         assert "Nothing was lost" in await refused(lost.ada)
         assert not copies(lost.server)
+
+
+UNREADABLE = """
+import os
+from jupyter_rtc.relay import MemoryStore, StoreError
+
+
+class Unreadable(MemoryStore):
+    async def load(self, room):
+        if os.path.exists("root/unreadable"):
+            raise StoreError("the disk is broken")
+        return await super().load(room)
+
+
+c.Relay.store_class = Unreadable
+c.Documents.save_delay = c.Documents.max_save_delay = 3.0
+"""
+
+
+class TestBaseLost:
+    """Somebody else changes the file, and what it was before cannot be had from the store."""
+
+    async def test_where_nobody_has_typed_it_is_merged(self, start: Starter, join: Opener) -> None:
+        server, ada = await self.opened(start, join)
+        (server.root / "a.txt").write_text("begin outside\nend\n")
+        await until(lambda: ada.text == "begin outside\nend\n", lambda: ada.text)
+        ada.type("ada\n")
+        assert await ada.save() == "success"
+        assert (server.root / "a.txt").read_text() == ada.text == "begin outside\nend\nada\n"
+        assert not copies(server)
+
+    async def test_what_holds_all_that_was_typed_is_merged(self, start: Starter, join: Opener) -> None:
+        server, ada = await self.opened(start, join)
+        ada.type("ada\n")
+        (server.root / "a.txt").write_text("begin\nend\nada\noutside\n")
+        await saved(server, "a.txt", "ada", "begin", "end", "outside")
+        await until(lambda: words(ada.text) == ["ada", "begin", "end", "outside"], lambda: ada.text)
+        assert not copies(server)
+
+    async def test_else_the_file_is_kept_and_the_document_goes_on(self, start: Starter, join: Opener) -> None:
+        server, ada = await self.opened(start, join)
+        ada.type("ada\n")
+        (server.root / "a.txt").write_text("begin\noutside\nend\n")
+        await until(lambda: [words(text) for text in copies(server).values()] == [["begin", "end", "outside"]])
+        await saved(server, "a.txt", "ada", "begin", "end")
+        assert ada.text == "begin\nend\nada\n"
+        await until(lambda: ada.state.get("recovery") == [*copies(server)])
+        ada.type("more\n")
+        assert await ada.save() == "success"
+
+    async def opened(self, start: Starter, join: Opener) -> tuple[Jupyter, Peer]:
+        """Return a server whose store can be written and not read, and a client of a text."""
+        server = start(UNREADABLE)
+        write_files(server.root)
+        ada = await join(server, "a.txt")
+        (server.root / "unreadable").touch()
+        return server, ada
