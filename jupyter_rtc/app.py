@@ -22,7 +22,7 @@ from .documents.handlers import (
     TimelineHandler,
     UndoRedoHandler,
 )
-from .relay import FreeRooms, Keeper, Presence, Relay, SQLiteStore
+from .relay import FreeRooms, Keeper, Presence, Relay, SQLiteStore, settle_in
 from .relay.handlers import RoomsHandler, RoomSocket
 
 _EVENTS = Path(__file__).parent / "events"
@@ -96,11 +96,12 @@ class JupyterRTC(ExtensionApp):
         )
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
-        """Let SIGINT end the server as SIGTERM does, where nobody else has a say in it.
+        """Take what is loaded by now for lasting; and let SIGINT end the server as SIGTERM does, if nobody else does.
 
         At a terminal Jupyter Server asks first. Without one (a service, a container, Windows) it leaves the signal to
         Python, which would cut it off in the middle of whatever it does, with no word to its extensions.
         """
+        settle_in()
         alone = threading.current_thread() is threading.main_thread()
         if alone and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, lambda *_: serverapp.stop(from_signal=True))

@@ -164,6 +164,11 @@ class FileBinding:
             return await self._outlive()
         return not (self._autosave.edited and self._wanted())
 
+    @property
+    def spare(self) -> bool:
+        """Whether everything that the document holds is in the file, or in a recovery copy of a file that is gone."""
+        return not self._autosave.edited and (self._file.missing or not self._file.stale)
+
     async def _outlive(self) -> bool:
         """Keep what was edited of a file that is gone; return whether it is kept."""
         value, _ = await self._read_document()

@@ -247,6 +247,10 @@ class Documents(LoggingConfigurable):
         """Save; then follow the room no longer."""
         return await self._bindings[room.name].release()
 
+    def spare(self, room: Room) -> bool:
+        """Say whether the file, or a recovery copy, has everything."""
+        return self._bindings[room.name].spare
+
     def closed(self, room: Room) -> None:
         """Follow the room no longer: it is out of memory."""
         binding = self._bindings.pop(room.name)

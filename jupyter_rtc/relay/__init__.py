@@ -4,6 +4,7 @@ from .awareness import Identity
 from .checkpoints import Watch, document
 from .keeper import Keeper
 from .member import Member
+from .memory import settle_in
 from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomOwner, Verdict
 from .protocol import CloseCode, ProtocolError, decode_state_vector
 from .relay import Follower, Relay
@@ -43,5 +44,7 @@ __all__ = [
     "document",
     "document_of",
     "only_sets_values",
+    "settle_in",
+    "versions",
     "whole_state",
 ]

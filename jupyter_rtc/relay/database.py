@@ -10,28 +10,19 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from .operations import (
-    SCHEMA,
-    VERSION,
-    Append,
-    Compact,
-    Create,
-    Forget,
-    Ledger,
-    Operation,
-    Refusal,
-    Transaction,
-)
+from .housekeeping import drop_spare, give_back, is_remote
+from .ledger import NEVER, Ledger, Refusal
+from .operations import GONE, SCHEMA, VERSION, Append, Compact, Create, Operation, Transaction
 
-__all__ = ["FAILURES", "Database"]
+__all__ = ["FAILURES", "Database", "Options"]
 
 FAILURES = (sqlite3.Error, OSError, MemoryError, ValueError)
 """What a Database raises: where it is about the file, the same operation may succeed later."""
@@ -51,32 +42,44 @@ _BUSY_SECONDS = 0.5
 """How long one statement waits for another process's lock. Short: a server that is told to stop must stop."""
 
 _WAL_BYTES = 16 * 2**20
-"""To what size the write-ahead log is cut back after a checkpoint; a 60 MB snapshot passes through it whole."""
+"""To what size the write-ahead log is cut back while it is in use; a 60 MB snapshot passes through it whole."""
+
+_FINE = Refusal(0, "")
 
 _T = TypeVar("_T")
 
 
-class Database:
-    """Write operations to one SQLite file, and read rooms from it. Opens it when it is first used."""
+class Options(NamedTuple):
+    """How a file is opened, and how large it may grow, in bytes; SQLite's documentation has the rest."""
 
-    def __init__(self, path: Path, journal_mode: str, synchronous: str, log: logging.Logger) -> None:
+    journal_mode: str = "AUTO"
+    synchronous: str = "NORMAL"
+    exclusive: bool = False
+    size_limit: int = sys.maxsize
+
+
+class Database:
+    """Write operations to one SQLite file, and read rooms from it. Opens it when it is first used.
+
+    Attributes:
+        damage: what happened to the file since the start, if it was set aside, removed or replaced; the last time.
+    """
+
+    def __init__(self, path: Path, options: Options, log: logging.Logger) -> None:
         self._path = path
-        self._journal_mode = journal_mode
-        self._synchronous = synchronous
+        self._options = options
         self._log = log
+        self._rested = False
+        self.damage: str | None = None
         self._writer = uuid.uuid4().hex
         self._ledger = Ledger()
         self._connection: sqlite3.Connection | None = None
-        self._inode = (0, 0)
+        self._inode = self._whole = (0, 0)  # of the file that is open; of the one that has all rooms in use
 
     @property
     def refusals(self) -> Mapping[str, Refusal]:
         """Return the rooms whose newest changes are not stored, and why. May be called from any thread."""
         return self._ledger.refusals  # a ledger is replaced, never changed
-
-    def uses(self, room: str) -> bool:
-        """Say whether this is, as far as it knows, the writer of a room. May be called from any thread."""
-        return room in self._ledger.in_use
 
     def write(self, operations: Sequence[Operation]) -> None:
         """Carry out operations in order, in one transaction. Doing so twice does no harm.
@@ -98,6 +101,18 @@ class Database:
                 return of(connection, room)
 
         return self._soundly(read)
+
+    def tidy(self) -> bool:
+        """Keep the file within its limit, and give back what it does not use; return whether there is more to give.
+
+        Raises one of FAILURES.
+        """
+        return self._soundly(self._tidy)
+
+    def rest(self) -> None:
+        """Do what is to be done when nothing was written for a while: see that the file is there, and end its log."""
+        if self._connection is not None:
+            self._soundly(self._end_log)
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -122,11 +137,7 @@ class Database:
                 self._write(connection, operations[middle:])
             return
         self._replace_ledger(ledger)
-        if any(isinstance(operation, (Compact, Create, Forget)) for operation in operations):
-            # One step of this statement frees one page, and `execute` makes only one; a script runs to its end.
-            # The operations are committed: where this fails, the next time gives the space back.
-            with suppress(sqlite3.OperationalError):
-                connection.executescript("PRAGMA incremental_vacuum")
+        self._rested = False
 
     def _give_up(self, operation: Operation, error: Exception) -> None:
         self._log.error("room %r: a change cannot be stored: %s", operation.room, error)
@@ -148,6 +159,16 @@ class Database:
         for room in before.keys() - after.keys():
             self._log.info("room %r: changes are stored again", room)
 
+    def _tidy(self, connection: sqlite3.Connection) -> bool:
+        for room in drop_spare(connection, self._options.size_limit):
+            self._log.info("room %r: dropped from the store, which was full; its file has everything", room)
+        return give_back(connection)
+
+    def _end_log(self, connection: sqlite3.Connection) -> None:
+        if not self._rested:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._rested = True
+
     # The file
 
     def _soundly(self, action: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -166,14 +187,35 @@ class Database:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is not None and self._find_inode() != self._inode:
             # SQLite would go on writing into a file that no longer has a name.
-            self._log.error("The database %s was removed or replaced; going on with a new one", self._path)
+            self._tell(f"The database {self._path} was removed or replaced; going on with what is there now")
             self.close()
+            self._whole = (0, 0)  # a new file may get the number of the old one
         if self._connection is None:
             self._create_file()
             self._connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
             self._inode = self._find_inode()
             self._prepare(self._connection)
+            if self._whole != self._inode:
+                self._begin_anew(self._connection)
         return self._connection
+
+    def _begin_anew(self, connection: sqlite3.Connection) -> None:
+        """Take note that another file is open now: of no room in use it has all, whatever it has under its name."""
+        ledger = self._ledger.copy()
+        mine = [room for room in ledger.in_use if ledger.refusals.get(room, _FINE).seq != NEVER]
+        if mine:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                rows = ((self._writer, room) for room in mine)
+                connection.executemany("UPDATE rooms SET writer = ?, released = NULL WHERE name = ?", rows)
+        for room in mine:
+            ledger.refuse(room, 0, GONE)
+        self._replace_ledger(ledger)
+        self._whole = self._inode
+
+    def _tell(self, damage: str) -> None:
+        self.damage = damage
+        self._log.error("%s", damage)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Make the file ready; where several processes begin it at once, SQLite answers "locked" without waiting."""
@@ -209,8 +251,13 @@ class Database:
         version = self._check_version(connection)
         if version == 0:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # possible only before the first page is written
-        connection.execute(f"PRAGMA journal_mode={self._journal_mode}")
-        connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        options = self._options
+        automatic = "TRUNCATE" if is_remote(self._path) else "WAL"
+        if options.exclusive:
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        mode = automatic if options.journal_mode == "AUTO" else options.journal_mode
+        connection.execute(f"PRAGMA journal_mode={mode}")
+        connection.execute(f"PRAGMA synchronous={options.synchronous}")
         connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
         if version == 0:
             with connection:
@@ -235,4 +282,4 @@ class Database:
         for suffix in ("-wal", "-shm", ""):
             if os.path.exists(f"{self._path}{suffix}"):
                 os.rename(f"{self._path}{suffix}", f"{aside}{suffix}")
-        self._log.error("Cannot use the database %s (%s); set it aside as %s", self._path, reason, aside)
+        self._tell(f"Cannot use the database {self._path} ({reason}); set it aside as {aside}")

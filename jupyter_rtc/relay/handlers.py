@@ -220,9 +220,12 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
             self.relay.refuse(self.room, self.member, "text frames are not part of the protocol")
 
     def on_close(self) -> None:
-        """Leave the room."""
+        """Leave the room, and let go of it: the ping, which nobody else stops, keeps this handler for half a minute."""
         if self.room is not None and self.member is not None:
             self.relay.leave(self.room, self.member)
+        self.room = self.member = None
+        if self.ping_callback is not None:
+            self.ping_callback.stop()
 
     async def _rights(self, owner: RoomOwner) -> bool:
         """Return whether edits of the user count; raises HTTPError for one who may not even read."""
@@ -267,5 +270,6 @@ class RoomsHandler(APIHandler):
     @authenticated
     @authorized
     def get(self) -> None:
-        """Return the open rooms with members, sizes and counters."""
-        self.finish({"rooms": self.relay.overview()})
+        """Return the open rooms with members, sizes and counters, and what is wrong with the store."""
+        store = self.relay.store
+        self.finish({"rooms": self.relay.overview(), "store": {"trouble": store.trouble, "damage": store.damage}})

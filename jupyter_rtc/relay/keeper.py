@@ -14,6 +14,8 @@ from .served import ServedRoom
 from .store import Checkpoint, Past, Store, StoredRoom, StoreError, Version
 
 _DAY = 86_400.0
+_SHARE = 8
+"""A room over its limit is folded whenever its log is so many times smaller than its snapshot, or larger."""
 
 _FLUSH_TIMEOUT = 5.0
 
@@ -33,6 +35,19 @@ class Keeper(LoggingConfigurable):
     max_checkpoint_age = Float(90.0, min=0, help="Days after which a past version of a document is let go.").tag(
         config=True
     )
+
+    compact_updates = Integer(
+        5000,
+        min=1,
+        help="How many updates a room's log may have before it is folded into its snapshot, however small they are.",
+    ).tag(config=True)
+    room_limit = Integer(
+        256 << 20,
+        min=1 << 10,
+        help="How many bytes a room may take in the store, its past versions not counted. Above it the log is folded"
+        " whenever that helps, at last with what is not saved to the file yet: nothing of it is lost, but when another"
+        " program changes the file then, the two cannot be merged until the document has been saved again.",
+    ).tag(config=True)
 
     def __init__(self, store: Store, **kwargs: Any) -> None:
         """Keep rooms in `store`."""
@@ -86,7 +101,7 @@ class Keeper(LoggingConfigurable):
             return False
         served.rebased += 1
         self._store.create(room.name, stored)
-        served.snapshot_bytes, served.log_bytes = len(stored.snapshot), 0
+        served.stores(stored.seq, len(stored.snapshot), 0)
         room.lineage = stored.lineage
         room.replace(doc := stored.document())
         room.begin(stored.last, stored.genesis, waiting=stored.waiting(doc))
@@ -97,10 +112,27 @@ class Keeper(LoggingConfigurable):
         return versions(past, watch, self.limits, time())
 
     def is_due(self, served: ServedRoom, least: int) -> bool:
-        """Say whether a room's log should be folded: it is larger than `least` bytes and than the snapshot."""
+        """Say whether a room's log should be folded: it is larger than `least` bytes and than the snapshot, or long.
+
+        What the owner may still go back to is not folded, unless the room is over its limit.
+        """
         if not served.stored or served.compacting:
             return False
-        return served.log_bytes > max(least, served.snapshot_bytes) or served.room.name in self._store.partial
+        if served.room.name in self._store.partial:
+            return True
+        if self._is_over(served):
+            return served.log_bytes > max(least, served.snapshot_bytes // _SHARE)
+        long = served.room.seq - served.snapshot_seq > self.compact_updates
+        large = served.log_bytes > max(least, served.snapshot_bytes)
+        return (long or large) and served.owner.settled(served.room) > served.snapshot_seq
+
+    def let_go(self, served: ServedRoom) -> None:
+        """Take note that a room is not in memory any more."""
+        if served.stored:
+            self._store.release(served.room.name, served.owner.spare(served.room))
+
+    def _is_over(self, served: ServedRoom) -> bool:
+        return served.snapshot_bytes + served.log_bytes > self.room_limit
 
     async def compact(self, served: ServedRoom) -> None:
         """Fold the log into the snapshot, up to the update that the owner may still go back to."""
@@ -115,18 +147,27 @@ class Keeper(LoggingConfigurable):
     async def _compact(self, served: ServedRoom) -> None:
         name, rebased = served.room.name, served.rebased
         if name in self._store.partial:  # only the whole state makes it whole again
-            self._store.compact(name, served.room.seq, served.room.whole_state())
-            served.log_bytes = 0
+            self._store_whole(served)
             return
         past = await self._store.past(name)
         seq = served.owner.settled(served.room)
-        if past is None or seq <= past.stored.seq:
+        if past is None:
+            return
+        if seq <= past.stored.seq:
+            if self._is_over(served):
+                self.log.warning("room %s: over its limit in the store: what is not saved yet is folded too", name)
+                self._store_whole(served)
             return
         snapshot, checkpoints = await asyncio.to_thread(self._fold, past, seq, served.owner.watch(served.room))
         if served.rebased == rebased:
             self._store.compact(name, seq, snapshot, checkpoints)
-            served.snapshot_bytes = len(snapshot)
-            served.log_bytes = sum(len(update) for number, update in past.stored.log if number > seq)
+            served.stores(seq, len(snapshot), sum(len(update) for number, update in past.stored.log if number > seq))
+
+    def _store_whole(self, served: ServedRoom) -> None:
+        """Store a room's present state, in place of all that is stored of it."""
+        seq, state = served.room.seq, served.room.whole_state()
+        self._store.compact(served.room.name, seq, state)
+        served.stores(seq, len(state), 0)
 
     def _fold(self, past: Past, seq: int, watch: Watch | None) -> tuple[bytes, list[Checkpoint] | None]:
         """Return the state after update `seq`, and what is to be kept of the way there."""

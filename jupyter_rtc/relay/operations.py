@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
+from .ledger import NEVER, Ledger
 from .store import Checkpoint, Mark, Past, StoredRoom, Version
 
 __all__ = [
+    "GONE",
     "SCHEMA",
     "VERSION",
     "Append",
@@ -24,11 +24,11 @@ __all__ = [
     "Compact",
     "Create",
     "Forget",
-    "Ledger",
     "Operation",
-    "Refusal",
+    "Release",
     "SetMarks",
     "Transaction",
+    "delete_room",
     "memory",
     "read_past",
     "read_room",
@@ -42,7 +42,7 @@ VERSION = 2
 SCHEMA = (
     "CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, lineage TEXT NOT NULL,"
     " genesis INTEGER NOT NULL, writer TEXT NOT NULL, intended_seq INTEGER, intended_hash TEXT,"
-    " saved_seq INTEGER, saved_hash TEXT)",
+    " saved_seq INTEGER, saved_hash TEXT, released REAL)",
     "CREATE TABLE snapshots (room INTEGER PRIMARY KEY, seq INTEGER NOT NULL, state BLOB NOT NULL)",
     "CREATE TABLE log (room INTEGER NOT NULL, seq INTEGER NOT NULL, time REAL NOT NULL, author TEXT NOT NULL,"
     " data BLOB NOT NULL, PRIMARY KEY (room, seq)) WITHOUT ROWID",
@@ -51,8 +51,9 @@ SCHEMA = (
     f"PRAGMA user_version={VERSION}",
 )
 
-_NEVER = sys.maxsize
-_GONE = "its record is gone from the database"
+GONE = "its record is gone from the database"
+"""Why a room is refused whose record somebody else removed."""
+
 _TAKEN = "another server has taken it over"
 _OVERHEAD = 256  # bytes that a queued operation takes besides its blobs, roughly
 
@@ -103,7 +104,14 @@ class Claim(NamedTuple):
     room: str
 
 
-Operation: TypeAlias = Append | Create | Compact | SetMarks | Forget | Claim
+class Release(NamedTuple):
+    """Use a room no longer; one that is `spare`, for what it holds is elsewhere too, may be dropped from then on."""
+
+    room: str
+    spare: bool
+
+
+Operation: TypeAlias = Append | Create | Compact | SetMarks | Forget | Claim | Release
 
 
 def memory(operation: Operation) -> int:
@@ -128,43 +136,17 @@ def squash(operations: Sequence[Operation]) -> list[Operation]:
         room, reach = operation.room, covered.get(operation.room, -1)
         if isinstance(operation, (Append, Compact)) and operation.seq <= reach:
             continue
-        if isinstance(operation, (Create, Forget, SetMarks)) and reach == _NEVER:
+        if isinstance(operation, (Create, Forget, SetMarks)) and reach == NEVER:
             continue
-        if isinstance(operation, Compact):
+        if isinstance(operation, Release):
+            covered.pop(room, None)  # what comes after it may be ignored
+        elif isinstance(operation, Compact):
             covered[room] = operation.seq
         elif isinstance(operation, (Create, Forget)):
-            covered[room] = _NEVER
+            covered[room] = NEVER
         kept.append(operation)
     kept.reverse()
     return kept
-
-
-class Refusal(NamedTuple):
-    """Say why a room's changes are not stored, and the last one so lost: a snapshot from there on heals it."""
-
-    seq: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """Hold what one writer knows of its rooms.
-
-    - `in_use`: lineage and genesis of the rooms that it has created or claimed;
-    - `refusals`: those among them whose newest changes are not stored.
-    """
-
-    in_use: dict[str, tuple[str, int]] = field(default_factory=dict)
-    refusals: dict[str, Refusal] = field(default_factory=dict)
-
-    def copy(self) -> Ledger:
-        """Return a ledger that can be changed without changing this one."""
-        return Ledger(self.in_use.copy(), self.refusals.copy())
-
-    def refuse(self, room: str, seq: int, reason: str) -> None:
-        """Note that update `seq` of a room is not stored; the first reason stays."""
-        old = self.refusals.get(room, Refusal(seq, reason))
-        self.refusals[room] = Refusal(max(seq, old.seq), old.reason)
 
 
 class Transaction:
@@ -210,6 +192,8 @@ class Transaction:
                 self._forget(operation.room)
             case Claim():
                 self._claim(operation.room)
+            case Release():
+                self._release(operation)
 
     def _writable(self, room: str, seq: int) -> int | None:
         """Return the id of a room that may be written; else None, and note that `seq` was refused."""
@@ -220,9 +204,9 @@ class Transaction:
         if found and found[1] == self._writer:
             return found[0]
         if found:
-            self._ledger.refuse(room, _NEVER, _TAKEN)
+            self._ledger.refuse(room, NEVER, _TAKEN)
         else:
-            self._ledger.refuse(room, seq, refusal.reason if refusal else _GONE)
+            self._ledger.refuse(room, seq, refusal.reason if refusal else GONE)
         return None
 
     def _find(self, room: str) -> tuple[int, str] | None:
@@ -235,10 +219,21 @@ class Transaction:
     def _claim(self, room: str) -> None:
         if room in self._ledger.in_use:
             return
-        self._connection.execute("UPDATE rooms SET writer = ? WHERE name = ?", (self._writer, room))
+        self._connection.execute("UPDATE rooms SET writer = ?, released = NULL WHERE name = ?", (self._writer, room))
         row = self._connection.execute("SELECT lineage, genesis FROM rooms WHERE name = ?", (room,)).fetchone()
         if row is not None:
             self._ledger.in_use[room] = row
+
+    def _release(self, operation: Release) -> None:
+        room = operation.room
+        whole = room in self._ledger.in_use and room not in self._ledger.refusals
+        self._ledger.in_use.pop(room, None)
+        self._ledger.refusals.pop(room, None)
+        if operation.spare and whole:
+            now = time.time()
+            self._connection.execute(
+                "UPDATE rooms SET released = ? WHERE name = ? AND writer = ?", (now, room, self._writer)
+            )
 
     def _create(self, room: str, stored: StoredRoom) -> None:
         self._forget(room)
@@ -264,7 +259,7 @@ class Transaction:
             return
         found = self._find(room)
         if found and found[1] != self._writer:
-            self._ledger.refuse(room, _NEVER, _TAKEN)
+            self._ledger.refuse(room, NEVER, _TAKEN)
             return
         self._ledger.refusals.pop(room, None)
         number = found[0] if found else self._begin(room, *identity)
@@ -295,13 +290,18 @@ class Transaction:
         self._ledger.in_use.pop(room, None)
         self._ledger.refusals.pop(room, None)
         if found := self._find(room):
-            for statement in (
-                "DELETE FROM log WHERE room = ?",
-                "DELETE FROM checkpoints WHERE room = ?",
-                "DELETE FROM snapshots WHERE room = ?",
-                "DELETE FROM rooms WHERE id = ?",
-            ):
-                self._connection.execute(statement, found[:1])
+            delete_room(self._connection, found[0])
+
+
+def delete_room(connection: sqlite3.Connection, number: int) -> None:
+    """Delete everything of the room with the id `number`."""
+    for statement in (
+        "DELETE FROM log WHERE room = ?",
+        "DELETE FROM checkpoints WHERE room = ?",
+        "DELETE FROM snapshots WHERE room = ?",
+        "DELETE FROM rooms WHERE id = ?",
+    ):
+        connection.execute(statement, (number,))
 
 
 def read_room(connection: sqlite3.Connection, room: str) -> StoredRoom | None:

@@ -124,6 +124,10 @@ class RoomOwner(Protocol):
         """Finish what is pending (a save); return whether the room may be dropped from memory now."""
         ...
 
+    def spare(self, room: Room) -> bool:
+        """Say whether everything that a released room holds is elsewhere too, so that the store may drop it."""
+        ...
+
     def closed(self, room: Room) -> None:
         """Take note that the room is out of memory."""
         ...
@@ -189,6 +193,10 @@ class PlainOwner:
     async def release(self, room: Room) -> bool:
         """Let the room go."""
         return True
+
+    def spare(self, room: Room) -> bool:
+        """Keep it: there is no other place."""
+        return False
 
     def closed(self, room: Room) -> None:
         """Have nothing to do."""

@@ -18,6 +18,7 @@ from .door import Ask, Faults, Rights
 from .hearing import Hearings
 from .keeper import Keeper
 from .member import Member
+from .memory import give_back
 from .outgoing import Outgoing
 from .owner import RoomError, RoomOwner
 from .protocol import CloseCode, ProtocolError
@@ -28,6 +29,7 @@ from .store import Store, StoredRoom, StoreError
 from .updates import TaintedError
 
 _LAST_SAVE = 1.5
+_GIVING_BACK = 10.0
 
 Follower: TypeAlias = Callable[[Room, bytes | None, str], None]
 """Takes in what happens to a room: an update and its author; or None, when it has come into memory."""
@@ -93,6 +95,7 @@ class Relay(LoggingConfigurable):
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._evicted = False
         self.faults = Faults()
         self._rights = Rights(self.log)
         self.store = cast(Store, self.store_class(parent=self))
@@ -221,6 +224,7 @@ class Relay(LoggingConfigurable):
         checkpoints = await self.keeper.checkpoints(room.name, seq, owner.watch(room)) if owner else None
         if served := self._rooms.get(room.name):
             served.rebased += 1
+            served.stores(seq, len(snapshot), served.log_bytes)
         self.store.compact(room.name, seq, snapshot, checkpoints)
 
     def follow(self, name: str, follower: Follower) -> None:
@@ -301,8 +305,7 @@ class Relay(LoggingConfigurable):
         if keeps and first:
             self.store.create(name, first)
         if kept := first or stored:
-            served.snapshot_bytes = len(kept.snapshot)
-            served.log_bytes = sum(len(update) for _, update in kept.log)
+            served.stores(kept.seq, len(kept.snapshot), sum(len(update) for _, update in kept.log))
         self._rooms[name] = served
         owner.opened(room)
         for follower in self._followers.get(name, ()):
@@ -321,7 +324,9 @@ class Relay(LoggingConfigurable):
         if served.in_use or self._rooms.get(name) is not served:
             return
         del self._rooms[name]
+        self.keeper.let_go(served)
         served.owner.closed(room)
+        self._evicted = True
         self.log.info("room %s: evicted", name)
 
     async def _finish(self, served: ServedRoom) -> None:
@@ -330,6 +335,7 @@ class Relay(LoggingConfigurable):
             await asyncio.wait_for(served.owner.release(served.room), _LAST_SAVE)
         except TimeoutError:
             self.log.warning("room %s: not saved within %g s", served.room.name, _LAST_SAVE)
+        self.keeper.let_go(served)
         served.owner.closed(served.room)
 
     # ------------------------------------------------------------------ effects
@@ -397,11 +403,15 @@ class Relay(LoggingConfigurable):
     # ------------------------------------------------------------------ time
 
     async def _watch(self) -> None:
+        given_back = -_GIVING_BACK
         while True:
             await asyncio.sleep(min(1.0, self.eviction_delay or 1.0, self.keepalive_interval))
             now = monotonic()
             for served in list(self._rooms.values()):
                 self._attend(served, now)
+            if self._evicted and now - given_back >= _GIVING_BACK:
+                self._evicted, given_back = False, now
+                await asyncio.to_thread(give_back)
 
     def _attend(self, served: ServedRoom, now: float) -> None:
         self._carry_out(served, served.room.expire(now - self.awareness_timeout))

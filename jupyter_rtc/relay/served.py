@@ -19,7 +19,8 @@ class ServedRoom:
 
     Attributes:
         idle_since: when somebody last needed the room, in seconds of the relay's clock.
-        snapshot_bytes: size of the snapshot in the store.
+        snapshot_seq: the number of the last update in the snapshot in the store.
+        snapshot_bytes: its size.
         log_bytes: size of the log after it.
         compacting: whether the log is being folded into the snapshot.
         rebased: how often the owner replaced the snapshot.
@@ -35,6 +36,7 @@ class ServedRoom:
         self.stored = stored
         self.connections: dict[Member, Connection] = {}
         self.idle_since = now
+        self.snapshot_seq = 0
         self.snapshot_bytes = 0
         self.log_bytes = 0
         self.compacting = False
@@ -50,6 +52,10 @@ class ServedRoom:
     def in_use(self) -> bool:
         """Whether somebody is here, or is being heard."""
         return bool(self.connections or self.heard)
+
+    def stores(self, seq: int, snapshot: int, log: int) -> None:
+        """Take note of what the store has: a snapshot at update `seq`, and its size and the log's."""
+        self.snapshot_seq, self.snapshot_bytes, self.log_bytes = seq, snapshot, log
 
     def count(self, frame: bytes) -> None:
         """Count a frame that came in."""

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_core.paths import jupyter_data_dir
-from traitlets import Enum, Float, Integer, Unicode
+from traitlets import Bool, Enum, Float, Integer, Unicode
 from traitlets.config import LoggingConfigurable
 
-from .database import Database
+from .database import Database, Options
 from .operations import (
     Append,
     Claim,
@@ -26,6 +26,7 @@ from .operations import (
     Create,
     Forget,
     Operation,
+    Release,
     SetMarks,
     memory,
     read_past,
@@ -52,11 +53,23 @@ class SQLiteStore(LoggingConfigurable):
         config=True
     )
     journal_mode = Enum(
-        ["WAL", "TRUNCATE", "DELETE", "PERSIST"],
-        "WAL",
+        ["AUTO", "WAL", "TRUNCATE", "DELETE", "PERSIST"],
+        "AUTO",
         help="How SQLite makes a transaction whole. WAL is the fastest, but keeps an index in memory that is shared"
-        " between processes, and so needs a file on a local disk. Choose DELETE or TRUNCATE for a home directory"
-        " on a network file system (NFS, SMB, Lustre), or set `path` to a local disk.",
+        " between processes, and so needs a file on a local disk; TRUNCATE and the others work on a network file"
+        " system too (NFS, SMB, Lustre). AUTO is TRUNCATE where the file is seen to be on one (on Linux), else WAL.",
+    ).tag(config=True)
+    exclusive = Bool(
+        False,
+        help="Whether the file stays locked for as long as the server runs. For network file systems whose locks are"
+        " slow or not to be trusted; another server with the same file then stores nothing, and says so.",
+    ).tag(config=True)
+    size_limit = Integer(
+        4 << 30,
+        min=1 << 20,
+        help="How large the database may grow, in bytes. Above it, rooms are dropped that nobody has open and whose"
+        " file (or a recovery copy) has everything, those not used for the longest time first. A room that holds what"
+        " is nowhere else is never dropped, even where the database so stays larger.",
     ).tag(config=True)
     synchronous = Enum(
         ["OFF", "NORMAL", "FULL", "EXTRA"],
@@ -82,7 +95,8 @@ class SQLiteStore(LoggingConfigurable):
         super().__init__(**kwargs)
         default = Path(jupyter_data_dir()) / "jupyter_rtc" / "rooms.db"
         path = Path(self.path).expanduser().absolute() if self.path else default
-        database = Database(path, self.journal_mode, self.synchronous, self.log)
+        options = Options(self.journal_mode, self.synchronous, self.exclusive, self.size_limit)
+        database = Database(path, options, self.log)
         self._path = path
         self._database = database
         self._limit = self.queue_limit
@@ -102,6 +116,11 @@ class SQLiteStore(LoggingConfigurable):
         return None
 
     @property
+    def damage(self) -> str | None:
+        """Say what happened to the file since the start, if it was set aside, removed or replaced; else None."""
+        return self._database.damage
+
+    @property
     def partial(self) -> Mapping[str, str]:
         """Return the rooms whose newest changes were refused, each with the reason.
 
@@ -117,8 +136,7 @@ class SQLiteStore(LoggingConfigurable):
         Waits some seconds for the end of a trouble that has just begun. Raises StoreError where the store
         cannot be read, or holds the room only in part.
         """
-        if not self._database.uses(room):
-            self._put(Claim(room))
+        self._put(Claim(room))
         stored: StoredRoom | None = await self._whole(room, read_room)
         return stored
 
@@ -166,6 +184,10 @@ class SQLiteStore(LoggingConfigurable):
         """Note a save that is about to be written, or one that was; None leaves a mark as it is."""
         if room not in self._cut:  # else the mark might speak of updates that the store does not hold
             self._put(SetMarks(room, intended, saved))
+
+    def release(self, room: str, spare: bool) -> None:
+        """Take note that nobody uses a room until it is loaded again; one that is `spare` may be dropped then."""
+        self._put(Release(room, spare))
 
     def forget(self, room: str) -> None:
         """Delete everything that is stored of a room."""

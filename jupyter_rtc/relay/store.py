@@ -133,6 +133,10 @@ class Store(Protocol):
         """Say in a sentence what is not being stored, and why; None while everything is."""
 
     @property
+    def damage(self) -> str | None:
+        """Say in a sentence what happened to what was stored earlier, if it was lost or set aside; else None."""
+
+    @property
     def partial(self) -> Mapping[str, str]:
         """Return the rooms whose newest changes were refused, each with the reason.
 
@@ -167,6 +171,12 @@ class Store(Protocol):
 
     def mark(self, room: str, *, intended: Mark | None = None, saved: Mark | None = None) -> None:
         """Note a save that is about to be written, or one that was; None leaves a mark as it is."""
+
+    def release(self, room: str, spare: bool) -> None:
+        """Take note that nobody uses a room until it is loaded again.
+
+        `spare` says that all it holds is elsewhere too: a store that has a limit may drop it from then on.
+        """
 
     def forget(self, room: str) -> None:
         """Delete everything that is stored of a room."""
@@ -207,6 +217,11 @@ class MemoryStore(LoggingConfigurable):
     @property
     def trouble(self) -> str | None:
         """Return None: memory has no trouble that a process survives."""
+        return None
+
+    @property
+    def damage(self) -> str | None:
+        """Return None: memory is not damaged."""
         return None
 
     @property
@@ -275,6 +290,9 @@ class MemoryStore(LoggingConfigurable):
         if kept is not None:
             kept.intended = intended or kept.intended
             kept.saved = saved or kept.saved
+
+    def release(self, room: str, spare: bool) -> None:
+        """Have nothing to do: there is no limit."""
 
     def forget(self, room: str) -> None:
         """Delete everything that is stored of a room."""

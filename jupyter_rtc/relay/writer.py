@@ -12,7 +12,7 @@ from threading import Event, Thread
 from typing import Any, NamedTuple, TypeVar
 
 from .database import FAILURES, Database
-from .operations import Claim, Operation, memory, read_room, squash
+from .operations import Claim, Operation, Release, memory, read_room, squash
 from .store import StoreError
 
 _FIRST_DELAY = 0.1
@@ -22,6 +22,12 @@ _LONGEST_DELAY = 5.0
 
 _PATIENCE = 5.0
 """How long after trouble began a `load` waits for its end: a lock that a backup holds is soon gone."""
+
+_REST = 5.0
+"""How many seconds without work pass before the file is looked after."""
+
+_LAST_TIDYING = 0.3
+"""How many seconds giving back free space may take when the store is closed."""
 
 _TRANSACTION = 10_000
 """The most operations of one transaction: after trouble, a long queue makes its way in steps."""
@@ -93,7 +99,9 @@ class Writer(Thread):
         """Write until the last request is answered."""
         going = True
         while going:
-            self.work.wait()
+            if not self.work.wait(_REST):
+                self._try(self._database.rest)
+                continue
             self._urgent.wait(self._delay or self._interval)
             self.work.clear()
             self._urgent.clear()
@@ -102,8 +110,16 @@ class Writer(Thread):
             going = not any(request.last for request in requests)
             for request in requests:
                 self._serve(request, patient=going)
-            if self._backlog or self._requests:
+            if self._backlog or self._requests or (going and not self.failing and self._try(self._database.tidy)):
                 self.work.set()
+
+    def _try(self, chore: Callable[[], _T]) -> _T | None:
+        """Do what need not be done now: where it fails, the next time does it."""
+        try:
+            return chore()
+        except FAILURES as error:
+            self._log.debug("the store's housekeeping is put off: %s", error)
+            return None
 
     def _write(self) -> None:
         queued = self.queued
@@ -135,9 +151,12 @@ class Writer(Thread):
 
     def _serve(self, request: Request, patient: bool) -> None:
         if request.last:
+            until = time.monotonic() + _LAST_TIDYING
+            while not self.failing and time.monotonic() < until and self._try(self._database.tidy):
+                pass
             self._database.close()
-            if self._backlog:
-                self._log.error("Closing the store with %d changes that it does not hold", len(self._backlog))
+            if lost := sum(not isinstance(operation, (Claim, Release)) for operation in self._backlog):
+                self._log.error("Closing the store with %d changes that it does not hold", lost)
         if request.room is None:
             _answer(request, StoreError(f"cannot write: {self.failing}") if self.failing else None)
             return

@@ -109,6 +109,11 @@ class Jupyter:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def database(self) -> Path:
+        """Where the rooms are kept."""
+        return self._home / "data" / "jupyter_rtc" / "rooms.db"
+
     def alive(self) -> bool:
         """Say whether the process runs."""
         return self._process is not None and self._process.poll() is None

@@ -71,6 +71,18 @@ async def left(*peers: Peer) -> None:
         await peer.close()
 
 
+async def kept(server: Jupyter, join: Opener, ada: Peer, bob: Peer) -> None:
+    """See that the word is in the file, or else in the store: on a busy machine a save may not be done in time."""
+    await left(ada, bob)
+    saved = "not saved within" not in server.log()
+    assert not saved or (server.root / "a.txt").read_text() == "begin\ntyped\n", server.log()[-3000:]
+    await asyncio.to_thread(server.start)
+    again = await join(server, "a.txt")
+    assert (again.text, again.session) == ("begin\ntyped\n", ada.session)
+    assert await again.save() == "success"
+    assert (server.root / "a.txt").read_text() == again.text
+
+
 @SIGNALS
 async def test_what_was_just_typed_is_kept(start: Starter, join: Opener, number: signal.Signals) -> None:
     server = start(
@@ -82,11 +94,7 @@ async def test_what_was_just_typed_is_kept(start: Starter, join: Opener, number:
     os.kill(server.pid, number)
     assert await ended(server) < SOON
     assert [peer.closes[0][0] for peer in (ada, bob)] == [1001, 1001]
-    await left(ada, bob)
-    assert (server.root / "a.txt").read_text() == "begin\ntyped\n"
-    await asyncio.to_thread(server.start)
-    again = await join(server, "a.txt")
-    assert (again.text, again.session) == ("begin\ntyped\n", ada.session)
+    await kept(server, join, ada, bob)
 
 
 @SIGNALS
@@ -97,13 +105,12 @@ async def test_asking_again_cuts_nothing_off(start: Starter, join: Opener, numbe
     bob = await arrived(server, ada, join, "a.txt")
     (server.root / "slow").touch()
     os.kill(server.pid, number)
-    await until((server.root / "slow-now").exists)
+    await until(lambda: (server.root / "slow-now").exists() or "not saved within" in server.log())
     for again in (number, signal.SIGTERM, signal.SIGINT):
         os.kill(server.pid, again)
     assert await ended(server) < SOON
-    await left(ada, bob)
-    assert (server.root / "a.txt").read_text() == "begin\ntyped\n"
     assert "not everything is stored" not in server.log()
+    await kept(server, join, ada, bob)
 
 
 async def test_what_cannot_be_saved_in_time_is_stored(start: Starter, join: Opener) -> None:
@@ -138,8 +145,7 @@ async def test_at_a_terminal_one_is_asked_first(start: Starter, join: Opener) ->
         bob = await arrived(server, ada, join, "a.txt")
         await asyncio.to_thread(interrupt_twice, server)
         assert await ended(server) < SOON
-    await left(ada, bob)
-    assert (server.root / "a.txt").read_text() == "begin\ntyped\n"
+    await kept(server, join, ada, bob)
 
 
 def interrupt_twice(server: Jupyter) -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_rtc.relay.database import Database
+from jupyter_rtc.relay.database import Database, Options
 from jupyter_rtc.relay.operations import (
     Append,
     Claim,
@@ -24,13 +24,14 @@ from jupyter_rtc.relay.operations import (
     Create,
     Forget,
     Operation,
+    Release,
     SetMarks,
     read_room,
     squash,
 )
 from jupyter_rtc.relay.store import Mark, StoredRoom, StoreError
 
-from .stores import ROOM, append, awaited, locked, log_of, opened
+from .stores import ROOM, append, awaited, locked, log_of, opened, until
 
 
 def aside(path: Path) -> list[Path]:
@@ -95,8 +96,9 @@ async def test_damage_while_in_use_costs_no_room_that_is_in_use(tmp_path: Path) 
         append(store, 500)
         with pytest.raises(StoreError, match="gone") as caught:
             await store.flush()
-        assert caught.value.rooms == {"a"}
-        assert len(aside(path)) == 1
+        assert caught.value.rooms == {"a", "b"}
+        assert str(aside(path)[0]) in (store.damage or "")
+        store.compact("b", 0, b"all of b")
         store.compact("a", 499, b"too old to make up for update 500")
         with pytest.raises(StoreError, match="stored only in part"):
             await store.load("a")
@@ -140,6 +142,43 @@ async def test_a_database_that_is_removed_under_the_store_comes_back(
     async with opened(path) as store:
         assert await store.load("a") == replace(ROOM, snapshot=b"all", seq=1)
     assert "removed or replaced" in caplog.text
+
+
+def put_in_place_of(path: Path, other: Path) -> None:
+    """Remove a database and what belongs to it, and put another one in its place if there is one."""
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    if other.exists():
+        other.rename(path)
+
+
+@pytest.mark.parametrize("fate", ["removed", "replaced by an older copy", "replaced by another server's"])
+@awaited
+async def test_a_file_that_is_replaced_is_noticed_although_nobody_writes(
+    tmp_path: Path, fate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jupyter_rtc.relay.writer._REST", 0.05)
+    path, copy = tmp_path / "rooms.db", tmp_path / "copy.db"
+    if "server" in fate:
+        async with opened(copy) as other:
+            other.create("a", replace(ROOM, log=log_of(1)))
+    async with opened(path) as store:
+        store.create("a", ROOM)
+        append(store, 1)
+        await store.flush()
+        if "older" in fate:
+            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+                source.backup(target)
+        append(store, 2)
+        await store.flush()
+        put_in_place_of(path, copy)
+        await until(lambda: store.partial)
+        assert "removed or replaced" in (store.damage or "")
+        append(store, 3)  # must not be added to a log that lacks the second
+        store.compact("a", 3, b"all")
+        append(store, 4)
+        await store.flush()
+        assert await store.load("a") == replace(ROOM, snapshot=b"all", seq=3, log=log_of(4))
 
 
 # What cannot be taken
@@ -292,13 +331,17 @@ OPERATIONS = st.one_of(
     st.builds(SetMarks, NAMES, MARKS, MARKS),
     st.builds(Forget, NAMES),
     st.builds(Claim, NAMES),
+    st.builds(Release, NAMES, st.booleans()),
 )
+
+
+OPTIONS = Options("DELETE", "OFF")
 
 
 def outcome(path: Path, operations: list[Operation]) -> list[StoredRoom | None]:
     """Carry out operations on a file where room `a` stands already, and return the rooms."""
     log = logging.getLogger("test.store")
-    earlier, database = Database(path, "DELETE", "OFF", log), Database(path, "DELETE", "OFF", log)
+    earlier, database = Database(path, OPTIONS, log), Database(path, OPTIONS, log)
     earlier.write([Create("a", replace(ROOM, log=log_of(1, 2)))])
     earlier.close()
     database.write(operations)
