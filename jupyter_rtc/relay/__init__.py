@@ -45,6 +45,5 @@ __all__ = [
     "document_of",
     "only_sets_values",
     "settle_in",
-    "versions",
     "whole_state",
 ]
