@@ -7,12 +7,14 @@ is an edit like any other: the document is set to what it held, with the smalles
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..relay import CloseCode, Past, Room, RoomError, StoreError, Version, document
 from .changes import difference
 from .content import Content, Original, rendered
 from .documents import Documents
+from .ipynb import Ipynb
 from .merge import outside
 from .names import DocumentName
 
@@ -46,8 +48,11 @@ class Chronicle(NamedTuple):
     versions: list[Version]
 
     def original(self, content: Content, seq: int) -> Original:
-        """Return the file as version `seq` would be written. May run in any thread."""
-        return rendered(content, document(self.past, seq))
+        """Return the file as version `seq` would be written, as trusted as it was. May run in any thread."""
+        original = rendered(content, document(self.past, seq))
+        if isinstance(original, Ipynb) and content.trusted(original.value):
+            return replace(original, trusted=True)
+        return original
 
 
 class History:

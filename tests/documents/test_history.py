@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import nbformat
+from pycrdt import Map
 
 from .conftest import Opener, Starter
 from .examples import as_nbformat, code, notebook
@@ -36,6 +37,14 @@ async def version(server: Jupyter, path: str, id: int) -> Any:
     assert status == 200, answer
     assert answer["version"]["id"] == id
     return answer["content"]
+
+
+def said(file: Path) -> list[str]:
+    """Return the sources of a notebook's cells on disk; nothing while it is being written."""
+    try:
+        return ["".join(cell["source"]) for cell in json.loads(file.read_text())["cells"]]
+    except ValueError:
+        return []
 
 
 async def type_in_turns(server: Jupyter, path: str, *edits: Callable[[], Any]) -> None:
@@ -120,9 +129,52 @@ async def test_a_notebook_goes_back_cell_by_cell(jupyter: Jupyter, here: Path, j
         await until(lambda peer=peer: peer.sources == [f"x = {number}" for number in range(4)])
     bob.type("!", 3)
     assert str(untouched) == "x = 3!", "the cells that are the same were not touched"
-    saved = lambda: [cell["source"] for cell in json.loads((here / "n.ipynb").read_text())["cells"]]  # noqa: E731
-    await until(lambda: "".join(map("".join, saved())) == "x = 0x = 1x = 2x = 3!")
+    await until(lambda: said(here / "n.ipynb") == ["x = 0", "x = 1", "x = 2", "x = 3!"])
     assert "bob" in (await versions(jupyter, path))[-1]["authors"]
+
+
+async def test_outputs_are_as_trusted_as_they_were(jupyter: Jupyter, here: Path, join: Opener) -> None:
+    path = f"{here.name}/n.ipynb"
+    (here / "n.ipynb").write_text(as_nbformat(notebook(code("x", id="c0"))))
+    ada = await join(jupyter, path)
+
+    def run(text: str) -> None:
+        with ada.doc.transaction():
+            ada.cells[0]["metadata"]["trusted"] = True
+            ada.cells[0]["outputs"].clear()
+            output = {"output_type": "display_data", "metadata": {}, "data": {"text/html": text}}
+            ada.cells[0]["outputs"].append(Map(output))
+
+    await type_in_turns(jupyter, path, lambda: run("one"), lambda: run("two"))
+    first = (await versions(jupyter, path))[-2]["id"]
+    assert (await jupyter.ask("POST", f"api/rtc/history/{path}", {"version": first}))[0] == 200
+    await until(lambda: ada.cells[0]["outputs"][0]["data"] == {"text/html": "one"})
+    assert ada.cells[0]["metadata"]["trusted"] is True
+
+
+async def test_a_notebook_of_two_thousand_cells_goes_back_with_nobody_there(start: Starter, join: Opener) -> None:
+    server = start(QUICK)
+    sources = [f"value_{number} = {number}" for number in range(2000)]
+    cells = [code(source, id=f"c{number}") for number, source in enumerate(sources)]
+    (server.root / "n.ipynb").write_text(as_nbformat(notebook(*cells)))
+    ada = await join(server, "n.ipynb")
+
+    def change() -> None:
+        with ada.doc.transaction():
+            del ada.cells[100:1900]
+
+    await type_in_turns(server, "n.ipynb", change, lambda: ada.type("!", 0))
+    await ada.close()
+    await until(lambda: ada.room not in server.rooms(), timeout=30)
+    server.kill()
+    server.start()
+    first, middle, last = (one["id"] for one in await versions(server, "n.ipynb"))
+    assert len((await version(server, "n.ipynb", middle))["cells"]) == 200
+    _, answer = await server.ask("GET", f"api/rtc/history/n.ipynb?from={first}&to={last}")
+    assert [cell["change"] for cell in answer["cells"]] == ["removed"] * 1800 + ["changed"]
+    assert (await server.ask("POST", "api/rtc/history/n.ipynb", {"version": first}))[0] == 200
+
+    await until(lambda: said(server.root / "n.ipynb") == sources, timeout=30)
 
 
 async def test_restoring_opens_a_document_that_nobody_has_open_and_saves_it(start: Starter, join: Opener) -> None:
