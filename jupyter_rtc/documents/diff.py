@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import NamedTuple
+from unicodedata import category
 
 # The most pairs of items that are compared with each other; above it a stretch without landmarks counts as
 # replaced. 40 000 pairs take difflib some 20 ms at worst.
@@ -165,29 +166,35 @@ def _settled(old: list[str], new: list[str], hunks: list[Hunk]) -> Iterator[Hunk
     """Yield hunks of lines or words, each where somebody would have made it who inserts or deletes a whole phrase.
 
     ``(a)`` becomes ``(b) (a)`` by inserting ``(b) `` or ``b) (``; if somebody else deletes ``(a)`` meanwhile, the
-    latter leaves half a phrase. So an insertion or a deletion begins after a line break where it can, else after a
-    space or an empty line.
+    latter leaves half a phrase. So an insertion or a deletion is moved to where it begins and ends at spaces, line
+    breaks or empty lines, and cuts no brackets, as far as it can.
     """
     floor = 0
     for hunk in hunks:
-        best = hunk
+        best, most = hunk, -9
         # Only one side has items: they may as well be one place further left if the last is the one before the first.
         side, low, high = (new, hunk.begin, hunk.end) if hunk.start == hunk.stop else (old, hunk.start, hunk.stop)
         slides = hunk.start == hunk.stop or hunk.begin == hunk.end
-        while slides and hunk.start > floor and side[low - 1] == side[high - 1]:
+        while slides:
+            whole = _gap(side[low - 1] if low else "\n") + _gap(side[high - 1]) - _cut(side[low], side[high - 1])
+            if whole > most:
+                best, most = hunk, whole
+            if hunk.start == floor or side[low - 1] != side[high - 1]:
+                break
             low, high = low - 1, high - 1
             hunk = Hunk(*(at - 1 for at in hunk))
-            if _boundary(old, hunk.start) > _boundary(old, best.start):
-                best = hunk
         floor = best.stop
         yield best
 
 
-def _boundary(old: list[str], at: int) -> int:
-    """Return how much of a boundary there is before a line or a word."""
-    if at == 0:
-        return 2
-    return old[at - 1].isspace() + ("\n" in old[at - 1] and old[at - 1].isspace())
+def _gap(item: str) -> int:
+    """Return how much of a gap a line or a word is: an empty line, a line break, a space, or none."""
+    return item.isspace() + ("\n" in item and item.isspace())
+
+
+def _cut(first: str, last: str) -> int:
+    """Return how many brackets are cut by what begins with `first` and ends with `last`."""
+    return (category(first[0]) in ("Pe", "Pf")) + (category(last[-1]) in ("Ps", "Pi"))
 
 
 def _is_long(hunk: Hunk) -> bool:

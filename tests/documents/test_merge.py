@@ -97,6 +97,9 @@ def test_a_shared_text_becomes_what_is_wanted(old: str, new: str) -> None:
         ("f(a), f(b)", "f(a), f(c), f(b)", [("", "f(c), ")]),
         ("f(a), f(c), f(b)", "f(a), f(b)", [("f(c), ", "")]),
         ("(a)", "(b) (a)", [("", "(b) ")]),
+        ("[(a)]", "[(b)(a)]", [("", "(b)")]),
+        ('"[a] [c]"', '"[b] [a] [c]"', [("", "[b] ")]),
+        ('"[b] [a] [c]"', '"[a] [c]"', [("[b] ", "")]),
         (
             "def f():\n    pass\n\ndef h():\n    pass\n",
             "def f():\n    pass\n\ndef g():\n    pass\n\ndef h():\n    pass\n",
