@@ -170,21 +170,33 @@ def _settled(old: list[str], new: list[str], hunks: list[Hunk]) -> Iterator[Hunk
     breaks or empty lines, and cuts no brackets, as far as it can.
     """
     floor = 0
-    for hunk in hunks:
-        best, most = hunk, -9
-        # Only one side has items: they may as well be one place further left if the last is the one before the first.
-        side, low, high = (new, hunk.begin, hunk.end) if hunk.start == hunk.stop else (old, hunk.start, hunk.stop)
-        slides = hunk.start == hunk.stop or hunk.begin == hunk.end
-        while slides:
-            whole = _gap(side[low - 1] if low else "\n") + _gap(side[high - 1]) - _cut(side[low], side[high - 1])
-            if whole > most:
-                best, most = hunk, whole
-            if hunk.start == floor or side[low - 1] != side[high - 1]:
-                break
-            low, high = low - 1, high - 1
-            hunk = Hunk(*(at - 1 for at in hunk))
+    ends = [*(hunk.start for hunk in hunks[1:]), len(old)]
+    for hunk, end in zip(hunks, ends, strict=True):
+        best = hunk
+        if hunk.start == hunk.stop or hunk.begin == hunk.end:
+            best = max(_slides(old, new, hunk, range(floor, end)), key=lambda slid: _wholeness(old, new, slid))
         floor = best.stop
         yield best
+
+
+def _slides(old: list[str], new: list[str], hunk: Hunk, room: range) -> Iterator[Hunk]:
+    """Yield all places that an insertion or a deletion may have as well, within a stretch of `old`, from the right."""
+    # Only one side has items: they may be one place further if the first of them is the one after the last.
+    side, at, size = (new, 1, hunk.end - hunk.begin) if hunk.start == hunk.stop else (old, 0, hunk.stop - hunk.start)
+    low = (hunk.start, hunk.begin)[at]
+    right = left = 0
+    while hunk.stop + right < room.stop and side[low + right] == side[low + right + size]:
+        right += 1
+    while hunk.start - left > room.start and side[low - left - 1] == side[low - left - 1 + size]:
+        left += 1
+    for by in range(right, -left - 1, -1):
+        yield Hunk(*(place + by for place in hunk))
+
+
+def _wholeness(old: list[str], new: list[str], hunk: Hunk) -> int:
+    """Return how much of a whole phrase an insertion or a deletion is: it is set off by gaps, and cuts no bracket."""
+    side, low, high = (new, hunk.begin, hunk.end) if hunk.start == hunk.stop else (old, hunk.start, hunk.stop)
+    return _gap(side[low - 1] if low else "\n") + _gap(side[high - 1]) - _cut(side[low], side[high - 1])
 
 
 def _gap(item: str) -> int:
