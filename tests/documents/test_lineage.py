@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -397,3 +398,35 @@ class TestBaseLost:
         ada = await join(server, "a.txt")
         (server.root / "unreadable").touch()
         return server, ada
+
+
+async def test_a_crash_between_the_adoption_and_the_first_save(start: Starter, join: Opener) -> None:
+    """It is not known then which part of the history the file held, which somebody else has changed besides."""
+    server = start("c.Documents.save_delay = c.Documents.max_save_delay = 60.0")
+    write_files(server.root)
+    ada = await join(server, "a.txt")
+    write(ada, "saved")
+    assert await ada.save() == "success"
+    await until(lambda: ada.state.get("hash") == ada.state.get("saving"))
+    await ada.close()
+    server.kill()
+    wipe(server)
+    write(ada, "ada")
+    await asyncio.to_thread(server.start)
+    ada.connect()
+    await ada.ready()
+    await until(lambda: ada.state["lineage"] in stored(server))
+    server.kill()
+    (server.root / "a.txt").write_text("begin\noutside\nend\nsaved\n")
+    await asyncio.to_thread(server.start)
+    await ada.ready()
+    await until(lambda: list(map(words, copies(server).values())) == [["begin", "end", "outside", "saved"]])
+    assert await ada.save() == "success"
+    assert words(on_disk(server.root / "a.txt")) == words(ada.text) == ["ada", "begin", "end", "saved"]
+
+
+def stored(server: Jupyter) -> list[str]:
+    """Return the lineages of the rooms in the store."""
+    database = server.root.parent / "data" / "jupyter_rtc" / "rooms.db"
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return [lineage for (lineage,) in connection.execute("SELECT lineage FROM rooms")]
