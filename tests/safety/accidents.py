@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from documents.disks import read_only
 
 from .garbage import send_garbage
-from .kinds import Kind
 from .program import filled, locked
 from .world import World
 
@@ -35,6 +34,17 @@ async def killed_while_typing(world: World) -> None:
             world.server.kill()
             await world.start()
         await world.a_while(0.2, 0.5)
+
+
+async def killed_and_the_store_wiped(world: World) -> None:
+    """kill -9, and all that the server keeps besides the files is gone."""
+    await world.begin()
+    async with world.typing():
+        await world.a_while(0.5, 1.2)
+        world.server.kill()
+        world.wipe_store()
+        await world.start()
+        await world.a_while(0.5, 1.0)
 
 
 async def killed_and_edited_outside(world: World) -> None:
@@ -102,20 +112,6 @@ async def edited_outside_while_typing(world: World) -> None:
             await world.a_while(0.1, 0.5)
             for desk in world.desks:
                 await desk.edit_outside()
-
-
-async def two_views(world: World) -> None:
-    """Each file is open in a second view: a notebook as text, a text by a symbolic link. All type."""
-    await world.begin()
-    for desk in world.desks:
-        path, kind = desk.path, Kind("view", desk.path, "file", "text", desk.kind.minor, raw=bool(desk.kind.minor))
-        if not desk.kind.minor:
-            path = "link.txt"
-            (world.server.root / path).symlink_to(desk.path)
-        for name in ("vera", "walt"):
-            await desk.seat(name, kind, path)
-    async with world.typing(0.15):
-        await world.a_while(2.0, 3.0)
 
 
 async def renamed_inside(world: World) -> None:
@@ -245,6 +241,18 @@ async def garbage_from_one_peer(world: World) -> None:
         await world.a_while(0.2, 0.4)
 
 
+async def foreign_history(world: World) -> None:
+    """Somebody comes with a document of another history, which says the same and more, and an invented session."""
+    await world.begin()
+    async with world.typing():
+        await world.a_while(0.2, 0.6)
+        for desk in world.desks:
+            stranger = desk.stranger("eve")
+            await stranger.type(3)
+            await stranger.wake()
+        await world.a_while(0.8, 1.2)
+
+
 async def ten_people(world: World) -> None:
     """Ten people type for twenty seconds; they lose their connections now and then, and the server dies three times."""
     await world.begin(people=10)
@@ -281,11 +289,11 @@ async def database_locked(world: World) -> None:
 ACCIDENTS: tuple[Accident, ...] = (
     nothing,
     killed_while_typing,
+    killed_and_the_store_wiped,
     killed_and_edited_outside,
     terminated_after_a_keystroke,
     everybody_sleeps,
     edited_outside_while_typing,
-    two_views,
     renamed_inside,
     renamed_outside,
     deleted_inside,
@@ -295,6 +303,7 @@ ACCIDENTS: tuple[Accident, ...] = (
     read_only_for_a_while,
     disk_full_for_a_while,
     garbage_from_one_peer,
+    foreign_history,
     ten_people,
     database_locked,
 )
