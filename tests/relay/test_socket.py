@@ -291,8 +291,8 @@ class TestSlowPeers:
     async def test_pongs_do_not_tear_large_frames_apart(self, server: Any) -> None:
         doc = Doc()
         doc["source"] = Text("x" * 500_000)
-        async with server.connect("room") as one, Peer(one, doc) as ada:
-            await ada.until(lambda: ada.synced)
+        async with server.connect("room") as one, Peer(one, doc), server.connect("room") as two, Peer(two) as bob:
+            await bob.until(lambda: bob.text)
             slow = await connect_deaf(server, "room")
             for _ in range(20):
                 await slow.send(protocol.step1(b"\x00"))
