@@ -37,8 +37,7 @@ class TestSync:
             await ada.write("hello")
             await ada.until(lambda: ada.synced)
             async with server.connect("room") as two, Peer(two) as bob:
-                await bob.until(lambda: bob.synced)
-                assert bob.text == "hello"
+                await bob.until(lambda: bob.text == "hello")
 
     async def test_what_was_typed_offline_arrives(self, server: Any) -> None:
         async with server.connect("room") as one, Peer(one) as ada:
