@@ -122,11 +122,11 @@ class Forks(PlainOwner, LoggingConfigurable):
 
     async def _merge(self, name: str, fork: Fork, username: str) -> None:
         relay = self._documents.relay
-        root = await opened(self._documents, fork.root_roomid)
         try:
             room = await relay.open(name)
         except RoomError as error:
             raise HistoryError(409, error.reason) from None
+        root = await opened(self._documents, fork.root_roomid)
         if room.genesis != root.genesis:
             raise HistoryError(409, "the document has another history now; what is in the fork can be copied by hand")
         state: Map[Any] = root.doc.get("state", type=Map)

@@ -100,8 +100,10 @@ class History:
     async def restore(self, subject: Subject, seq: int, author: str) -> None:
         """Bring a document back to a version, as an edit by the user `author`. Raises HistoryError."""
         _, original = await self.version(subject, seq)
-        room = await opened(self._documents, str(subject.name))
-        await set_to(self._documents, room, self.content(subject), original, author)
+        done = False
+        while not done:  # nobody may be in the room, so that it may go while the edit is made
+            room = await opened(self._documents, str(subject.name))
+            done = await set_to(self._documents, room, self.content(subject), original, author)
 
     async def _version(self, subject: Subject, seq: int) -> tuple[Chronicle, Version]:
         chronicle = await self.chronicle(subject)
@@ -124,13 +126,19 @@ async def opened(documents: Documents, name: str) -> Room:
         raise HistoryError(status, error.reason) from None
 
 
-async def set_to(documents: Documents, room: Room, content: Content, original: Original, author: str) -> None:
-    """Make the document of a room equal `original`, as an edit by `author` among those that others make meanwhile."""
+async def set_to(documents: Documents, room: Room, content: Content, original: Original, author: str) -> bool:
+    """Make the document of a room equal `original`, as an edit by `author` among those that others make meanwhile.
+
+    Returns False, and changes nothing, where the room went out of memory before it was done.
+    """
     seq, state = room.seq, room.whole_state()
     update = await asyncio.to_thread(outside, state, content, original)
     if room.seq != seq:  # people are typing: what they are at stays
         update = await asyncio.to_thread(outside, state, content, original, room.whole_state())
+    if documents.relay.get(room.name) is not room:
+        return False
     documents.relay.merge(room, update, author)
+    return True
 
 
 def _differ(chronicle: Chronicle, content: Content, old: int, new: int) -> dict[str, Any]:

@@ -104,9 +104,8 @@ class Timelines(PlainOwner, LoggingConfigurable):
         version = timeline.chronicle.versions[at]
         original = await asyncio.to_thread(timeline.chronicle.original, timeline.content, version.seq)
         room = self._documents.relay.get(timeline.room)
-        if room is None:
+        if room is None or not await set_to(self._documents, room, timeline.content, original, ""):
             raise HistoryError(404, "the timeline was closed")
-        await set_to(self._documents, room, timeline.content, original, "")
         timeline.shown = at
 
     def _timeline(self, name: str) -> Timeline:

@@ -318,10 +318,11 @@ class Relay(LoggingConfigurable):
         name, room = served.room.name, served.room
         if not await served.owner.release(room) or served.in_use or self._rooms.get(name) is not served:
             return
+        seq = room.seq
         # The room goes only when the store has it; while the store has trouble, memory is what there is.
         if served.stored and not await self.keeper.has_all(name):
             return
-        if served.in_use or self._rooms.get(name) is not served:
+        if served.in_use or self._rooms.get(name) is not served or room.seq != seq:  # edited: not in its file yet
             return
         del self._rooms[name]
         self.keeper.let_go(served)
