@@ -55,12 +55,15 @@ class MergeBase:
         the document of the room as it is.
 
         Raises:
-            BaseLostError: the file was written by somebody else, and the store was folded beyond our last save.
+            BaseLostError: the file was written by somebody else, and the store was folded beyond our last save, or does
+                not know it: its database was lost while the room was open.
         """
         saved, intended = stored.saved, stored.intended
-        self.begin(saved.seq if saved else stored.seq, saved.hash if saved else "")
+        self.begin(saved.seq if saved else 0, saved.hash if saved else "")
         self._begun = intended.seq if intended else 0
-        if saved and saved.hash == hash:
+        if saved is None:
+            raise BaseLostError("which part of the document the file held is not in the store")
+        if saved.hash == hash:
             return None
         edit = await self._since(stored, content, original, self._room.doc.get_update())
         if edit.update == _NOTHING:
