@@ -2,12 +2,13 @@
 
 from .awareness import Identity
 from .checkpoints import Watch, document
+from .delivery import Follower
 from .keeper import Keeper
 from .member import Member
 from .memory import settle_in
 from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomOwner, Verdict
 from .protocol import CloseCode, ProtocolError, decode_state_vector
-from .relay import Follower, Relay
+from .relay import Relay
 from .room import Room
 from .sqlite import SQLiteStore
 from .store import Mark, MemoryStore, Past, Store, StoredRoom, StoreError, Version

@@ -1,11 +1,12 @@
-"""The relay: all rooms of one server process. Opens, serves and evicts them, and carries out their effects."""
+"""The relay: all rooms of one server process. Opens, serves and evicts them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from time import monotonic
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 from uuid import uuid4
 
 from pycrdt import Doc
@@ -14,25 +15,20 @@ from traitlets.config import LoggingConfigurable
 
 from . import protocol
 from .connection import Connection, Transport
-from .door import Ask, Faults, Rights
-from .hearing import Hearings
+from .delivery import Delivery, Follower
+from .door import Ask
 from .keeper import Keeper
 from .member import Member
 from .memory import give_back
-from .outgoing import Outgoing
 from .owner import RoomError, RoomOwner
 from .protocol import CloseCode, ProtocolError
-from .room import Broadcast, EditError, Effect, Hear, Persist, Refuse, Request, Room, Send
+from .room import Broadcast, EditError, Room, Send
 from .served import ServedRoom
 from .sqlite import SQLiteStore
 from .store import Store, StoredRoom, StoreError
-from .updates import TaintedError
 
 _LAST_SAVE = 1.5
 _GIVING_BACK = 10.0
-
-Follower: TypeAlias = Callable[[Room, bytes | None, str], None]
-"""Takes in what happens to a room: an update and its author; or None, when it has come into memory."""
 
 
 class Relay(LoggingConfigurable):
@@ -89,18 +85,15 @@ class Relay(LoggingConfigurable):
         super().__init__(**kwargs)
         self._owners = list(owners)
         self._rooms: dict[str, ServedRoom] = {}
-        self._followers: dict[str, list[Follower]] = {}
         self._opening: dict[str, asyncio.Future[ServedRoom]] = {}
-        self._outgoing = Outgoing()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._evicted = False
-        self.faults = Faults()
-        self._rights = Rights(self.log)
         self.store = cast(Store, self.store_class(parent=self))
         self.keeper = Keeper(self.store, parent=self)
-        self._hearings = Hearings(self._carry_out, self._drop, self.log)
+        self._delivery = Delivery(self.store, self.keeper, self.spawn, self.log)
+        self.faults = self._delivery.faults
 
     def add_owner(self, owner: RoomOwner) -> None:
         """Serve the rooms of one more owner; those that came before it go first."""
@@ -136,44 +129,20 @@ class Relay(LoggingConfigurable):
         served = self._rooms.get(room.name)
         if served is None or served.room is not room:
             raise RoomError(CloseCode.GOING_AWAY, "the room was closed")
-        connection = Connection(
-            transport, self.max_outbox, lambda: self._drop(served, member, CloseCode.TOO_SLOW, "reads too slowly")
-        )
-        connection.last_sent = monotonic()
-        served.connections[member] = connection
-        self._carry_out(served, room.join(member))
-        served.owner.joined(room, member)
-        if ask and (interval := self.identity_check_interval):
-            self._rights.begin(member, interval, ask, lambda writable: self._allow(served, member, writable))
+        slow = partial(self._delivery.drop, served, member, CloseCode.TOO_SLOW, "reads too slowly")
+        connection = Connection(transport, self.max_outbox, slow)
+        self._delivery.join(served, member, connection, ask, self.identity_check_interval)
         return connection
 
     def leave(self, room: Room, member: Member) -> None:
         """Let a peer go whose socket is closed. Does nothing the second time."""
-        if (served := self._rooms.get(room.name)) and (connection := served.connections.get(member)):
-            connection.detach()
-            self._forget(served, member)
+        if served := self._rooms.get(room.name):
+            self._delivery.leave(served, member)
 
     def receive(self, room: Room, member: Member, *frames: bytes) -> None:
         """Take in frames of a peer that came together. What is wrong with one closes this peer, and only this one."""
-        served, now = self._rooms.get(room.name), monotonic()
-        if served is None:
-            return
-        for frame in frames:
-            if member in served.connections:
-                self._take(served, member, frame, now)
-        self._outgoing.at_once_or_soon(now)
-
-    def _take(self, served: ServedRoom, member: Member, frame: bytes, now: float) -> None:
-        room = served.room
-        served.count(frame)
-        try:
-            effects = room.receive(member, frame, now)
-        except ProtocolError as error:
-            self._fault(served, member, error)
-            if isinstance(error, TaintedError):
-                self.spawn(self.keeper.restore(served))
-        else:
-            self._apply(served, effects)
+        if served := self._rooms.get(room.name):
+            self._delivery.receive(served, member, frames)
 
     def pause(self, spent: float) -> float:
         """Return how long a peer is not read whose messages took `spent` seconds."""
@@ -182,8 +151,7 @@ class Relay(LoggingConfigurable):
     def refuse(self, room: Room, member: Member, reason: str) -> None:
         """Close a peer that sent what is no frame at all (a text frame)."""
         if served := self._rooms.get(room.name):
-            self.faults.blame(room.name, member.identity.username)
-            self._drop(served, member, CloseCode.MALFORMED, reason)
+            self._delivery.fault(served, member, ProtocolError(reason))
 
     def edit(self, room: Room, change: Callable[[Doc[Any]], object]) -> None:
         """Make an edit of the server's own in an open room, in one transaction; everybody sees it.
@@ -192,23 +160,23 @@ class Relay(LoggingConfigurable):
         """
         if served := self._rooms.get(room.name):
             try:
-                self._carry_out(served, room.edit(change))
+                self._delivery.carry_out(served, room.edit(change))
             except EditError as half:
-                self._carry_out(served, half.effects)
+                self._delivery.carry_out(served, half.effects)
                 raise half.error from None
 
     def merge(self, room: Room, update: bytes, author: str) -> None:
         """Apply an update that was made on a fork of the room's document, for `author`."""
         if served := self._rooms.get(room.name):
-            self._carry_out(served, room.merge(update, author))
+            self._delivery.carry_out(served, room.merge(update, author))
 
     async def merge_durably(self, room: Room, update: bytes, author: str) -> None:
         """Apply an update as `merge` does; nobody is shown it before it is stored, or the store has trouble."""
         if served := self._rooms.get(room.name):
             effects = room.merge(update, author)
-            self._carry_out(served, [effect for effect in effects if not isinstance(effect, Broadcast)])
+            self._delivery.carry_out(served, [effect for effect in effects if not isinstance(effect, Broadcast)])
             await self.keeper.settle()
-            self._carry_out(served, [effect for effect in effects if isinstance(effect, Broadcast)])
+            self._delivery.carry_out(served, [effect for effect in effects if isinstance(effect, Broadcast)])
 
     def adopt(self, room: Room, stored: StoredRoom) -> bool:
         """Go on with another history of an open room's document; return whether that is so now.
@@ -229,13 +197,11 @@ class Relay(LoggingConfigurable):
 
     def follow(self, name: str, follower: Follower) -> None:
         """Call `follower` with each update of a room from now on, and with None whenever it comes into memory."""
-        self._followers.setdefault(name, []).append(follower)
+        self._delivery.follow(name, follower)
 
     def unfollow(self, name: str, follower: Follower) -> None:
         """Call a follower of a room no longer."""
-        self._followers[name].remove(follower)
-        if not self._followers[name]:
-            del self._followers[name]
+        self._delivery.unfollow(name, follower)
 
     async def discard(self, name: str) -> None:
         """Delete a room, with what is stored of it; whoever is in it is closed with 1001."""
@@ -244,7 +210,7 @@ class Relay(LoggingConfigurable):
         owner = self.owner(name)
         if served := self._rooms.pop(name, None):
             for member in list(served.connections):
-                self._drop(served, member, CloseCode.GOING_AWAY, "the room was deleted")
+                self._delivery.drop(served, member, CloseCode.GOING_AWAY, "the room was deleted")
             served.owner.closed(served.room)
         if owner and owner.stored:
             self.store.forget(name)
@@ -253,7 +219,7 @@ class Relay(LoggingConfigurable):
     def tell(self, room: Room, member: Member, message: dict[str, Any]) -> None:
         """Send a RAW message to one member of an open room."""
         if served := self._rooms.get(room.name):
-            self._carry_out(served, [Send(member, protocol.raw(message))])
+            self._delivery.carry_out(served, [Send(member, protocol.raw(message))])
 
     def overview(self) -> list[dict[str, Any]]:
         """Return what is open: name, lineage, members, sizes in bytes, and counters since the room was opened."""
@@ -270,8 +236,8 @@ class Relay(LoggingConfigurable):
             self._watching.cancel()  # and nothing else: what is under way may be half done
         for served in self._rooms.values():
             for member in list(served.connections):
-                self._drop(served, member, CloseCode.GOING_AWAY, "server stops")
-        self._outgoing.flush()
+                self._delivery.drop(served, member, CloseCode.GOING_AWAY, "server stops")
+        self._delivery.flush()
         finishing = [self._finish(served) for served in self._rooms.values()]
         for error in await asyncio.gather(*finishing, return_exceptions=True):
             if error:  # one room that fails must not keep the others out of the store
@@ -308,8 +274,7 @@ class Relay(LoggingConfigurable):
             served.stores(kept.seq, len(kept.snapshot), sum(len(update) for _, update in kept.log))
         self._rooms[name] = served
         owner.opened(room)
-        for follower in self._followers.get(name, ()):
-            follower(room, None, "")
+        self._delivery.opened(room)
         self.log.info("room %s: open, update %d", name, room.seq)
         return served
 
@@ -339,68 +304,6 @@ class Relay(LoggingConfigurable):
         self.keeper.let_go(served)
         served.owner.closed(served.room)
 
-    # ------------------------------------------------------------------ effects
-
-    def _carry_out(self, served: ServedRoom, effects: list[Effect]) -> None:
-        self._apply(served, effects)
-        self._outgoing.soon()
-
-    def _apply(self, served: ServedRoom, effects: list[Effect]) -> None:
-        for effect in effects:
-            if isinstance(effect, Broadcast):
-                self._outgoing.add(served, effect)
-            elif isinstance(effect, Persist):
-                if served.stored:
-                    served.log_bytes += len(effect.update)
-                    if served.meanwhile is not None:
-                        served.meanwhile.append(effect.update)
-                    self.store.append(served.room.name, effect.seq, effect.update, effect.author)
-                served.owner.changed(served.room)
-                for follower in self._followers.get(served.room.name, ()):
-                    follower(served.room, effect.update, effect.author)
-            elif isinstance(effect, Send):
-                served.send(effect.member, effect.frame, monotonic())
-            elif isinstance(effect, Request):
-                served.owner.requested(served.room, effect.member, effect.name, effect.number)
-            elif isinstance(effect, Hear):
-                self.spawn(self._hear(served, effect.member))
-            elif isinstance(effect, Refuse):
-                served.owner.refused(served.room, effect.member, effect.update)
-
-    async def _hear(self, served: ServedRoom, member: Member) -> None:
-        try:
-            await self._hearings.hear(served, member)
-        except ProtocolError as error:
-            self._fault(served, member, error)
-
-    def _fault(self, served: ServedRoom, member: Member, error: ProtocolError) -> None:
-        name, username = served.room.name, member.identity.username
-        self.log.warning("room %s: closing %s: %s", name, username, error.reason)
-        self.faults.blame(name, username)
-        self._drop(served, member, error.code, error.reason)
-
-    def _drop(self, served: ServedRoom, member: Member, code: int, reason: str) -> None:
-        if connection := served.connections.get(member):
-            connection.close(code, reason)
-            self._forget(served, member)
-
-    def _allow(self, served: ServedRoom, member: Member, writable: bool | None) -> None:
-        """Take note of what a member may do now: edit, only watch, or (None) not even that."""
-        if writable is None:
-            self.log.info("room %s: %s is not allowed here any more", served.room.name, member.identity.username)
-            self._drop(served, member, CloseCode.NOT_ALLOWED, "not allowed any more")
-        elif member.writable != writable:
-            member.writable, member.told = writable, False
-            if writable:  # greeted again, so that it is asked for what was not taken from it meanwhile
-                self._carry_out(served, served.room.join(member))
-
-    def _forget(self, served: ServedRoom, member: Member) -> None:
-        del served.connections[member]
-        self._rights.end(member)
-        self._carry_out(served, served.room.leave(member))
-        served.owner.left(served.room, member)
-        served.idle_since = monotonic()
-
     # ------------------------------------------------------------------ time
 
     async def _watch(self) -> None:
@@ -415,7 +318,7 @@ class Relay(LoggingConfigurable):
                 await asyncio.to_thread(give_back)
 
     def _attend(self, served: ServedRoom, now: float) -> None:
-        self._carry_out(served, served.room.expire(now - self.awareness_timeout))
+        self._delivery.carry_out(served, served.room.expire(now - self.awareness_timeout))
         served.keep_alive(now, self.keepalive_interval)
         served.forget_state(now)
         if self.keeper.is_due(served, self.compact_bytes):

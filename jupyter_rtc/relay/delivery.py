@@ -1,0 +1,175 @@
+"""What goes on between rooms and their members: frames in, effects carried out, members who come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from logging import Logger, LoggerAdapter
+from time import monotonic
+from typing import Any, TypeAlias
+
+from .connection import Connection
+from .door import Ask, Faults, Rights
+from .hearing import Hearings
+from .keeper import Keeper
+from .member import Member
+from .outgoing import Outgoing
+from .protocol import CloseCode, ProtocolError
+from .room import Broadcast, Effect, Hear, Persist, Refuse, Request, Room, Send
+from .served import ServedRoom
+from .store import Store
+from .updates import TaintedError
+
+Follower: TypeAlias = Callable[[Room, bytes | None, str], None]
+"""Called with each update of a room and its author, and with None whenever the room comes into memory."""
+
+
+class Delivery:
+    """Gives members' frames to their rooms, and carries out the effects.
+
+    Attributes:
+        faults: who sent faulty frames lately.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keeper: Keeper,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        log: Logger | LoggerAdapter[Any],
+    ) -> None:
+        """Store updates in `store`; have `keeper` restore what a bad update spoilt, beside everything by `spawn`."""
+        self.faults = Faults()
+        self._store = store
+        self._keeper = keeper
+        self._spawn = spawn
+        self._log = log
+        self._outgoing = Outgoing()
+        self._rights = Rights(log)
+        self._hearings = Hearings(self.carry_out, self.drop, log)
+        self._followers: dict[str, list[Follower]] = {}
+
+    # ------------------------------------------------------------------ members
+
+    def join(
+        self, served: ServedRoom, member: Member, connection: Connection, ask: Ask | None, interval: float
+    ) -> None:
+        """Let a member in, and `ask` about it again every `interval` seconds, if that is not 0."""
+        connection.last_sent = monotonic()
+        served.connections[member] = connection
+        self.carry_out(served, served.room.join(member))
+        served.owner.joined(served.room, member)
+        if ask and interval:
+            self._rights.begin(member, interval, ask, lambda writable: self._allow(served, member, writable))
+
+    def receive(self, served: ServedRoom, member: Member, frames: Sequence[bytes]) -> None:
+        """Take in frames of a member that came together. What is wrong with one closes this member, and no other."""
+        now = monotonic()
+        for frame in frames:
+            if member in served.connections:
+                self._take(served, member, frame, now)
+        self._outgoing.at_once_or_soon(now)
+
+    def drop(self, served: ServedRoom, member: Member, code: int, reason: str) -> None:
+        """Close a member, if it is still there, and see it off."""
+        if connection := served.connections.get(member):
+            connection.close(code, reason)
+            self._forget(served, member)
+
+    def fault(self, served: ServedRoom, member: Member, error: ProtocolError) -> None:
+        """Close a member that broke the protocol; it will wait at the door."""
+        name, username = served.room.name, member.identity.username
+        self._log.warning("room %s: closing %s: %s", name, username, error.reason)
+        self.faults.blame(name, username)
+        self.drop(served, member, error.code, error.reason)
+
+    def leave(self, served: ServedRoom, member: Member) -> None:
+        """See off a member whose socket is closed. Does nothing the second time."""
+        if connection := served.connections.get(member):
+            connection.detach()
+            self._forget(served, member)
+
+    def _forget(self, served: ServedRoom, member: Member) -> None:
+        del served.connections[member]
+        self._rights.end(member)
+        self.carry_out(served, served.room.leave(member))
+        served.owner.left(served.room, member)
+        served.idle_since = monotonic()
+
+    def _allow(self, served: ServedRoom, member: Member, writable: bool | None) -> None:
+        """Take note of what a member may do now: edit, only watch, or (None) not even that."""
+        if writable is None:
+            self._log.info("room %s: %s is not allowed here any more", served.room.name, member.identity.username)
+            self.drop(served, member, CloseCode.NOT_ALLOWED, "not allowed any more")
+        elif member.writable != writable:
+            member.writable, member.told = writable, False
+            if writable:  # greeted again, so that it is asked for what was not taken from it meanwhile
+                self.carry_out(served, served.room.join(member))
+
+    def _take(self, served: ServedRoom, member: Member, frame: bytes, now: float) -> None:
+        served.count(frame)
+        try:
+            effects = served.room.receive(member, frame, now)
+        except ProtocolError as error:
+            self.fault(served, member, error)
+            if isinstance(error, TaintedError):
+                self._spawn(self._keeper.restore(served))
+        else:
+            self._apply(served, effects)
+
+    # ------------------------------------------------------------------ effects
+
+    def carry_out(self, served: ServedRoom, effects: list[Effect]) -> None:
+        """Do what a room asks for; frames for everybody leave at the end of the turn."""
+        self._apply(served, effects)
+        self._outgoing.soon()
+
+    def flush(self) -> None:
+        """Send now what waits for the end of the turn."""
+        self._outgoing.flush()
+
+    def follow(self, name: str, follower: Follower) -> None:
+        """Call `follower` with each update of a room from now on, and with None whenever it comes into memory."""
+        self._followers.setdefault(name, []).append(follower)
+
+    def unfollow(self, name: str, follower: Follower) -> None:
+        """Call a follower of a room no longer."""
+        self._followers[name].remove(follower)
+        if not self._followers[name]:
+            del self._followers[name]
+
+    def opened(self, room: Room) -> None:
+        """Tell a room's followers that it is in memory now."""
+        for follower in self._followers.get(room.name, ()):
+            follower(room, None, "")
+
+    def _apply(self, served: ServedRoom, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Broadcast):
+                self._outgoing.add(served, effect)
+            elif isinstance(effect, Persist):
+                self._persist(served, effect)
+            elif isinstance(effect, Send):
+                served.send(effect.member, effect.frame, monotonic())
+            elif isinstance(effect, Request):
+                served.owner.requested(served.room, effect.member, effect.name, effect.number)
+            elif isinstance(effect, Hear):
+                self._spawn(self._hear(served, effect.member))
+            elif isinstance(effect, Refuse):
+                served.owner.refused(served.room, effect.member, effect.update)
+
+    def _persist(self, served: ServedRoom, effect: Persist) -> None:
+        name = served.room.name
+        if served.stored:
+            served.log_bytes += len(effect.update)
+            if served.meanwhile is not None:
+                served.meanwhile.append(effect.update)
+            self._store.append(name, effect.seq, effect.update, effect.author)
+        served.owner.changed(served.room)
+        for follower in self._followers.get(name, ()):
+            follower(served.room, effect.update, effect.author)
+
+    async def _hear(self, served: ServedRoom, member: Member) -> None:
+        try:
+            await self._hearings.hear(served, member)
+        except ProtocolError as error:
+            self.fault(served, member, error)
