@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from .housekeeping import drop_spare, give_back, is_remote
-from .ledger import NEVER, Ledger, Refusal
+from .ledger import NEVER, Identity, Ledger, Refusal
 from .operations import GONE, SCHEMA, VERSION, Append, Compact, Create, Operation, Transaction
 
 __all__ = ["FAILURES", "Database", "Options"]
@@ -147,8 +147,10 @@ class Database:
             case Append() | Compact():
                 ledger.refuse(operation.room, operation.seq, reason)
             case Create():
-                ledger.in_use[operation.room] = (operation.stored.lineage, operation.stored.genesis)
-                ledger.refuse(operation.room, operation.stored.seq, reason)
+                stored = operation.stored
+                identity = Identity(stored.lineage, stored.genesis, stored.intended, stored.saved)
+                ledger.in_use[operation.room] = identity
+                ledger.refuse(operation.room, stored.seq, reason)
         self._replace_ledger(ledger)
 
     def _replace_ledger(self, ledger: Ledger) -> None:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from .store import Mark
+
+IDENTITY = "lineage, genesis, intended_seq, intended_hash, saved_seq, saved_hash"
+"""Where a room's record has its `Identity`."""
 
 NEVER = sys.maxsize
 """The number of an update that never comes: a refusal up to there is not healed by any snapshot."""
@@ -17,15 +23,39 @@ class Refusal(NamedTuple):
     reason: str
 
 
+class Identity(NamedTuple):
+    """Say of a room what stands beside its document, so that its record can be written again where it is lost.
+
+    The marks are the last ones, whether or not they could be stored.
+    """
+
+    lineage: str
+    genesis: int
+    intended: Mark | None
+    saved: Mark | None
+
+    @classmethod
+    def read(cls, columns: Sequence[Any]) -> Identity:
+        """Return what is in the columns `IDENTITY` of a room."""
+        lineage, genesis, *marks = columns
+        intended, saved = (None if seq is None else Mark(seq, hash) for seq, hash in (marks[:2], marks[2:]))
+        return cls(lineage, genesis, intended, saved)
+
+    def columns(self) -> list[Any]:
+        """Return what is to stand in the columns `IDENTITY` of a room."""
+        marks = [(mark.seq, mark.hash) if mark else (None, None) for mark in (self.intended, self.saved)]
+        return [self.lineage, self.genesis, *marks[0], *marks[1]]
+
+
 @dataclass(frozen=True)
 class Ledger:
     """Hold what one writer knows of its rooms.
 
-    - `in_use`: lineage and genesis of the rooms that it has created or claimed;
+    - `in_use`: the rooms that it has created or claimed, and what stands beside their documents;
     - `refusals`: those among them whose newest changes are not stored.
     """
 
-    in_use: dict[str, tuple[str, int]] = field(default_factory=dict)
+    in_use: dict[str, Identity] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
 
     def copy(self) -> Ledger:
@@ -36,3 +66,8 @@ class Ledger:
         """Note that update `seq` of a room is not stored; the first reason stays."""
         old = self.refusals.get(room, Refusal(seq, reason))
         self.refusals[room] = Refusal(max(seq, old.seq), old.reason)
+
+    def mark(self, room: str, intended: Mark | None, saved: Mark | None) -> None:
+        """Note the marks of a room in use; None leaves one as it is."""
+        if known := self.in_use.get(room):
+            self.in_use[room] = known._replace(intended=intended or known.intended, saved=saved or known.saved)

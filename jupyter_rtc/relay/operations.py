@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
-from .ledger import NEVER, Ledger
+from .ledger import IDENTITY, NEVER, Identity, Ledger
 from .store import Checkpoint, Mark, Past, StoredRoom, Version
 
 __all__ = [
@@ -220,9 +220,9 @@ class Transaction:
         if room in self._ledger.in_use:
             return
         self._connection.execute("UPDATE rooms SET writer = ?, released = NULL WHERE name = ?", (self._writer, room))
-        row = self._connection.execute("SELECT lineage, genesis FROM rooms WHERE name = ?", (room,)).fetchone()
+        row = self._connection.execute(f"SELECT {IDENTITY} FROM rooms WHERE name = ?", (room,)).fetchone()  # noqa: S608
         if row is not None:
-            self._ledger.in_use[room] = row
+            self._ledger.in_use[room] = Identity.read(row)
 
     def _release(self, operation: Release) -> None:
         room = operation.room
@@ -237,18 +237,17 @@ class Transaction:
 
     def _create(self, room: str, stored: StoredRoom) -> None:
         self._forget(room)
-        number = self._begin(room, stored.lineage, stored.genesis)
+        number = self._begin(room, Identity(stored.lineage, stored.genesis, stored.intended, stored.saved))
         self._connection.execute("INSERT INTO snapshots VALUES (?, ?, ?)", (number, stored.seq, stored.snapshot))
         now = time.time()
         rows = ((number, seq, now, "", update) for seq, update in stored.log)
         self._connection.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?)", rows)
-        self._set_marks(SetMarks(room, stored.intended, stored.saved))
 
-    def _begin(self, room: str, lineage: str, genesis: int) -> int:
-        self._ledger.in_use[room] = (lineage, genesis)
+    def _begin(self, room: str, identity: Identity) -> int:
+        self._ledger.in_use[room] = identity
         cursor = self._connection.execute(
-            "INSERT INTO rooms (name, lineage, genesis, writer) VALUES (?, ?, ?, ?)",
-            (room, lineage, genesis, self._writer),
+            f"INSERT INTO rooms (name, writer, {IDENTITY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            (room, self._writer, *identity.columns()),
         )
         return cursor.lastrowid or 0
 
@@ -262,8 +261,13 @@ class Transaction:
             self._ledger.refuse(room, NEVER, _TAKEN)
             return
         self._ledger.refusals.pop(room, None)
-        number = found[0] if found else self._begin(room, *identity)
+        number = found[0] if found else self._begin(room, identity)
         execute = self._connection.execute
+        if found and refusal:  # its marks were refused, too; and what is under its name may come from another time
+            execute(
+                f"UPDATE rooms SET ({IDENTITY}) = (?, ?, ?, ?, ?, ?) WHERE id = ?",  # noqa: S608
+                (*identity.columns(), number),
+            )
         if execute("SELECT 1 FROM snapshots WHERE room = ? AND seq > ?", (number, seq)).fetchone():
             return
         # Not an UPDATE: that would take new pages before it frees the old ones, and double the file.
@@ -276,6 +280,7 @@ class Transaction:
             self._connection.executemany("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def _set_marks(self, operation: SetMarks) -> None:
+        self._ledger.mark(*operation)
         number = self._writable(operation.room, 0)
         if number is None:
             return
@@ -307,25 +312,16 @@ def delete_room(connection: sqlite3.Connection, number: int) -> None:
 def read_room(connection: sqlite3.Connection, room: str) -> StoredRoom | None:
     """Return what is stored of a room, or None. The caller has begun a transaction."""
     row = connection.execute(
-        "SELECT id, lineage, genesis, seq, state, intended_seq, intended_hash, saved_seq, saved_hash"
-        " FROM rooms JOIN snapshots ON room = id WHERE name = ?",
+        f"SELECT id, seq, state, {IDENTITY} FROM rooms JOIN snapshots ON room = id WHERE name = ?",  # noqa: S608
         (room,),
     ).fetchone()
     if row is None:
         return None
-    number, lineage, genesis, seq, snapshot, *marks = row
+    number, seq, snapshot, *columns = row
     log = connection.execute(
         "SELECT seq, data FROM log WHERE room = ? AND seq > ? ORDER BY seq", (number, seq)
     ).fetchall()
-    return StoredRoom(
-        lineage=lineage,
-        genesis=genesis,
-        snapshot=snapshot,
-        seq=seq,
-        log=tuple(log),
-        intended=None if marks[0] is None else Mark(*marks[:2]),
-        saved=None if marks[2] is None else Mark(*marks[2:]),
-    )
+    return StoredRoom(snapshot=snapshot, seq=seq, log=tuple(log), **Identity.read(columns)._asdict())
 
 
 def read_past(connection: sqlite3.Connection, room: str) -> Past | None:

@@ -8,14 +8,15 @@ from .process import Jupyter
 from .test_sparing import copies
 
 
-async def unsaved(server: Jupyter, join: Opener) -> Peer:
-    """Open a file, type without saving, and take the database away meanwhile."""
+async def unsaved(server: Jupyter, join: Opener, taken: int = 0) -> Peer:
+    """Open a file, type (and take that many characters away) without saving, and lose the database meanwhile."""
     (server.root / "a.txt").write_text("")
     peer = await join(server, "a.txt")
     peer.show(autosave=False)
     peer.type("one\n")
     assert await peer.save() == "success"
     peer.type("typed\n")
+    del peer.source[:taken]
     for file in (server.data / "jupyter_rtc").glob("rooms.db*"):
         file.unlink()
     peer.type("more\n")
@@ -52,3 +53,16 @@ async def test_while_the_server_is_down(start: Starter, join: Opener) -> None:
     peer.connect()
     await until(lambda: len(peer.steps) == 2)
     await both_kept(server, peer)
+
+
+async def test_what_the_server_saved_last_is_known_nevertheless(start: Starter, join: Opener) -> None:
+    server = start()
+    peer = await unsaved(server, join, taken=len("one\n"))
+    await peer.close()
+    server.kill()
+    server.start()
+    peer.connect()
+    await until(lambda: len(peer.steps) == 2)
+    assert await peer.save() == "success"
+    assert (server.root / "a.txt").read_text() == peer.text == "typed\nmore\n"
+    assert copies(server, peer) == []  # what the file held is nobody else's work

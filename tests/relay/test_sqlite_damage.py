@@ -109,6 +109,34 @@ async def test_damage_while_in_use_costs_no_room_that_is_in_use(tmp_path: Path) 
 
 
 @awaited
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_what_was_saved_while_a_room_was_refused_is_known_once_it_is_whole(
+    tmp_path: Path, replaced: bool
+) -> None:
+    path = tmp_path / "rooms.db"
+    async with opened(path) as store:
+        store.create("a", replace(ROOM, saved=Mark(0, "first")))
+        await store.flush()
+        for file in path.parent.glob("rooms.db*"):
+            file.unlink()
+        if replaced:
+            async with opened(path) as other:
+                other.create("a", replace(ROOM, lineage="of another time", genesis=99, saved=Mark(7, "other")))
+        append(store, 1)
+        store.mark("a", intended=Mark(1, ""))
+        store.mark("a", saved=Mark(1, "second"))
+        with pytest.raises(StoreError, match="gone"):
+            await store.flush()
+        append(store, 2)
+        store.compact("a", 2, b"all")
+        append(store, 3)
+        whole = replace(ROOM, snapshot=b"all", seq=2, log=log_of(3), intended=Mark(1, ""), saved=Mark(1, "second"))
+        assert await store.load("a") == whole
+    async with opened(path) as store:
+        assert await store.load("a") == whole
+
+
+@awaited
 async def test_damage_found_while_reading_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "rooms.db"
     async with opened(path) as store:
