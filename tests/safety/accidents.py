@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from documents.disks import read_only
 
 from .garbage import send_garbage
-from .program import filled, locked
+from .program import corrupt, filled, locked
 from .world import World
 
 Accident = Callable[[World], Awaitable[None]]
@@ -286,6 +286,31 @@ async def database_locked(world: World) -> None:
         await world.start()
 
 
+async def database_corrupted(world: World) -> None:
+    """Somebody writes into the database, and the server is killed."""
+    await world.begin()
+    async with world.typing():
+        await world.a_while(0.4, 0.8)
+        for path in world.store_files():
+            corrupt(path, world.rng)
+        await world.a_while(0.5, 1.0)
+        world.server.kill()
+        await world.start()
+        await world.a_while(0.5, 1.0)
+
+
+async def database_deleted(world: World) -> None:
+    """Somebody deletes the database under the server, which is killed later."""
+    await world.begin()
+    async with world.typing():
+        await world.a_while(0.4, 0.8)
+        world.wipe_store()
+        await world.a_while(0.5, 1.0)
+        world.server.kill()
+        await world.start()
+        await world.a_while(0.5, 1.0)
+
+
 ACCIDENTS: tuple[Accident, ...] = (
     nothing,
     killed_while_typing,
@@ -306,4 +331,6 @@ ACCIDENTS: tuple[Accident, ...] = (
     foreign_history,
     ten_people,
     database_locked,
+    database_corrupted,
+    database_deleted,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sqlite3
 import time
@@ -58,3 +59,12 @@ def locked(database: Path, for_readers: bool = False) -> Iterator[None]:
         connection.execute("BEGIN EXCLUSIVE")
         yield
         connection.execute("ROLLBACK")
+
+
+def corrupt(file: Path, rng: random.Random) -> None:
+    """Write noise into a file, here and there."""
+    with file.open("r+b") as content:
+        size = file.stat().st_size
+        for _ in range(size // 8192 + 1):
+            content.seek(rng.randrange(max(1, size - 512)))
+            content.write(rng.randbytes(512))
