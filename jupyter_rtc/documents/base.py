@@ -87,24 +87,31 @@ class MergeBase:
             return None
         return await asyncio.to_thread(stored.state, seq) if stored.seq <= seq else None
 
-    async def outside(self, content: Content, original: Original, edited: bool) -> OutsideEdit:
-        """Return the edit that somebody else made who changed the file to `original`.
+    async def outside(self, content: Content, original: Original, hash: str, edited: bool) -> bytes:
+        """Return the edit that somebody else made who changed the file to `original`; the stored base has it then.
 
-        It is made with an eye on what people have typed since, if the document was `edited`; it fits the document
-        as it is at the moment of the return.
+        `hash` is that of the file. The edit is made with an eye on what people have typed since, if the document was
+        `edited`, and up to the return: it must be merged at once, before anything else happens to the document.
 
         Raises:
             BaseLostError: the base cannot be had.
         """
         stored = await self._stored()
+        seq = self._room.seq
+        edit = await self._since(stored, content, original, self._room.doc.get_update() if edited else None)
+        await self.include(edit, hash)
         for _ in range(_TRIES):
-            seq = self._room.seq
-            live = self._room.doc.get_update() if edited else None
-            edit = await self._since(stored, content, original, live)
             if self._room.seq == seq:
-                return edit
-            edited = True
-        return _edit(stored, self.seq, content, original, self._room.doc.get_update())
+                return edit.update
+            # Somebody types, perhaps into what this edit takes away. Nobody has seen it: another takes its place.
+            seq, live = self._room.seq, self._room.doc.get_update()
+            edit = await asyncio.to_thread(_edit, stored, self.seq, content, original, live)
+            self._relay.replace(self._room, self.seq, edit.base)
+            await self._flush()
+        if self._room.seq != seq:  # people never rest, so nothing may come in between any more
+            edit = _edit(stored, self.seq, content, original, self._room.doc.get_update())
+            self._relay.replace(self._room, self.seq, edit.base)
+        return edit.update
 
     async def intend(self, seq: int) -> None:
         """Make the log durable up to the update that is about to be written to the file.

@@ -339,17 +339,17 @@ class FileBinding:
 
     async def _merge(self, seen: Seen) -> None:
         """Merge the file's new content into the document, as an edit of the base by somebody else."""
-        edit = await self._base.outside(self._content, seen.original, self._autosave.edited)
-        await self._base.include(edit, seen.info.hash)
+        hash = seen.info.hash
+        update = await self._base.outside(self._content, seen.original, hash, self._autosave.edited)
         clean = not self._autosave.edited
         self._autosave.disarm()
-        self._host.relay.merge(self._room, edit.update, "")
+        self._host.relay.merge(self._room, update, "")
         self._file.accept(seen)
         if clean:
             self._autosave.arm()
             self._settle(self._room.seq)
         else:
-            self.status.set(hash=seen.info.hash)
+            self.status.set(hash=hash)
         self._report("overwrite")
 
     # ------------------------------------------------------------------

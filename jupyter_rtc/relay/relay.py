@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, cast
@@ -25,7 +25,7 @@ from .protocol import CloseCode, ProtocolError
 from .room import Broadcast, EditError, Room, Send
 from .served import ServedRoom
 from .sqlite import SQLiteStore
-from .store import Store, StoredRoom, StoreError
+from .store import Checkpoint, Store, StoredRoom, StoreError
 
 _LAST_SAVE = 1.5
 _GIVING_BACK = 10.0
@@ -190,6 +190,10 @@ class Relay(LoggingConfigurable):
         """Replace what is stored of a room up to the update `seq` by a state that holds more; its past stays."""
         owner = self.owner(room.name)
         checkpoints = await self.keeper.checkpoints(room.name, seq, owner.watch(room)) if owner else None
+        self.replace(room, seq, snapshot, checkpoints)
+
+    def replace(self, room: Room, seq: int, snapshot: bytes, checkpoints: Sequence[Checkpoint] | None = None) -> None:
+        """Replace what is stored of a room up to the update `seq`, and its past, if `checkpoints` are given."""
         if served := self._rooms.get(room.name):
             served.rebased += 1
             served.stores(seq, len(snapshot), served.log_bytes)

@@ -178,7 +178,7 @@ class TestMerged:
             PATIENCE,
         )
 
-    @pytest.mark.parametrize("moment", ["write before", "replace before", "replace during"])
+    @pytest.mark.parametrize("moment", ["write before", "replace before", "replace during", "replace after"])
     async def test_a_program_that_writes_at_the_last_moment(self, start: Starter, join: Opener, moment: str) -> None:
         """Between the server's last look at a file and the end of its writing: what both wrote survives."""
         server = start(OVERTAKING)
@@ -205,6 +205,31 @@ class TestMerged:
         assert await peer.save() == "success"
         await until(lambda: peer.sources == ["outside begin", "two typed"], lambda: peer.sources)
         await until(lambda: said(file) == "outside begin\ntwo typed", lambda: said(file))
+
+    @pytest.mark.parametrize("times", [1, 2, 9])
+    async def test_who_types_while_an_outside_edit_is_stored(
+        self, start: Starter, join: Opener, tmp_path: Path, times: int
+    ) -> None:
+        """The program deletes a cell, and somebody types into it, once or again and again, until that is merged."""
+        held = tmp_path / "held"
+        held.mkdir()
+        server = start(f"HELD = {str(held)!r}\nc.Documents.save_delay = c.Documents.max_save_delay = 5\n{HOLDING}")
+        file = server.root / "a.ipynb"
+        file.write_text(as_nbformat(notebook(code("one"), code("two"))))
+        ada, bob = [await join(server, "a.ipynb", token=token) for token in ("ada", "bob")]
+        (held / "on").touch()
+        by_renaming(file, as_nbformat(notebook(code("one, outside"))))
+        expected = "two"
+        for number in range(1, times + 1):
+            await until(lambda number=number: (held / str(number)).exists() or ada.sources[0] != "one")
+            expected += f" {number}"
+            bob.type(f" {number}", 1)
+            await until(lambda expected=expected: ada.sources[1:] == [expected], lambda: ada.sources)
+            (held / str(number)).unlink(missing_ok=True)
+        (held / "on").unlink()
+        both = ["one, outside", expected]
+        await until(lambda: ada.sources == bob.sources == both, lambda: (ada.sources, bob.sources))
+        await until(lambda: said(file) == "\n".join(both), lambda: said(file))
 
     async def test_git_checkout(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
         def git(*arguments: str) -> None:
@@ -251,6 +276,9 @@ class OvertakenManager(AsyncLargeFileManager):
             if moment == "during":
                 self.overtake(how, os_path, text)
             yield file
+        if moment == "after":  # it began from what the server has just written, and does not know of yet
+            with open(os_path) as file:
+                self.overtake(how, os_path, file.read().replace("begin", "outside begin"))
 
     def overtake(self, how, os_path, text):
         path = os_path + ".new" if how == "replace" else os_path
@@ -261,6 +289,30 @@ class OvertakenManager(AsyncLargeFileManager):
 
 
 c.ServerApp.contents_manager_class = OvertakenManager
+'''
+
+HOLDING = '''
+import asyncio
+import itertools
+import os
+from jupyter_rtc.relay import SQLiteStore
+
+
+class HeldStore(SQLiteStore):
+    """Is not durable before somebody has taken away the file that says, by its number, which time it is."""
+
+    numbers = itertools.count(1)
+
+    async def flush(self):
+        if os.path.exists(os.path.join(HELD, "on")):
+            path = os.path.join(HELD, str(next(self.numbers)))
+            open(path, "w").close()
+            while os.path.exists(path):
+                await asyncio.sleep(0.01)
+        await super().flush()
+
+
+c.Relay.store_class = HeldStore
 '''
 
 LOCKING = '''
