@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from documents.disks import read_only
 
 from .garbage import send_garbage
+from .kinds import Kind
 from .program import corrupt, filled, locked
 from .world import World
 
@@ -112,6 +113,20 @@ async def edited_outside_while_typing(world: World) -> None:
             await world.a_while(0.1, 0.5)
             for desk in world.desks:
                 await desk.edit_outside()
+
+
+async def two_views(world: World) -> None:
+    """Each file is open in a second view: a notebook as text, a text by a symbolic link. All type."""
+    await world.begin()
+    for desk in world.desks:
+        path, kind = desk.path, Kind("view", desk.path, "file", "text", desk.kind.minor, raw=bool(desk.kind.minor))
+        if not desk.kind.minor:
+            path = "link.txt"
+            (world.server.root / path).symlink_to(desk.path)
+        for name in ("vera", "walt"):
+            await desk.seat(name, kind, path)
+    async with world.typing(0.15):
+        await world.a_while(2.0, 3.0)
 
 
 async def renamed_inside(world: World) -> None:
@@ -319,6 +334,7 @@ ACCIDENTS: tuple[Accident, ...] = (
     terminated_after_a_keystroke,
     everybody_sleeps,
     edited_outside_while_typing,
+    two_views,
     renamed_inside,
     renamed_outside,
     deleted_inside,
