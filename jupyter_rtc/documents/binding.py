@@ -157,6 +157,8 @@ class FileBinding:
         Where people switched autosaving off, the store keeps the edits; where the file was deleted, a recovery copy.
         """
         self._autosave.cancel()
+        async with self._busy:  # a save that is under way has taken note of the edits, but may not have written them
+            pass
         if self._autosave.edited and not self._file.missing and self._wanted():
             with suppress(FileError):
                 await self.save()

@@ -43,7 +43,8 @@ class LocalFiles(ManagedFiles):
         """Say whether `manager` reads and saves as Jupyter Server's own do: no subclass does it in another way."""
         methods = ("get", "save", "_save_file", "_read_file", "_get_os_path", "_save_notebook", "_read_notebook")
         return isinstance(manager, FileContentsManager) and all(
-            getattr(type(manager), name).__module__.startswith(_OURS) for name in methods
+            str(getattr(type(manager), name).__module__).startswith(_OURS)  # None in a configuration file
+            for name in methods
         )
 
     async def stat(self, path: str, kind: str) -> FileInfo:

@@ -53,7 +53,9 @@ class Lab:
         page.goto(f"{server.url}/lab/workspaces/{workspace}?token={token}")
         page.wait_for_selector("#jupyterlab-splash", state="detached")
         page.wait_for_function("() => window.jupyterapp !== undefined")
-        page.evaluate("async () => { await window.jupyterapp.restored; window.loadedOnce = true; }")
+        # Not a promise to wait for: under load Chromium now and then forgets one that nobody but us holds.
+        page.evaluate("() => { window.jupyterapp.restored.then(() => { window.loadedOnce = true; }); }")
+        page.wait_for_function("() => window.loadedOnce === true")
 
     # Documents
 

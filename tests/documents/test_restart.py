@@ -269,10 +269,43 @@ c.FileContentsManager.pre_save_hook = before
 '''
 
 
+SLOW = '''
+import asyncio
+from pathlib import Path
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+
+
+class SlowManager(AsyncLargeFileManager):
+    """Takes as long as a slow disk does, if there is a file that says so."""
+
+    async def save(self, model, path=""):
+        slow = Path(self.root_dir, "slow")
+        if slow.exists():
+            slow.rename(slow.with_name("slow-now"))
+            await asyncio.sleep(1.0)
+        return await super().save(model, path)
+
+
+c.ServerApp.contents_manager_class = SlowManager
+c.Relay.eviction_delay = 0.1
+'''
+
 SLEPT = ["ada1", "asleep1", "begin", "fresh1", "outside"]
 
 
 class TestEvicted:
+    async def test_not_while_it_is_being_saved(self, start: Starter, join: Opener) -> None:
+        server = start(SLOW)
+        (server.root / "a.txt").write_text("a")
+        ada = await join(server, "a.txt")
+        (server.root / "slow").touch()
+        ada.type("b")
+        await until(lambda: (server.root / "slow-now").exists())
+        await ada.close()
+        await until(lambda: not server.rooms())
+        assert (server.root / "a.txt").read_text() == "ab"
+        assert "not up to date" not in server.log()
+
     async def test_whoever_slept_comes_back_with_what_was_typed(
         self, start: Starter, join: Opener, prepare: Callable[..., Peer]
     ) -> None:
