@@ -42,6 +42,7 @@ class Autosave:
         self._timer: asyncio.TimerHandle | None = None
         self._last_edit = self._due = 0.0
         self._pause = self._retry = 0.0
+        self._wish = True
 
     def arm(self) -> None:
         """Wait for the next edit: the document as it is now is, or is about to be, saved."""
@@ -90,6 +91,15 @@ class Autosave:
             self.cancel()
             self._retry = 0.0
             self.touched()
+
+    def wanted(self, wishes: list[bool]) -> bool:
+        """Say whether anybody wants it, given the wishes of those who have one.
+
+        What the last ones wished goes on when they have left.
+        """
+        if wishes:
+            self._wish = any(wishes)
+        return self._wish
 
     def cancel(self) -> None:
         """Forget the planned save: it is made now, or not at all."""

@@ -15,7 +15,6 @@ from .content import Content
 from .files import FileError
 from .known import FileHost, KnownFile, Seen
 from .names import DocumentName
-from .recovery import RecoveryError
 from .status import Speaker, Status
 from .strangers import Strangers, StrangersHost
 from .update import NO_CHANGE
@@ -45,11 +44,10 @@ class FileBinding:
         self._content = content
         self._room = room
         self._base = MergeBase(host.relay, room)
-        self._autosave = Autosave(host, lambda trip: content.watch(room.doc, trip), self._ring)
+        self._autosave = Autosave(host, lambda trip: content.watch(room.doc, trip), self._save_if_wanted)
         self._file = KnownFile(host, content, path, name)
         self._strangers = Strangers(host, room, content, self._file, self._base, self._autosave)
         self._astray = False  # whether the file could not be made out at the last look
-        self._wish = True
         self._closed = False
         self._noticed = False
         self._busy = asyncio.Lock()
@@ -162,28 +160,19 @@ class FileBinding:
         if self._autosave.edited and not self._file.missing and self._wanted():
             with suppress(FileError):
                 await self.save()
-        if self._autosave.edited and self._file.missing:
-            return await self._outlive()
-        return not (self._autosave.edited and self._wanted())
+        if not (self._autosave.edited and self._file.missing):
+            return not (self._autosave.edited and self._wanted())
+        try:
+            await self._file.outlive((await self._read_document())[0])
+        except FileError as error:
+            self.status.say(self.path, str(error))
+            return False
+        return True
 
     @property
     def spare(self) -> bool:
         """Whether everything that the document holds is in the file, or in a recovery copy of a file that is gone."""
         return not self._autosave.edited and (self._file.missing or not self._file.stale)
-
-    async def _outlive(self) -> bool:
-        """Keep what was edited of a file that is gone; return whether it is kept."""
-        value, _ = await self._read_document()
-        rendered = await asyncio.to_thread(self._content.render, self._file.original, value)
-        if rendered is self._file.original:
-            return True
-        reason = "The file was deleted while this was open and not saved."
-        try:
-            await self._host.recovery.keep(self.name, self.path, rendered, author="", reason=reason)
-        except RecoveryError as error:
-            self.status.say(self.path, f"{self.path} was deleted, and of what was edited since {error}")
-            return False
-        return True
 
     def close(self) -> None:
         """Stop following the document."""
@@ -285,26 +274,20 @@ class FileBinding:
                 saving = self._spawn(self.save(asked=True))
                 await asyncio.wait_for(asyncio.shield(saving), _SAVE_TIMEOUT)
                 status = "success"
-        except FileError as error:
-            self._host.relay.log.warning("room %s: save failed: %s", self.name, error)
-        except TimeoutError:
-            self._host.relay.log.warning("room %s: save takes more than %d s", self.name, _SAVE_TIMEOUT)
+        except (FileError, TimeoutError) as error:
+            reason = str(error) or f"it takes more than {_SAVE_TIMEOUT:g} s"
+            self._host.relay.log.warning("room %s: save failed: %s", self.name, reason)
         finally:  # in any case: the front end waits for the answer as long as it takes
             self._host.relay.tell(self._room, member, {"type": "save", "responseTo": number, "status": status})
 
-    def _ring(self) -> None:
+    def _save_if_wanted(self) -> None:
         if self._wanted():
             self._spawn(self.save())
 
     def _wanted(self) -> bool:
-        """Say whether anybody wants autosaving: off where everybody's front end says so (``autosave: false``).
-
-        What the last ones wished who said anything goes on when they have left.
-        """
-        wishes = [state["autosave"] for state in self._room.awareness.states() if "autosave" in state]
-        if wishes:
-            self._wish = any(wishes)
-        return self._wish
+        """Say whether anybody here wants autosaving: off where everybody's front end says ``autosave: false``."""
+        states = self._room.awareness.states()
+        return self._autosave.wanted([state["autosave"] for state in states if "autosave" in state])
 
     # ------------------------------------------------------------------ outside edits
 
@@ -353,8 +336,6 @@ class FileBinding:
         else:
             self.status.set(hash=hash)
         self._report("overwrite")
-
-    # ------------------------------------------------------------------
 
     def _report(self, action: str) -> None:
         self._host.report(str(self.name), self.path, action)

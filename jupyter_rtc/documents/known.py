@@ -152,6 +152,17 @@ class KnownFile:
         self.accept(Seen(original, info))
         return True
 
+    async def outlive(self, value: Any) -> None:
+        """Keep what a document says whose file is gone, if it is not what that held. Raises FileError."""
+        rendered = await asyncio.to_thread(self._content.render, self.original, value)
+        if rendered is self.original:
+            return
+        reason = "The file was deleted while this was open and not saved."
+        try:
+            await self._host.recovery.keep(self.name, self.path, rendered, author="", reason=reason)
+        except RecoveryError as error:
+            raise FileError(507, f"{self.path} was deleted, and of what was edited since {error}") from None
+
     async def _spare(self, original: Original, asked: bool) -> None:
         """Keep a copy of what the file holds if writing `original` leaves little of it."""
         before, after = await asyncio.to_thread(_weights, self._content, self.original, original)
