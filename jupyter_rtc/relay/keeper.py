@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
+from pycrdt import Doc
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
@@ -18,6 +19,14 @@ _SHARE = 8
 """A room over its limit is folded whenever its log is so many times smaller than its snapshot, or larger."""
 
 _FLUSH_TIMEOUT = 5.0
+
+
+class Loaded(NamedTuple):
+    """What the store has of a room, as a document too, and whether it may keep the room from now on."""
+
+    stored: StoredRoom | None
+    doc: Doc[Any]
+    keeps: bool
 
 
 class Keeper(LoggingConfigurable):
@@ -59,16 +68,17 @@ class Keeper(LoggingConfigurable):
         """How much of a room's past is kept."""
         return Limits(self.max_checkpoints, self.max_checkpoint_bytes, self.max_checkpoint_age * _DAY)
 
-    async def load(self, name: str) -> tuple[StoredRoom | None, bool]:
+    async def load(self, name: str) -> Loaded:
         """Return what is stored of a room, and whether the store may keep it from now on.
 
-        While it cannot be read, what it has must not be overwritten: the room is served without it.
+        Where it cannot be read, what it has must not be overwritten: the room is served without it.
         """
         try:
-            return await self._store.load(name), True
+            stored = await self._store.load(name)
+            return Loaded(stored, await asyncio.to_thread(stored.document) if stored else Doc(), True)
         except StoreError as error:
             self.log.error("room %s: served without the store, which cannot be read: %s", name, error)
-            return None, False
+            return Loaded(None, Doc(), False)
 
     async def has_all(self, name: str) -> bool:
         """Return whether everything that was queued of a room is stored."""

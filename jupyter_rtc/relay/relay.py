@@ -17,7 +17,7 @@ from . import protocol
 from .connection import Connection, Transport
 from .delivery import Delivery, Follower
 from .door import Ask
-from .keeper import Keeper
+from .keeper import Keeper, Loaded
 from .member import Member
 from .memory import give_back
 from .owner import RoomError, RoomOwner
@@ -262,10 +262,9 @@ class Relay(LoggingConfigurable):
         owner = self.owner(name)
         if owner is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
-        stored, keeps = await self.keeper.load(name) if owner.stored else (None, False)
+        stored, doc, keeps = await self.keeper.load(name) if owner.stored else Loaded(None, Doc(), False)
         room = Room(name, stored.lineage if stored else uuid4().hex)
         if stored:
-            doc = await asyncio.to_thread(stored.document)
             room.replace(doc)
             room.begin(stored.last, stored.genesis, waiting=await asyncio.to_thread(stored.waiting, doc))
         first = await owner.load(room, stored)

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, Protocol
 from pycrdt import Doc
 from traitlets.config import LoggingConfigurable
 
-from .updates import unmet, whole_state
+from .protocol import ProtocolError
+from .updates import guarded, unmet, whole_state
 
 __all__ = ["Checkpoint", "Mark", "MemoryStore", "Past", "Store", "StoreError", "StoredRoom", "Version"]
 
@@ -69,10 +70,16 @@ class StoredRoom:
         return self.log[-1][0] if self.log else self.seq
 
     def document(self, until: int | None = None) -> Doc[Any]:
-        """Return a document that holds what is stored, up to the update number `until`."""
+        """Return a document that holds what is stored, up to the update number `until`.
+
+        Raises StoreError where that makes none: a disk may change bytes, which not every store notices.
+        """
         doc: Doc[Any] = Doc()
-        for update in self._updates(until):
-            doc.apply_update(update)
+        try:
+            for update in self._updates(until):
+                guarded(doc.apply_update, update)
+        except ProtocolError as error:
+            raise StoreError(f"what is stored is damaged: {error.reason}") from None
         return doc
 
     def state(self, until: int) -> bytes:
