@@ -172,7 +172,10 @@ class FileBinding:
     @property
     def spare(self) -> bool:
         """Whether everything that the document holds is in the file, or in a recovery copy of a file that is gone."""
-        return not self._autosave.edited and (self._file.missing or not self._file.stale)
+        # A save that is under way has taken note of edits, but may not have written them.
+        if self._busy.locked() or self._autosave.edited:
+            return False
+        return self._file.missing or not self._file.stale
 
     def close(self) -> None:
         """Stop following the document."""

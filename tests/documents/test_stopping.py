@@ -7,9 +7,10 @@ import json
 import os
 import pty
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -181,3 +182,41 @@ async def test_while_a_large_notebook_is_being_saved(start: Starter, join: Opene
     again = await join(server, "large.ipynb")
     assert again.sources[7] == wanted == "cell 7\ntyped\nlast\n"
     await until(lambda: "last" in file.read_text(), timeout=30)
+
+
+HELD = '''
+import asyncio, os
+from jupyter_rtc.relay import SQLiteStore
+
+
+class HeldStore(SQLiteStore):
+    """Takes for ever to be durable, if there is a file that says so; that file is renamed then."""
+
+    async def flush(self):
+        if os.path.exists("root/held"):
+            os.rename("root/held", "root/held-now")
+            await asyncio.sleep(60)
+        await super().flush()
+
+
+c.Relay.store_class = HeldStore
+c.Documents.save_delay = 0.1
+'''
+
+
+async def test_what_is_about_to_be_written_is_not_taken_for_written(start: Starter, join: Opener) -> None:
+    """A store that is full drops rooms that are in their files; this one is not, though a save took note of it."""
+    server = start(HELD)
+    (server.root / "a.txt").write_text("begin\n")
+    ada = await join(server, "a.txt")
+    (server.root / "held").touch()
+    ada.type("typed\n")
+    await until((server.root / "held-now").exists)
+    server.terminate()
+    await ended(server)
+    await ada.close()
+    assert (server.root / "a.txt").read_text() == "begin\n"
+    with closing(sqlite3.connect(server.database)) as database:
+        assert database.execute("SELECT released FROM rooms").fetchall() == [(None,)]
+    await asyncio.to_thread(server.start)
+    assert (await join(server, "a.txt")).text == "begin\ntyped\n"
