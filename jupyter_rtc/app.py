@@ -22,8 +22,10 @@ from .documents.handlers import (
     TimelineHandler,
     UndoRedoHandler,
 )
-from .relay import FreeRooms, Keeper, Presence, Relay, SQLiteStore, settle_in
+from .relay import FreeRooms, Keeper, Presence, Relay, RoomOwner, SQLiteStore, settle_in
 from .relay.handlers import RoomsHandler, RoomSocket
+from .supernode import Parts, Supernode
+from .supernode.handlers import TableHandler, TablesHandler
 
 _EVENTS = Path(__file__).parent / "events"
 _SCHEMAS = "https://schema.jupyter.org/jupyter_collaboration"
@@ -46,13 +48,14 @@ class JupyterRTC(ExtensionApp):
         False, help="Whether JupyterLab opens documents without collaboration (loading and saving them itself)."
     ).tag(config=True)
 
-    classes = [Relay, Keeper, Documents, Recovery, Timelines, Forks, SQLiteStore]
+    classes = [Relay, Keeper, Documents, Recovery, Timelines, Forks, SQLiteStore, Supernode]
 
     relay: Relay | None = None
     documents: Documents | None = None
     history: History | None = None
     timelines: Timelines | None = None
     forks: Forks | None = None
+    supernode: Supernode | None = None
 
     def initialize_settings(self) -> None:
         """Build the parts."""
@@ -74,7 +77,9 @@ class JupyterRTC(ExtensionApp):
         self.history = History(self.documents)
         self.timelines = Timelines(self.documents, self.history, parent=self)
         self.forks = Forks(self.documents, self._emit, parent=self)
-        for owner in (self.documents, self.timelines, self.forks, FreeRooms()):
+        self.supernode = Supernode(relay, self._parts(), parent=self)
+        owners: list[RoomOwner] = [self.documents, self.timelines, self.forks, *self.supernode.tables.values()]
+        for owner in (*owners, FreeRooms()):
             relay.add_owner(owner)
 
     def initialize_handlers(self) -> None:
@@ -92,22 +97,29 @@ class JupyterRTC(ExtensionApp):
                 (r"/api/rtc/recovery/([^/]+)", CopyHandler, {"documents": self.documents}),
                 (r"/api/rtc/recovery/([^/]+)/restore", RestoreHandler, {"documents": self.documents}),
                 (r"/api/rtc/rooms", RoomsHandler, {"relay": self.relay}),
+                (r"/api/rtc/tables", TablesHandler, {"supernode": self.supernode}),
+                (r"/api/rtc/tables/([^/]+)", TableHandler, {"supernode": self.supernode}),
             ]
         )
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
-        """Take what is loaded by now for lasting; and let SIGINT end the server as SIGTERM does, if nobody else does.
+        """Begin to show the server in tables, all of which is loaded by now; let SIGINT end it as SIGTERM does.
 
-        At a terminal Jupyter Server asks first. Without one (a service, a container, Windows) it leaves the signal to
-        Python, which would cut it off in the middle of whatever it does, with no word to its extensions.
+        That is, if nobody else sees to SIGINT. At a terminal Jupyter Server asks first. Without one (a service, a
+        container, Windows) it leaves the signal to Python, which would cut it off in the middle of whatever it does,
+        with no word to its extensions.
         """
         settle_in()
+        if self.supernode:
+            self.supernode.start()
         alone = threading.current_thread() is threading.main_thread()
         if alone and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, lambda *_: serverapp.stop(from_signal=True))
 
     async def stop_extension(self) -> None:
         """Save and store everything, then stop."""
+        if self.supernode:
+            await self.supernode.stop()
         if self.relay and self.documents:
             await self.relay.close()
             await self.documents.stop()
@@ -137,6 +149,21 @@ class JupyterRTC(ExtensionApp):
                 " `jupyter server extension disable jupyter_server_documents` or"
                 " `jupyter server extension disable jupyter_rtc`."
             )
+
+    def _parts(self) -> Parts:
+        """Return the parts of the server that tables show."""
+        server = self._server
+        settings = server.web_app.settings
+        return Parts(
+            kernels=server.kernel_manager,
+            sessions=server.session_manager,
+            kernelspecs=server.kernel_spec_manager,
+            terminals=lambda: settings.get("terminal_manager"),
+            started=settings["started"],
+            last_activity=server.web_app.last_activity,
+            base_url=server.base_url,
+            gateway=server.gateway_config.url if server.gateway_config.gateway_enabled else None,
+        )
 
     def _register_events(self) -> None:
         logger = self._server.event_logger

@@ -42,6 +42,7 @@ class Documents(LoggingConfigurable):
     """Files as shared documents: gives their rooms content, saves them, and follows the files outside."""
 
     resource = "contents"
+    writable = True
     stored = True
     free = False
 

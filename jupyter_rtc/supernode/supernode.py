@@ -1,0 +1,129 @@
+"""The server as an always-present author: keeps a shared table like each service of Jupyter Server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from traitlets import Enum, Float
+from traitlets import List as ListTrait
+from traitlets.config import LoggingConfigurable
+
+from ..relay import Relay
+from .kernels import Kernels
+from .mirror import Mirror
+from .service import Service
+from .services import KernelSpecs, Sessions, Status, Terminals
+
+TABLES = ("kernelspecs", "status", "terminals", "kernels", "sessions")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of Jupyter Server that tables show.
+
+    Attributes:
+        kernels: the mapping kernel manager.
+        sessions: the session manager.
+        kernelspecs: the kernelspec manager.
+        terminals: returns the terminal manager, None where there is none; its extension is loaded after ours.
+        started: when the server was started.
+        last_activity: returns when it last did something.
+        base_url: the URL path under which everything is served.
+        gateway: the URL of the gateway that has the kernels, None where they are here.
+    """
+
+    kernels: Any
+    sessions: Any
+    kernelspecs: Any
+    terminals: Callable[[], Any]
+    started: datetime
+    last_activity: Callable[[], datetime]
+    base_url: str
+    gateway: str | None
+
+
+class Supernode(LoggingConfigurable):
+    """Shows what the server is doing in shared tables, one room for each."""
+
+    shown = ListTrait(
+        Enum(TABLES), list(TABLES), help="The tables that there are; one that is not named here is switched off."
+    ).tag(config=True)
+    kernelspecs_interval = Float(
+        60.0, min=0, help="Seconds between two looks at the kernelspecs, of which nobody tells; 0 turns polling off."
+    ).tag(config=True)
+    status_interval = Float(
+        10.0, min=0, help="Seconds between two looks at the status, besides those when a kernel changes; 0: no others."
+    ).tag(config=True)
+    terminals_interval = Float(
+        10.0, min=0, help="Seconds between two looks at the terminals, besides those when one changes; 0: no others."
+    ).tag(config=True)
+    kernels_interval = Float(
+        5.0,
+        min=0,
+        help="Seconds between two looks at the kernels, besides those when one changes; 0: no others. The kernels of"
+        " a gateway are seen to change only at these.",
+    ).tag(config=True)
+    sessions_interval = Float(
+        10.0, min=0, help="Seconds between two looks at the sessions, besides those when one changes; 0: no others."
+    ).tag(config=True)
+    activity_rounding = Float(
+        60.0,
+        min=0,
+        help="Seconds to whose multiples times of last activity are rounded down: one changes with every message, and"
+        " each change would be sent to everybody. 0 rounds nothing.",
+    ).tag(config=True)
+
+    def __init__(self, relay: Relay, parts: Parts, **kwargs: Any) -> None:
+        """Make the tables of `parts`, to be shown in rooms of `relay`; nothing is looked at before `start`."""
+        super().__init__(**kwargs)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._mirrors = {
+            service.name: Mirror(service, relay, getattr(self, f"{service.name}_interval"), self.log)
+            for service in self._services(parts)
+            if service.name in self.shown
+        }
+
+    @property
+    def tables(self) -> Mapping[str, Mirror]:
+        """The tables that are switched on, by name; each owns its room."""
+        return MappingProxyType(self._mirrors)
+
+    def start(self) -> None:
+        """Begin to look, on the running event loop. Does nothing the second time."""
+        if not self._tasks:
+            self._tasks = [asyncio.ensure_future(mirror.run()) for mirror in self._mirrors.values()]
+
+    async def stop(self) -> None:
+        """Look no longer, and leave the parts of the server as they were found."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def hint(self, name: str) -> None:
+        """Say that there may be something new for a table, if it is switched on."""
+        if mirror := self._mirrors.get(name):
+            mirror.hint()
+
+    async def refresh(self, name: str) -> None:
+        """Return when a table shows what there was when this was called, or later.
+
+        Raises:
+            KeyError: there is no such table, or it is switched off.
+            ServiceError: what it shows cannot be listed for now.
+        """
+        await self._mirrors[name].look()
+
+    def _services(self, parts: Parts) -> list[Service]:
+        kernels = Kernels(parts.kernels, self.activity_rounding)
+        return [
+            KernelSpecs(parts.kernelspecs, parts.kernels, parts.base_url, parts.gateway),
+            Status(parts.started, parts.last_activity, kernels, self.activity_rounding),
+            Terminals(parts.terminals, self.activity_rounding),
+            kernels,
+            Sessions(parts.sessions, kernels),
+        ]
