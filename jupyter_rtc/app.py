@@ -77,7 +77,7 @@ class JupyterRTC(ExtensionApp):
         self.history = History(self.documents)
         self.timelines = Timelines(self.documents, self.history, parent=self)
         self.forks = Forks(self.documents, self._emit, parent=self)
-        self.supernode = Supernode(relay, self._parts(), parent=self)
+        self.supernode = Supernode(relay, self._parts(self.documents), parent=self)
         owners: list[RoomOwner] = [self.documents, self.timelines, self.forks, *self.supernode.tables.values()]
         for owner in (*owners, FreeRooms()):
             relay.add_owner(owner)
@@ -150,7 +150,7 @@ class JupyterRTC(ExtensionApp):
                 " `jupyter server extension disable jupyter_rtc`."
             )
 
-    def _parts(self) -> Parts:
+    def _parts(self, documents: Documents) -> Parts:
         """Return the parts of the server that tables show."""
         server = self._server
         settings = server.web_app.settings
@@ -162,6 +162,7 @@ class JupyterRTC(ExtensionApp):
             started=settings["started"],
             last_activity=server.web_app.last_activity,
             base_url=server.base_url,
+            documents=documents.overview,
             gateway=server.gateway_config.url if server.gateway_config.gateway_enabled else None,
         )
 

@@ -18,6 +18,7 @@ from .binding import FileBinding
 from .content import Content, ContentError, content_of
 from .files import FileError, Files
 from .names import DocumentName, FileIds
+from .overview import Overview
 from .recovery import Recovery, RecoveryCopy
 from .watcher import Watcher
 
@@ -77,6 +78,7 @@ class Documents(LoggingConfigurable):
         self._file_ids = file_ids
         self._emit = emit
         self._bindings: dict[str, FileBinding] = {}
+        self.overview = Overview(self._bindings)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._watched: dict[str, set[str]] = {}
         self._kinds = {point.name: point for point in entry_points(group="jupyter_ydoc")}
@@ -271,6 +273,7 @@ class Documents(LoggingConfigurable):
         told = {"action": action, "msg": said}
         event = {"level": "INFO", "room": room, "path": path}
         self._emit("session", event | {key: value for key, value in told.items() if value})
+        self.overview.noted()
 
     def _recovered(self, copy: RecoveryCopy, new: bool) -> None:
         """Tell everybody who has the document open of a recovery copy, or that it is gone."""
@@ -349,3 +352,4 @@ class Documents(LoggingConfigurable):
 
     def _report_member(self, room: Room, member: Member, action: str) -> None:
         self._emit("awareness", {"roomid": room.name, "username": member.identity.username, "action": action})
+        self.overview.noted()

@@ -72,19 +72,19 @@ class SessionRecord(TypedDict):
 class DocumentRecord(TypedDict):
     """An open document, by the name of its room.
 
-    `lineage` identifies its history; `members` are those who have it open, by name, and whether their edits count;
+    `lineage` identifies its history; `members` are those who have it open: the user, and whether edits count;
     `dirty` is whether there is something to save; `save_error` is why the file is not up to date, null while all is
-    well; `conflicts` counts the merges that kept both sides; `recovery` are the ids of the file's recovery copies.
+    well; `recovery` are the ids of the file's recovery copies.
     """
 
     path: str
     type: str
+    file_id: str
     lineage: str
     members: list[dict[str, Any]]
     dirty: bool
     last_saved: str | None
     save_error: str | None
-    conflicts: int
     recovery: list[str]
 
 

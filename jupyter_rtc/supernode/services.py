@@ -7,13 +7,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jupyter_core.utils import ensure_async
 from jupyter_server.utils import url_path_join
 
 from .kernels import Kernels
-from .records import KernelSpecRecord, SessionRecord, StatusRecord, TerminalRecord, iso
+from .records import DocumentRecord, KernelSpecRecord, SessionRecord, StatusRecord, TerminalRecord, iso
 from .service import Changed
 from .wraps import Wraps
 
@@ -185,3 +185,31 @@ class Status:
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call `changed` when there is something new of a kernel; the rest is polled."""
         return self._kernels.watch(changed)
+
+
+class OpenDocuments(Protocol):
+    """What is used of the documents: those that are open now."""
+
+    def records(self) -> Mapping[str, Any]:
+        """Return what is known of each open document, by the name of its room."""
+        ...
+
+    def watch(self, changed: Changed) -> Callable[[], None]:
+        """Call `changed` whenever a record comes, goes, or is another one; returns what ends it."""
+        ...
+
+
+class Documents:
+    """The documents that somebody has open."""
+
+    name = "documents"
+    resource = "contents"
+
+    def __init__(self, documents: OpenDocuments) -> None:
+        """List `documents`."""
+        self._documents = documents
+        self.watch = documents.watch
+
+    async def list(self) -> Mapping[str, DocumentRecord]:
+        """Return the open documents, by the name of their room."""
+        return self._documents.records()

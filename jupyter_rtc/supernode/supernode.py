@@ -17,9 +17,9 @@ from ..relay import Relay
 from .kernels import Kernels
 from .mirror import Mirror
 from .service import Service
-from .services import KernelSpecs, Sessions, Status, Terminals
+from .services import Documents, KernelSpecs, OpenDocuments, Sessions, Status, Terminals
 
-TABLES = ("kernelspecs", "status", "terminals", "kernels", "sessions")
+TABLES = ("kernelspecs", "status", "terminals", "kernels", "sessions", "documents")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Parts:
         started: when the server was started.
         last_activity: returns when it last did something.
         base_url: the URL path under which everything is served.
+        documents: what is open now.
         gateway: the URL of the gateway that has the kernels, None where they are here.
     """
 
@@ -45,6 +46,7 @@ class Parts:
     last_activity: Callable[[], datetime]
     base_url: str
     gateway: str | None
+    documents: OpenDocuments
 
 
 class Supernode(LoggingConfigurable):
@@ -70,6 +72,11 @@ class Supernode(LoggingConfigurable):
     ).tag(config=True)
     sessions_interval = Float(
         10.0, min=0, help="Seconds between two looks at the sessions, besides those when one changes; 0: no others."
+    ).tag(config=True)
+    documents_interval = Float(
+        0.0,
+        min=0,
+        help="Seconds between two looks at the open documents, besides those when one changes; 0: no others.",
     ).tag(config=True)
     activity_rounding = Float(
         60.0,
@@ -126,4 +133,5 @@ class Supernode(LoggingConfigurable):
             Terminals(parts.terminals, self.activity_rounding),
             kernels,
             Sessions(parts.sessions, kernels),
+            Documents(parts.documents),
         ]

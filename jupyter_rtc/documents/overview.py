@@ -1,0 +1,48 @@
+"""What is open now, for others to list and to watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .binding import FileBinding
+
+
+class Overview:
+    """The open documents as plain data; whoever watches is told "look again" whenever something of it changes."""
+
+    def __init__(self, bindings: Mapping[str, FileBinding]) -> None:
+        """Describe `bindings`, by the name of their room, as they are when somebody asks."""
+        self._bindings = bindings
+        self._watchers: list[Callable[[], None]] = []
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Return what is known of each open document, by the name of its room."""
+        return {name: self._record(binding) for name, binding in self._bindings.items()}
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call `changed` whenever a record comes, goes, or is another one; returns what ends it."""
+        self._watchers.append(changed)
+        return lambda: self._watchers.remove(changed)
+
+    def noted(self) -> None:
+        """Tell who watches. Cheap: called often, and more often than something changes."""
+        for watcher in self._watchers:
+            watcher()
+
+    def _record(self, binding: FileBinding) -> dict[str, Any]:
+        status, members = binding.status, binding.room.members
+        return {
+            "path": binding.path,
+            "type": binding.name.kind,
+            "file_id": binding.name.file_id,
+            "lineage": binding.room.lineage,
+            "members": sorted(
+                ({"user": member.identity.username, "writable": member.writable} for member in members),
+                key=lambda member: (member["user"], member["writable"]),
+            ),
+            "dirty": binding.dirty,
+            "last_saved": status.last_saved,
+            "save_error": status.trouble,
+            "recovery": list(status.copies),
+        }
