@@ -24,7 +24,7 @@ from .documents.handlers import (
 )
 from .relay import FreeRooms, Keeper, Presence, Relay, RoomOwner, SQLiteStore, settle_in
 from .relay.handlers import RoomsHandler, RoomSocket
-from .supernode import Parts, Supernode
+from .supernode import LocalListings, ManagedListings, Parts, Supernode
 from .supernode.handlers import TableHandler, TablesHandler
 
 _EVENTS = Path(__file__).parent / "events"
@@ -153,7 +153,7 @@ class JupyterRTC(ExtensionApp):
     def _parts(self, documents: Documents) -> Parts:
         """Return the parts of the server that tables show."""
         server = self._server
-        settings = server.web_app.settings
+        settings, manager = server.web_app.settings, server.contents_manager
         return Parts(
             kernels=server.kernel_manager,
             sessions=server.session_manager,
@@ -163,6 +163,8 @@ class JupyterRTC(ExtensionApp):
             last_activity=server.web_app.last_activity,
             base_url=server.base_url,
             documents=documents.overview,
+            listings=LocalListings(manager) if LocalListings.serves(manager) else ManagedListings(manager),
+            file_ids=self._file_ids,
             gateway=server.gateway_config.url if server.gateway_config.gateway_enabled else None,
         )
 
@@ -175,8 +177,11 @@ class JupyterRTC(ExtensionApp):
         logger.add_listener(schema_id=_CONTENTS_EVENTS, listener=self._contents_changed)
 
     async def _contents_changed(self, logger: Any, schema_id: str, data: dict[str, Any]) -> None:
-        if data["action"] == "rename" and self.documents:
+        moved = data["action"] == "rename"
+        if moved and self.documents:
             self.documents.moved(data["source_path"].strip("/"), data["path"].strip("/"))
+        if self.supernode and data["action"] != "get":
+            self.supernode.contents_changed(moved)
 
     def _emit(self, name: str, data: dict[str, Any]) -> None:
         assert self._server.event_logger is not None

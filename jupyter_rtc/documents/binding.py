@@ -61,6 +61,11 @@ class FileBinding:
         return self._file.path
 
     @property
+    def hash(self) -> str:
+        """The hash of the file as it was last seen or written."""
+        return self._file.info.hash
+
+    @property
     def dirty(self) -> bool:
         """Whether there is something to save."""
         return self._autosave.edited

@@ -10,12 +10,14 @@ from time import monotonic
 from typing import Any
 
 from ..relay import Member, PlainOwner, Relay, Room, StoredRoom, Verdict
+from .records import MAPS
 from .service import Service, ServiceError
 from .tables import Table
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _LONGEST_REST = 1.0
+_SHARE = 20  # a look that nobody asked for takes at most a twentieth of the time
 _MUCH_GARBAGE = 1 << 20
 _TOO_MUCH_GARBAGE = 1 << 23
 
@@ -36,7 +38,7 @@ class Mirror(PlainOwner):
     def __init__(self, service: Service, relay: Relay, interval: float, log: Logger | LoggerAdapter[Any]) -> None:
         """Show `service` in a room of `relay`; nothing is looked at yet. `interval` 0 turns polling off."""
         self.resource = service.resource
-        self.table = Table()
+        self.table = Table(MAPS)
         self.trouble: str | None = None
         self._service = service
         self._relay = relay
@@ -71,8 +73,9 @@ class Mirror(PlainOwner):
                 self._hinted.clear()
                 with suppress(ServiceError):
                     await self.look()
-                await asyncio.sleep(min(monotonic() - begun, _LONGEST_REST))
-                await self._until_due()
+                took = monotonic() - begun
+                await asyncio.sleep(min(took, _LONGEST_REST))
+                await self._until_due(_SHARE * took)
         finally:
             unwatch()
 
@@ -89,14 +92,22 @@ class Mirror(PlainOwner):
         if self.trouble:
             raise ServiceError(self.trouble)
 
-    async def _until_due(self) -> None:
-        """Wait for a hint, or until it is time to look without one; while there is trouble, time alone counts."""
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody is in the room."""
+        return bool(self._room and self._room.members)
+
+    async def _until_due(self, least: float) -> None:
+        """Wait for a hint, or until it is time to look without one, in `least` seconds or later.
+
+        While there is trouble, time alone counts.
+        """
         if self.trouble:
             await asyncio.sleep(self._pause)
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
             return
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._hinted.wait(), self._interval or None)
+            await asyncio.wait_for(self._hinted.wait(), max(self._interval, least) if self._interval else None)
 
     async def _look(self) -> None:
         try:

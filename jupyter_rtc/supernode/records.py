@@ -8,6 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
+MAPS = frozenset(("children",))
+"""The fields that are shared maps themselves, not plain JSON: they may be large, and change entry by entry."""
+
 
 class KernelSpecRecord(TypedDict):
     """A kind of kernel that can be started; its id is its name.
@@ -72,7 +75,8 @@ class SessionRecord(TypedDict):
 class DocumentRecord(TypedDict):
     """An open document, by the name of its room.
 
-    `lineage` identifies its history; `members` are those who have it open: the user, and whether edits count;
+    `lineage` identifies its history; `hash` is that of its file as it was last seen;
+    `members` are those who have it open: the user, and whether edits count;
     `dirty` is whether there is something to save; `save_error` is why the file is not up to date, null while all is
     well; `recovery` are the ids of the file's recovery copies.
     """
@@ -82,19 +86,49 @@ class DocumentRecord(TypedDict):
     file_id: str
     lineage: str
     members: list[dict[str, Any]]
+    hash: str
     dirty: bool
     last_saved: str | None
     save_error: str | None
     recovery: list[str]
 
 
-def iso(time: datetime | None, rounding: float = 0) -> str | None:
+class ContentRecord(TypedDict):
+    """A file or a folder, by its file id.
+
+    `type` is directory, file or notebook; `size` is in bytes, null for a folder; `format`, `hash`, `hash_algorithm` and
+    `room`, the room of its document, are null unless it is open; `fetched` is whether it is.
+    """
+
+    name: str
+    path: str
+    type: str
+    writable: bool
+    created: str | None
+    last_modified: str | None
+    size: int | None
+    mimetype: str | None
+    format: str | None
+    hash: str | None
+    hash_algorithm: str | None
+    room: str | None
+    fetched: bool
+
+
+class FolderRecord(TypedDict):
+    """A folder, by its file id: the file ids of what is in it, by name."""
+
+    path: str
+    children: dict[str, str]
+
+
+def iso(time: datetime | str | None, rounding: float = 0) -> str | None:
     """Return a time as text, rounded down to a multiple of `rounding` seconds if that is not 0.
 
-    A time without a zone is taken for UTC.
+    A time without a zone is taken for UTC; what is text already stays as it is.
     """
-    if time is None:
-        return None
+    if time is None or isinstance(time, str):
+        return time
     time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     if rounding:
         stamp = time.timestamp()

@@ -13,6 +13,10 @@ class ServiceError(Exception):
     """A service cannot be listed for now; the text says why."""
 
 
+class MissingError(ServiceError):
+    """There is no such file or folder, or it is not to be shown; the text says which."""
+
+
 class Service(Protocol):
     """One part of Jupyter Server, whose state a table shows.
 

@@ -198,6 +198,13 @@ class OpenDocuments(Protocol):
         """Call `changed` whenever a record comes, goes, or is another one; returns what ends it."""
         ...
 
+    async def open(self, path: str, form: str, kind: str) -> object:
+        """Open the document of a file, in the usual type or format where these are empty.
+
+        Raises ValueError for a type or format that does not exist, else what the file system makes of it.
+        """
+        ...
+
 
 class Documents:
     """The documents that somebody has open."""

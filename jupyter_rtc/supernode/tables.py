@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import islice
-from typing import Any, TypeAlias
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from enum import Enum
+from typing import Any, NamedTuple, TypeAlias
 
 from pycrdt import Doc, Map
 
@@ -13,33 +13,48 @@ from .json_safe import JSON, json_safe
 RECORDS = "records"
 """The root of a table's document: a map of records by id, each a map of plain JSON."""
 
-Fields: TypeAlias = dict[str, JSON]
+Fields: TypeAlias = dict[str, Any]
 Records: TypeAlias = Mapping[str, Mapping[str, Any]]
 
-_SLICE = 250
+_AT_ONCE = 2000
 _PER_REMOVED = 16
 
 
-class Change:
-    """A part of what is to be written: the fields of each record that differ, None for a record that goes."""
+class _Mark(Enum):
+    """What is written in place of a value: a new, empty map, or nothing any more."""
 
-    def __init__(self, parts: dict[str, Fields | None], known: dict[str, bool]) -> None:
-        """Describe what differs; `known` says of each record whether it is in the document already."""
-        self.parts = parts
-        self._known = known
+    EMPTY = 0
+    GONE = 1
+
+
+class Write(NamedTuple):
+    """One write: into a record, one of its fields, or one entry of a field that is a map itself."""
+
+    record: str
+    field: str | None
+    entry: str | None
+    value: JSON | _Mark
+
+
+class Change(NamedTuple):
+    """Writes that are made in one transaction."""
+
+    writes: tuple[Write, ...]
 
     def write(self, doc: Doc[Any]) -> None:
-        """Write it into the document of the table; to be called in a transaction."""
+        """Make them in the document of the table; to be called in a transaction."""
         records = doc.get(RECORDS, type=Map)
-        for name, fields in self.parts.items():
-            if fields is None:
-                del records[name]
-            elif not self._known[name]:
-                records[name] = Map(fields)
+        last: tuple[str, str | None] | None = None
+        place: Map[Any] = records
+        for record, field, entry, value in self.writes:
+            path = (record, field if entry is not None else None)
+            if field is None:
+                _put(records, record, value)
             else:
-                record = records[name]
-                for field, value in fields.items():
-                    record[field] = value
+                if path != last:
+                    place = records[record] if entry is None else records[record][field]
+                _put(place, field if entry is None else entry, value)
+            last = None if field is None else path
 
 
 class Table:
@@ -53,50 +68,77 @@ class Table:
             by a shared document; what a field held before is.
     """
 
-    def __init__(self) -> None:
-        """Make an empty table."""
+    def __init__(self, maps: Collection[str] = ()) -> None:
+        """Make an empty table, whose fields named in `maps` are maps themselves, that change entry by entry."""
         self.records: dict[str, Fields] = {}
         self.garbage = 0
+        self._maps = maps
 
     def reconcile(self, records: Records) -> Iterator[Change]:
         """Yield what is to be written so that the table has just these `records`; nothing where nothing differs.
 
-        Each part is for one transaction, and is in `records` when it is yielded; mostly there is only one. What is
-        large comes in parts, between which others may have their turn; it is to be exhausted before the next call.
+        Each change is for one transaction, and is in `records` when it is yielded; mostly there is only one. What is
+        large comes in several, between which others may have their turn; all are to be taken before the next call.
         """
-        records = {name if name.isascii() else str(json_safe(name)): fields for name, fields in records.items()}
-        gone = [name for name in self.records if name not in records]
-        for some in _sliced(iter(gone)):
-            for name in some:
-                del self.records[name]
-                self.garbage += len(name) + _PER_REMOVED
-            yield Change(dict.fromkeys(some), {})
-        looked = iter(records.items())
-        while some_records := list(islice(looked, _SLICE)):
-            if change := self._differing(some_records):
-                yield change
+        named = {name if name.isascii() else str(json_safe(name)): fields for name, fields in records.items()}
+        return _bundled(self._writes(named))
 
     def fill(self) -> Iterator[Change]:
         """Yield what is to be written into an empty document, in parts; the garbage begins anew."""
         self.garbage = 0
-        for some in _sliced(iter(list(self.records))):
-            yield Change({name: self.records[name] for name in some}, dict.fromkeys(some, False))
+        return _bundled(self._record(name, None, fields) for name, fields in list(self.records.items()))
 
-    def _differing(self, records: list[tuple[str, Mapping[str, Any]]]) -> Change | None:
-        parts: dict[str, Fields | None] = {}
-        known: dict[str, bool] = {}
-        for name, raw in records:
+    def _writes(self, records: Records) -> Iterator[list[Write]]:
+        for name in [name for name in self.records if name not in records]:
+            del self.records[name]
+            yield self._gone(name, None, None)
+        for name, raw in records.items():
             old = self.records.get(name)
-            if old == raw:
-                continue
-            new = {str(field): json_safe(value) for field, value in raw.items()}
-            changed = new if old is None else {key: new[key] for key in new if key not in old or old[key] != new[key]}
-            if changed or old is None:
+            if old != raw:
+                new = {field: json_safe(value) for field, value in raw.items()}
+                writes = self._record(name, old, new)
                 self.records[name] = new
-                parts[name], known[name] = changed, old is not None
-        return Change(parts, known) if parts else None
+                yield writes
+
+    def _record(self, name: str, old: Fields | None, new: Fields) -> list[Write]:
+        """Return what makes the record `new` of what it was."""
+        writes = [Write(name, None, None, _Mark.EMPTY)] if old is None else []
+        for field, value in new.items():
+            if field in self._maps:
+                writes += self._entries(name, field, old and old[field], value)
+            elif old is None or old[field] != value or type(old[field]) is not type(value):
+                writes.append(Write(name, field, None, value))
+        return writes
+
+    def _entries(self, name: str, field: str, old: Fields | None, new: Fields) -> Iterator[Write]:
+        if old is None:
+            yield Write(name, field, None, _Mark.EMPTY)
+            old = {}
+        for entry in old.keys() - new.keys():
+            yield from self._gone(name, field, entry)
+        for entry, value in new.items():
+            if entry not in old or old[entry] != value:
+                yield Write(name, field, entry, value)
+
+    def _gone(self, record: str, field: str | None, entry: str | None) -> list[Write]:
+        self.garbage += len(entry if entry is not None else record) + _PER_REMOVED
+        return [Write(record, field, entry, _Mark.GONE)]
 
 
-def _sliced(names: Iterator[str]) -> Iterator[list[str]]:
-    while some := list(islice(names, _SLICE)):
-        yield some
+def _put(place: Map[Any], key: str, value: JSON | _Mark) -> None:
+    if value is _Mark.GONE:
+        del place[key]
+    else:
+        place[key] = Map() if value is _Mark.EMPTY else value
+
+
+def _bundled(writes: Iterable[list[Write]]) -> Iterator[Change]:
+    """Put writes together for a transaction each; those of a record are in one, unless there are too many."""
+    bundle: list[Write] = []
+    for some in writes:
+        bundle += some
+        while len(bundle) >= _AT_ONCE:
+            yield Change(tuple(bundle[:_AT_ONCE] if len(some) > _AT_ONCE else bundle))
+            bundle = bundle[_AT_ONCE:] if len(some) > _AT_ONCE else []
+    if bundle:
+        yield Change(tuple(bundle))

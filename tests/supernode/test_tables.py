@@ -73,7 +73,7 @@ def test_only_the_field_that_differs_is_written() -> None:
 
 def test_many_records_come_in_parts() -> None:
     shown = Shown()
-    records = {str(number): {"a": number} for number in range(1001)}
+    records = {str(number): {"a": number} for number in range(3001)}
     assert 1 < shown.reconcile(records) < 20
     assert shown.copy == records
     assert 1 < shown.reconcile({}) < 20
