@@ -93,7 +93,9 @@ class TestKernels:
         async with home.copies("kernels") as copies:
             kernel = await home.kernel()
             await state(copies, kernel, "idle")
-            home.run(kernel, "import time; time.sleep(60)")
+            begun = home.root / "begun"
+            home.run(kernel, f"import time; open({str(begun)!r}, 'w').close(); time.sleep(60)")
+            await eventually(begun.exists)
             await state(copies, kernel, "busy")
             await home.ask("POST", f"api/kernels/{kernel}/interrupt")
             await state(copies, kernel, "idle")
