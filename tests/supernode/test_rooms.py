@@ -1,4 +1,4 @@
-"""Who may see a table, and that nobody writes into one; what becomes of a table that is gone, switched off, or broken."""
+"""Who may see a table, that nobody writes into one, and what becomes of one that is gone, switched off, or broken."""
 
 from __future__ import annotations
 
