@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from traitlets import Bool
 
+from . import __version__
 from .documents import Documents, FileIds, Forks, History, LocalFiles, ManagedFiles, Recovery, Timelines
 from .documents.handlers import (
     CopiesHandler,
@@ -24,10 +26,25 @@ from .documents.handlers import (
 )
 from .relay import FreeRooms, Keeper, Presence, Relay, SQLiteStore, settle_in
 from .relay.handlers import RoomsHandler, RoomSocket
+from .supernode.actions import Contents, Kernels, Mirror, Questions, Sessions, Spec, Tables, Terminals, Turns
+from .supernode.handlers import routes
 
 _EVENTS = Path(__file__).parent / "events"
 _SCHEMAS = "https://schema.jupyter.org/jupyter_collaboration"
 _CONTENTS_EVENTS = "https://events.jupyter.org/jupyter_server/contents_service/v1"
+
+
+class _NoTables:
+    """Stands for the tables."""
+
+    tables: dict[str, Any] = {}
+
+    async def refresh(self, name: str, **what: Any) -> None:
+        """Know none."""
+        raise KeyError(name)
+
+    def hint(self, name: str) -> None:
+        """Do nothing."""
 
 
 class ConflictError(RuntimeError):
@@ -46,13 +63,15 @@ class JupyterRTC(ExtensionApp):
         False, help="Whether JupyterLab opens documents without collaboration (loading and saving them itself)."
     ).tag(config=True)
 
-    classes = [Relay, Keeper, Documents, Recovery, Timelines, Forks, SQLiteStore]
+    classes = [Relay, Keeper, Documents, Recovery, Timelines, Forks, SQLiteStore, Questions]
 
     relay: Relay | None = None
     documents: Documents | None = None
     history: History | None = None
     timelines: Timelines | None = None
     forks: Forks | None = None
+    questions: Questions | None = None
+    actions: Sequence[object] = ()
 
     def initialize_settings(self) -> None:
         """Build the parts."""
@@ -76,6 +95,7 @@ class JupyterRTC(ExtensionApp):
         self.forks = Forks(self.documents, self._emit, parent=self)
         for owner in (self.documents, self.timelines, self.forks, FreeRooms()):
             relay.add_owner(owner)
+        self.actions = self._build_actions(_NoTables())
 
     def initialize_handlers(self) -> None:
         """Register the routes."""
@@ -92,6 +112,7 @@ class JupyterRTC(ExtensionApp):
                 (r"/api/rtc/recovery/([^/]+)", CopyHandler, {"documents": self.documents}),
                 (r"/api/rtc/recovery/([^/]+)/restore", RestoreHandler, {"documents": self.documents}),
                 (r"/api/rtc/rooms", RoomsHandler, {"relay": self.relay}),
+                *routes(self.actions),
             ]
         )
 
@@ -108,9 +129,27 @@ class JupyterRTC(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """Save and store everything, then stop."""
+        if self.questions:
+            self.questions.close()
         if self.relay and self.documents:
             await self.relay.close()
             await self.documents.stop()
+
+    def _build_actions(self, mirror: Mirror) -> Sequence[object]:
+        """Return those who carry out actions."""
+        server, turns = self._server, Turns()
+        assert server.kernel_spec_manager is not None
+        self.questions = Questions(server.kernel_manager, parent=self)
+        kernels = Kernels(server.kernel_manager, server.kernel_spec_manager, mirror, turns)
+        owners = [
+            Tables(mirror),
+            Terminals(lambda: server.web_app.settings.get("terminal_manager"), server.kernel_manager, mirror, turns),
+            kernels,
+            self.questions,
+            Sessions(server.session_manager, kernels, mirror, turns),
+            Contents(server.contents_manager, mirror, turns),
+        ]
+        return [*owners, Spec(map(type, owners), server.base_url, __version__)]
 
     @property
     def _server(self) -> ServerApp:

@@ -29,7 +29,13 @@ PURE = {
     "documents/merge.py",
     "documents/content.py",
     "documents/ipynb.py",
+    "supernode/actions/definition.py",
+    "supernode/actions/forms.py",
+    "supernode/actions/paths.py",
+    "supernode/actions/validation.py",
 }
+# What Jupyter's managers raise.
+RAISED = {"documents/files.py", "documents/local.py", "supernode/actions/jupyter.py"}
 IMPURE = {"asyncio", "logging", "time", "socket", "threading", "tornado", "datetime", "os", "sqlite3"}
 FLOORS = ("relay", "documents", "supernode")
 MUTABLE = ("list", "dict", "set", "defaultdict", "deque", "Counter", "OrderedDict", "bytearray")
@@ -76,7 +82,7 @@ def allowed(path: Path, one: Import) -> bool:
     """Say whether a module may import this."""
     name, parts = name_of(path), one.module.split(".")
     if parts[0] == "tornado":
-        error_only = name in ("documents/files.py", "documents/local.py") and one.name == "HTTPError"
+        error_only = name in RAISED and one.name == "HTTPError"
         return error_only or path.name in ("handlers.py", "app.py")
     if parts[0] != "jupyter_rtc" or name in ("app.py", "__init__.py"):
         return True

@@ -1,0 +1,37 @@
+"""Actions: what clients make the server do, over REST; the effects show in the shared tables.
+
+Each is declared once, where it is carried out (`definition.action`). Nothing here knows of Tornado.
+"""
+
+from .contents import Contents
+from .definition import Action, ActionError, Created, declared
+from .kernels import Kernels
+from .mirror import Mirror
+from .questions import Questions
+from .sessions import Sessions
+from .spec import ALWAYS, Spec
+from .tables import Tables
+from .terminals import Terminals
+from .turns import Turns
+from .validation import fields
+
+OWNERS = (Tables, Terminals, Kernels, Questions, Sessions, Contents, Spec)
+
+__all__ = [
+    "ALWAYS",
+    "OWNERS",
+    "Action",
+    "ActionError",
+    "Contents",
+    "Created",
+    "Kernels",
+    "Mirror",
+    "Questions",
+    "Sessions",
+    "Spec",
+    "Tables",
+    "Terminals",
+    "Turns",
+    "declared",
+    "fields",
+]
