@@ -26,7 +26,7 @@ from .documents.handlers import (
 )
 from .relay import FreeRooms, Keeper, Presence, Relay, SQLiteStore, settle_in
 from .relay.handlers import RoomsHandler, RoomSocket
-from .supernode.actions import Contents, Kernels, Mirror, Questions, Sessions, Spec, Tables, Terminals, Turns
+from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Spec, Tables, Terminals, Turns
 from .supernode.handlers import routes
 
 _EVENTS = Path(__file__).parent / "events"
@@ -95,7 +95,7 @@ class JupyterRTC(ExtensionApp):
         self.forks = Forks(self.documents, self._emit, parent=self)
         for owner in (self.documents, self.timelines, self.forks, FreeRooms()):
             relay.add_owner(owner)
-        self.actions = self._build_actions(_NoTables())
+        self.actions = self._build_actions(Shown(_NoTables()))
 
     def initialize_handlers(self) -> None:
         """Register the routes."""
@@ -135,19 +135,19 @@ class JupyterRTC(ExtensionApp):
             await self.relay.close()
             await self.documents.stop()
 
-    def _build_actions(self, mirror: Mirror) -> Sequence[object]:
+    def _build_actions(self, shown: Shown) -> Sequence[object]:
         """Return those who carry out actions."""
         server, turns = self._server, Turns()
         assert server.kernel_spec_manager is not None
         self.questions = Questions(server.kernel_manager, parent=self)
-        kernels = Kernels(server.kernel_manager, server.kernel_spec_manager, mirror, turns)
+        kernels = Kernels(server.kernel_manager, server.kernel_spec_manager, shown, turns)
         owners = [
-            Tables(mirror),
-            Terminals(lambda: server.web_app.settings.get("terminal_manager"), server.kernel_manager, mirror, turns),
+            Tables(shown),
+            Terminals(lambda: server.web_app.settings.get("terminal_manager"), server.kernel_manager, shown, turns),
             kernels,
             self.questions,
-            Sessions(server.session_manager, kernels, mirror, turns),
-            Contents(server.contents_manager, mirror, turns),
+            Sessions(server.session_manager, kernels, shown, turns),
+            Contents(server.contents_manager, shown, turns),
         ]
         return [*owners, Spec(map(type, owners), server.base_url, __version__)]
 

@@ -29,6 +29,7 @@ class Client:
     Attributes:
         app: the server.
         questions: those who ask its kernels.
+        running: what keeps kernels busy.
     """
 
     def __init__(self, server: Any, folder: Path) -> None:
@@ -37,7 +38,7 @@ class Client:
         self.questions: Questions = server.extension.questions
         self._server = server
         self._folder = folder
-        self._marks = 0
+        self.running: list[asyncio.Task[Any]] = []
 
     async def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         """Send one request: `body` as JSON, bytes as they are; `path` is relative to the base URL, and encoded."""
@@ -92,10 +93,10 @@ class Client:
 
     async def busy(self, kernel: str) -> asyncio.Task[list[dict[str, Any]]]:
         """Keep a kernel busy for a minute; return when it is, with what waits for the end."""
-        self._marks += 1
-        mark = self._folder / f"busy{self._marks}"
+        mark = self._folder / f"busy{len(self.running)}"
         code = f"import time; open({str(mark)!r}, 'w').close()\nfor _ in range(6000): time.sleep(0.01)"
         running = asyncio.ensure_future(self.execute(kernel, code))
+        self.running.append(running)
         await self.until(mark.exists)
         return running
 
@@ -110,9 +111,12 @@ class Client:
 @pytest.fixture
 def client(server: Any, tmp_path: Path, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[Client]:
     """Return a client; the kernels and terminals that it leaves are ended."""
-    yield Client(server, tmp_path)
+    client = Client(server, tmp_path)
+    yield client
 
     async def end() -> None:
+        for running in client.running:
+            running.cancel()
         await server.app.kernel_manager.shutdown_all(now=True)
         if terminals := server.app.web_app.settings.get("terminal_manager"):
             await terminals.terminate_all()

@@ -113,7 +113,6 @@ async def test_a_busy_kernel_does_not_answer_in_time(client: Client) -> None:
     await client.busy(kernel)
     reason = refused(await ask(client, kernel, "complete"), 504)
     assert "within 1 s" in reason
-    assert "busy" in reason
     assert "within 0.1 s" in refused(await ask(client, kernel, "complete", timeout=0.1), 504)
     assert "within 1 s" in refused(await ask(client, kernel, "complete", timeout=1000), 504)
     await client.act("POST", f"kernels/{kernel}/interrupt")
@@ -188,7 +187,7 @@ async def test_a_connection_that_is_not_used_is_closed(client: Client) -> None:
     await running
     descriptors = len(os.listdir("/proc/self/fd"))
     await client.until(lambda: kernel not in client.questions._connected)
-    assert len(os.listdir("/proc/self/fd")) < descriptors
+    await client.until(lambda: len(os.listdir("/proc/self/fd")) < descriptors)
     assert (await ask(client, kernel, "is_complete")).status == 200
 
 

@@ -4,11 +4,11 @@ Each is declared once, where it is carried out (`definition.action`). Nothing he
 """
 
 from .contents import Contents
-from .definition import Action, ActionError, Created, declared
+from .definition import Action, ActionError, Created, Right, declared
 from .kernels import Kernels
-from .mirror import Mirror
 from .questions import Questions
 from .sessions import Sessions
+from .shown import Shown
 from .spec import ALWAYS, Spec
 from .tables import Tables
 from .terminals import Terminals
@@ -25,9 +25,10 @@ __all__ = [
     "Contents",
     "Created",
     "Kernels",
-    "Mirror",
     "Questions",
+    "Right",
     "Sessions",
+    "Shown",
     "Spec",
     "Tables",
     "Terminals",

@@ -11,8 +11,8 @@ from jupyter_server.services.contents.manager import ContentsManager
 from .definition import ActionError, Created, Right, action
 from .forms import CONTENT, PATH, fields
 from .jupyter import managing_contents
-from .mirror import Mirror
 from .paths import normal
+from .shown import Shown
 from .turns import Turns
 
 _WRITE = Right("write", "contents")
@@ -29,10 +29,10 @@ _EXT = {
 class Contents:
     """What the server's contents manager has. Open documents follow what happens to their files."""
 
-    def __init__(self, manager: ContentsManager, mirror: Mirror, turns: Turns) -> None:
+    def __init__(self, manager: ContentsManager, shown: Shown, turns: Turns) -> None:
         """Act on the contents of `manager`; `turns` are taken by folder, so that no name is given twice."""
         self._manager = manager
-        self._mirror = mirror
+        self._shown = shown
         self._turns = turns
 
     @action(
@@ -48,7 +48,7 @@ class Contents:
         The server gives it a name that is free; rename it for another one. A copy has the type of its original:
         `type` and `ext` must be left out.
         """
-        folder = await self._shown(path)
+        folder = await self._visible(path)
         await self._must_be_folder(folder)
         async with self._turns.of(f"folder {folder}"):
             if copy_from is None:
@@ -58,7 +58,7 @@ class Contents:
                 if type or ext:
                     raise ActionError(400, "a copy has that of its original", "type" if type else "ext")
                 made = await self._copy(copy_from, folder)
-        self._mirror.hint("contents")
+        self._shown.hint("contents", "folders")
         return Created(_record(made), f"contents/{made['path'].strip('/')}")
 
     @action(
@@ -79,7 +79,7 @@ class Contents:
             if not await ensure_async(self._manager.dir_exists(dirname(new))):
                 raise ActionError(400, f"there is no folder {dirname(new)!r}", "path")
             model = await ensure_async(self._manager.update({"path": new}, old))
-        self._mirror.hint("contents")
+        self._shown.hint("contents", "folders")
         return _record(model)
 
     @action(
@@ -97,7 +97,7 @@ class Contents:
         path = await self._existing(path)
         with managing_contents("path", wrong=409):  # for there is nothing wrong with the request
             await ensure_async(self._manager.delete(path))
-        self._mirror.hint("contents")
+        self._shown.hint("contents", "folders")
 
     async def _copy(self, original: str, folder: str) -> dict[str, Any]:
         source = normal(original, "copy_from")
@@ -119,7 +119,7 @@ class Contents:
                 raise ActionError(404, f"there is no folder {path!r}")
 
     async def _existing(self, path: str) -> str:
-        found = await self._shown(path)
+        found = await self._visible(path)
         if not found:
             raise ActionError(400, "the root stays as it is", "path")
         with managing_contents("path"):
@@ -127,7 +127,7 @@ class Contents:
                 raise ActionError(404, f"there is no file or folder {path!r}")
         return found
 
-    async def _shown(self, path: str) -> str:
+    async def _visible(self, path: str) -> str:
         """Return a path of an address in its normal form; ActionError for a hidden one, unless those are shown."""
         found = normal(path, "path")
         try:

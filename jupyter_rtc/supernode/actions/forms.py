@@ -48,8 +48,9 @@ KERNEL = record(
     last_activity=TIME,
     connections={"type": "integer"},
     execution_state={"type": "string"},
+    reason={"type": "string"},
 )
-TERMINAL = record(name={"type": "string"}, last_activity=TIME)
+TERMINAL = record(id={"type": "string"}, name={"type": "string"}, last_activity=TIME)
 SESSION = record(
     id={"type": "string"},
     path={"type": "string"},

@@ -11,8 +11,8 @@ from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 from .definition import ActionError, Created, Right, action
 from .forms import KERNEL, KERNEL_NAME, PATH, fields
 from .jupyter import managing, starting
-from .mirror import Mirror
 from .paths import normal
+from .shown import Shown
 from .turns import Turns
 
 _WRITE = Right("write", "kernels")
@@ -26,11 +26,11 @@ class Kernels:
     restarted would go on without anybody who knows of it.
     """
 
-    def __init__(self, manager: MappingKernelManager, specs: KernelSpecManager, mirror: Mirror, turns: Turns) -> None:
+    def __init__(self, manager: MappingKernelManager, specs: KernelSpecManager, shown: Shown, turns: Turns) -> None:
         """Act on the kernels of `manager`, which takes their specs from `specs`; `turns` are the sessions' too."""
         self._manager: Any = manager
         self._specs = specs
-        self._mirror = mirror
+        self._shown = shown
         self._turns = turns
 
     @action(
@@ -53,7 +53,7 @@ class Kernels:
         await self.check_spec(name, "name")
         with starting():
             id: str = await ensure_async(self._manager.start_kernel(kernel_name=name, path=folder))
-        return Created(await self._shown(id), f"kernels/{id}")
+        return Created(await self._record(id), f"kernels/{id}")
 
     @action("DELETE kernels/{id}", _WRITE, answers={204: None}, errors={404: _GONE})
     async def delete(self, id: str) -> None:
@@ -65,8 +65,7 @@ class Kernels:
             self.check(id)
             with managing(_GONE):
                 await ensure_async(self._manager.shutdown_kernel(id))
-        self._mirror.hint("kernels")
-        self._mirror.hint("sessions")
+        self._shown.hint("kernels", "sessions")
 
     @action("POST kernels/{id}/interrupt", _WRITE, answers={204: None}, errors={404: _GONE, 409: "its process is gone"})
     async def interrupt(self, id: str) -> None:
@@ -74,7 +73,7 @@ class Kernels:
         self.check(id)
         with managing(_GONE):
             await ensure_async(self._manager.interrupt_kernel(id))
-        self._mirror.hint("kernels")
+        self._shown.hint("kernels")
 
     @action(
         "POST kernels/{id}/restart",
@@ -91,7 +90,7 @@ class Kernels:
             self.check(id)
             with managing(_GONE):
                 await self._manager.restart_kernel(id)
-        return await self._shown(id)
+        return await self._record(id)
 
     def check(self, id: str, field: str = "") -> None:
         """Raise ActionError if there is no such kernel: 404, or 400 if the id came in a field of the body."""
@@ -114,7 +113,7 @@ class Kernels:
                 raise ActionError(501, f"the server has no default kernel: {error}") from None
             raise ActionError(400, f"there is no kernel spec {name!r}", field) from None
 
-    async def _shown(self, id: str) -> dict[str, Any]:
+    async def _record(self, id: str) -> dict[str, Any]:
         with managing(_GONE):
-            model: dict[str, Any] = await ensure_async(self._manager.kernel_model(id))
-        return model
+            model = await ensure_async(self._manager.kernel_model(id))
+        return await self._shown.record("kernels", id, {"reason": "", **model})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -38,6 +38,35 @@ class Line(Protocol):
         ...
 
 
+class Replies:
+    """What was asked, and is not replied to."""
+
+    def __init__(self) -> None:
+        self._expected: dict[str, asyncio.Future[dict[str, Any]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._expected)
+
+    def expect(self, request: Mapping[str, Any]) -> asyncio.Future[dict[str, Any]]:
+        """Return what will hold the content of the reply to a message."""
+        reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._expected[request["header"]["msg_id"]] = reply
+        return reply
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        """Hand a reply to whoever asked for it."""
+        reply = self._expected.pop(message["parent_header"].get("msg_id", ""), None)
+        if reply is not None and not reply.done():
+            reply.set_result(message["content"])
+
+    def break_off(self) -> None:
+        """Tell who waits that no reply will come."""
+        for reply in self._expected.values():
+            if not reply.done():
+                reply.set_exception(LineBroken())
+        self._expected.clear()
+
+
 class ShellLine:
     """A line over ZeroMQ.
 
@@ -46,14 +75,14 @@ class ShellLine:
     seen the moment it comes, whatever the reason. A request that is sent before the kernel listens waits for it.
     """
 
-    def __init__(self, manager: KernelManager, context: Context, closed: Callable[[], None]) -> None:
+    def __init__(self, manager: KernelManager, context: Context, closed: Callable[[], object]) -> None:
         """Connect to the kernel of `manager`; `closed` is called when the line is of no more use."""
         client: AsyncKernelClient = manager.client_factory(context=context)
         client.load_connection_info(manager.get_connection_info())
         self._session = client.session
         self._channel = client.shell_channel
         self._closed = closed
-        self._pending: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._replies = Replies()
         self._monitor = self._channel.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._watch())]
         for task in self._tasks:
@@ -62,15 +91,14 @@ class ShellLine:
     @property
     def waiting(self) -> int:
         """How many requests are unanswered."""
-        return len(self._pending)
+        return len(self._replies)
 
     async def ask(self, kind: str, content: dict[str, Any]) -> dict[str, Any]:
         """Send a request and return the content of its reply."""
         if not self._tasks:
             raise LineBroken
         message = self._session.msg(kind, content)
-        reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._pending[message["header"]["msg_id"]] = reply
+        reply = self._replies.expect(message)
         self._session.send(self._channel.socket, message)
         return await reply
 
@@ -84,19 +112,13 @@ class ShellLine:
         self._channel.socket.disable_monitor()
         self._monitor.close(linger=0)
         self._channel.stop()
-        for reply in self._pending.values():
-            if not reply.done():
-                reply.set_exception(LineBroken())
-        self._pending.clear()
+        self._replies.break_off()
         self._closed()
 
     async def _listen(self) -> None:
         while True:
             with suppress(ValueError):  # not signed with the kernel's key: from somebody else
-                message = await self._channel.get_msg(timeout=None)
-                reply = self._pending.pop(message["parent_header"].get("msg_id", ""), None)
-                if reply is not None and not reply.done():
-                    reply.set_result(message["content"])
+                self._replies.take(await self._channel.get_msg(timeout=None))
 
     async def _watch(self) -> None:
         await recv_monitor_message(self._monitor)

@@ -10,6 +10,7 @@ from typing import Any
 
 from jupyter_client.jsonutil import json_clean
 from jupyter_client.manager import KernelManager
+from jupyter_server.gateway.managers import GatewayKernelManager
 from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
@@ -17,6 +18,7 @@ from zmq.asyncio import Context
 
 from .definition import ActionError, Right, Schema, action
 from .forms import OBJECT, fields, flag, reply, text, whole
+from .gateway import GatewayLine
 from .line import Line, LineBroken, ShellLine
 
 # As the kernel's WebSocket, over which these messages go in Jupyter Server.
@@ -33,8 +35,8 @@ _CODE = {"type": "string", "description": "the code"}
 _CURSOR = whole("where in the code, in characters; its end where it is left out", 0)
 _TIMEOUT: Schema = {
     "type": "number",
-    "exclusiveMinimum": 0,
-    "description": "seconds to wait for the answer, no longer than Questions.time_limit",
+    "minimum": 0.01,
+    "description": "seconds to wait for the answer, no longer than `Questions.time_limit`",
 }
 _TEXTS: Schema = {"type": "array", "items": {"type": "string"}}
 _HISTORY = {
@@ -226,6 +228,10 @@ class Questions(LoggingConfigurable):
             connected.end(self.idle_time)
 
     def _open(self, id: str, kernel: KernelManager) -> Line:
+        if isinstance(kernel, GatewayKernelManager):
+            return GatewayLine(id, lambda: self._connected.pop(id).forget())
+        if not kernel.shell_port:
+            raise ActionError(501, "this kernel is not reached over ZeroMQ, nor through a gateway")
         if self._context is None:
             self._context = Context()
         return ShellLine(kernel, self._context, lambda: self._connected.pop(id).forget())
@@ -267,7 +273,9 @@ async def _answer(line: Line, kind: str, content: dict[str, Any]) -> dict[str, A
 
 
 async def _started(kernel: KernelManager) -> None:
-    """Wait until it is known where a kernel listens."""
+    """Wait until it is known where a kernel listens; a gateway knows it before we know of the kernel."""
+    if isinstance(kernel, GatewayKernelManager):
+        return
     ready = kernel.ready
     try:
         await asyncio.shield(asyncio.wrap_future(ready) if isinstance(ready, Future) else ready)

@@ -12,8 +12,8 @@ from .definition import ActionError, Created, Right, action
 from .forms import KERNEL_NAME, PATH, SESSION, fields, text
 from .jupyter import managing, starting
 from .kernels import Kernels
-from .mirror import Mirror
 from .paths import normal
+from .shown import Shown
 from .turns import Turns
 
 _WRITE = Right("write", "sessions")
@@ -32,11 +32,11 @@ class Sessions:
     There is one session for each path, and so one kernel, also when several ask for it at the same moment.
     """
 
-    def __init__(self, manager: SessionManager, kernels: Kernels, mirror: Mirror, turns: Turns) -> None:
+    def __init__(self, manager: SessionManager, kernels: Kernels, shown: Shown, turns: Turns) -> None:
         """Act on the sessions of `manager`; `turns` are taken by path, and by the ids of sessions and kernels."""
         self._manager: Any = manager
         self._kernels = kernels
-        self._mirror = mirror
+        self._shown = shown
         self._turns = turns
 
     @action(
@@ -74,7 +74,7 @@ class Sessions:
         path = _given(path)
         async with self._turns.of(f"path {path}"):
             if there := await self._at(path):
-                return _record(there)
+                return await self._record(there)
             if kernel_id is not None:
                 self._kernels.check(kernel_id, "kernel_id")
             else:
@@ -83,8 +83,7 @@ class Sessions:
                 model = await self._manager.create_session(
                     path=path, name=name or basename(path), type=type, kernel_name=kernel_name, kernel_id=kernel_id
                 )
-        self._changed()
-        return Created(_record(model), f"sessions/{model['id']}")
+        return Created(await self._record(model), f"sessions/{model['id']}")
 
     @action(
         "PATCH sessions/{id}",
@@ -119,8 +118,7 @@ class Sessions:
                 raise
             if before["kernel"]["id"] != kernel:
                 await self._leave(before["kernel"]["id"])
-        self._changed()
-        return _record(after)
+        return await self._record(after)
 
     @action("DELETE sessions/{id}", _WRITE, answers={204: None}, errors={404: _GONE})
     async def delete(self, id: str) -> None:
@@ -130,7 +128,7 @@ class Sessions:
             async with self._turns.of(f"kernel {kernel}"):
                 with managing(_GONE):
                     await self._manager.delete_session(id)
-        self._changed()
+        self._shown.hint("sessions", "kernels")
 
     async def _get(self, id: str) -> dict[str, Any]:
         with managing(_GONE):
@@ -168,16 +166,13 @@ class Sessions:
             with suppress(ActionError):
                 await self._kernels.delete(kernel)
 
-    def _changed(self) -> None:
-        self._mirror.hint("sessions")
-        self._mirror.hint("kernels")
+    async def _record(self, model: dict[str, Any]) -> dict[str, Any]:
+        self._shown.hint("kernels")
+        known = {field: model[field] for field in ("path", "name", "type")}
+        return await self._shown.record("sessions", model["id"], {**known, "kernel_id": model["kernel"]["id"]})
 
 
 def _given(path: str) -> str:
     if path := normal(path, "path"):
         return path
     raise ActionError(400, "must name something", "path")
-
-
-def _record(model: dict[str, Any]) -> dict[str, Any]:
-    return {**{field: model[field] for field in ("id", "path", "name", "type")}, "kernel_id": model["kernel"]["id"]}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -39,9 +40,11 @@ class Spec:
 
 def document(actions: Iterable[Action], base_url: str, version: str) -> dict[str, Any]:
     """Return the document; the server is at `base_url`, a path with slashes around it."""
-    paths: dict[str, Any] = {}
-    for one in actions:
-        paths.setdefault(f"/{one.path}", {})[one.method.lower()] = _operation(one)
+    known, paths = list(actions), dict[str, dict[str, Any]]()
+    for one in known:
+        operation = paths.setdefault(f"/{one.path}", {})[one.method.lower()] = _operation(one)
+        if created := operation["responses"].get("201"):
+            created["links"] = dict(_links(one, known))
     return {
         "openapi": "3.1.0",
         "info": {
@@ -109,6 +112,15 @@ def _answers(one: Action) -> dict[int, Any]:
             where = {"required": True, "description": "where it is", "schema": {"type": "string"}}
             found[status]["headers"] = {"Location": where}
     return found
+
+
+def _links(one: Action, others: Iterable[Action]) -> Iterator[tuple[str, Any]]:
+    """Yield what can be done with what an action makes: where its id is a part of the path."""
+    here = re.escape(one.path.partition("/")[0])
+    for other in others:
+        if found := re.match(rf"{here}/{{(\w+)}}", other.path):
+            part = found[1]
+            yield other.name, {"operationId": other.name, "parameters": {part: f"$response.body#/{part}"}}
 
 
 def _joined(one: Action) -> dict[int, str]:

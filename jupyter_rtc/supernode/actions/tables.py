@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from .definition import ActionError, Right, action
+from .definition import Right, action
 from .forms import PATH, fields
-from .mirror import Mirror
 from .paths import normal
+from .shown import Shown
 
 
 class Tables:
     """The shared tables."""
 
-    def __init__(self, mirror: Mirror) -> None:
-        """Act on the tables of `mirror`."""
-        self._mirror = mirror
+    def __init__(self, shown: Shown) -> None:
+        """Act on the tables that are shown."""
+        self._shown = shown
 
     @action(
         "POST tables/{name}/refresh",
@@ -27,7 +27,10 @@ class Tables:
             format={"enum": ["text", "base64", "json"]},
         ),
         answers={204: None},
-        errors={404: "there is no such table, or it is switched off"},
+        errors={
+            404: "there is no such table, or it is switched off",
+            502: "what it shows cannot be seen for now",
+        },
     )
     async def refresh(self, name: str, **what: Any) -> None:
         """List a table again.
@@ -37,7 +40,8 @@ class Tables:
         """
         if "path" in what:
             what["path"] = normal(what["path"], "path")
-        try:
-            await self._mirror.refresh(name, **what)
-        except KeyError:
-            raise ActionError(404, f"there is no table {name!r}") from None
+        await self._shown.refresh(name, **what)
+
+    def resource(self, name: str) -> str:
+        """Return what the authorizer is asked about: who may read a table may refresh it."""
+        return self._shown.resource(name)

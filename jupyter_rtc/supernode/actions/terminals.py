@@ -9,8 +9,8 @@ from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 
 from .definition import ActionError, Created, Right, action
 from .forms import PATH, TERMINAL, fields
-from .mirror import Mirror
 from .paths import normal
+from .shown import Shown
 from .turns import Turns
 
 _WRITE = Right("write", "terminals")
@@ -20,7 +20,7 @@ _NONE = "the server has no terminals"
 class Terminals:
     """The terminals of the extension `jupyter_server_terminals`."""
 
-    def __init__(self, manager: Callable[[], Any], kernels: MappingKernelManager, mirror: Mirror, turns: Turns) -> None:
+    def __init__(self, manager: Callable[[], Any], kernels: MappingKernelManager, shown: Shown, turns: Turns) -> None:
         """Act on the terminals of the manager that `manager` returns; it is loaded after us, or never: None.
 
         `kernels` knows which folder of the disk an API path is.
@@ -28,7 +28,7 @@ class Terminals:
         self._turns = turns
         self._find = manager
         self._kernels = kernels
-        self._mirror = mirror
+        self._shown = shown
 
     @action("POST terminals", _WRITE, body=fields(path=PATH), answers={201: TERMINAL}, errors={501: _NONE})
     async def create(self, *, path: str = "") -> Created:
@@ -38,8 +38,8 @@ class Terminals:
         """
         folder = self._kernels.cwd_for_path(normal(path, "path"))
         model = self._manager.create(cwd=folder)
-        self._mirror.hint("terminals")
-        return Created(model, f"terminals/{model['name']}")
+        name = model["name"]
+        return Created(await self._shown.record("terminals", name, model), f"terminals/{name}")
 
     @action(
         "DELETE terminals/{name}", _WRITE, answers={204: None}, errors={404: "there is no such terminal", 501: _NONE}
@@ -51,7 +51,7 @@ class Terminals:
             if name not in manager.terminals:
                 raise ActionError(404, f"there is no terminal {name!r}")
             await manager.terminate(name, force=True)
-        self._mirror.hint("terminals")
+        self._shown.hint("terminals")
 
     @property
     def _manager(self) -> Any:
