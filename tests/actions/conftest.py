@@ -112,7 +112,9 @@ class Client:
 def client(server: Any, tmp_path: Path, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[Client]:
     """Return a client; the kernels and terminals that it leaves are ended."""
     client = Client(server, tmp_path)
-    yield client
+
+    async def begin() -> None:
+        server.extension.supernode.start()  # which a server does when it begins to serve
 
     async def end() -> None:
         for running in client.running:
@@ -121,6 +123,8 @@ def client(server: Any, tmp_path: Path, jp_asyncio_loop: asyncio.AbstractEventLo
         if terminals := server.app.web_app.settings.get("terminal_manager"):
             await terminals.terminate_all()
 
+    jp_asyncio_loop.run_until_complete(begin())
+    yield client
     jp_asyncio_loop.run_until_complete(end())
 
 

@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
+from ..service import MissingError, ServiceError
+from ..supernode import Supernode
 from .definition import ActionError
-
-
-class ServiceError(Exception): ...
-
-
-class Supernode(Protocol):
-    """Who keeps the tables."""
-
-    @property
-    def tables(self) -> Mapping[str, Any]:
-        """The tables that are switched on, by name: with `resource`, and `table.records` by id."""
-        ...
-
-    async def refresh(self, name: str, **what: Any) -> None:
-        """Return when a table shows what there is; KeyError for none, ServiceError where it cannot be seen."""
-        ...
-
-    def hint(self, name: str) -> None:
-        """Say that there may be something new for a table."""
-        ...
 
 
 class Shown:
@@ -39,8 +21,7 @@ class Shown:
         """Return what the authorizer is asked about for a table."""
         if table not in self._supernode.tables:
             raise ActionError(404, f"there is no table {table!r}")
-        resource: str = self._supernode.tables[table].resource
-        return resource
+        return self._supernode.tables[table].resource
 
     def hint(self, *tables: str) -> None:
         """Say that these may have changed."""
@@ -48,11 +29,15 @@ class Shown:
             self._supernode.hint(table)
 
     async def refresh(self, table: str, **what: Any) -> None:
-        """Return when a table shows what there is."""
+        """Return when a table shows what there is; `what` says which files or folders are meant."""
         try:
             await self._supernode.refresh(table, **what)
         except KeyError:
             raise ActionError(404, f"there is no table {table!r}") from None
+        except MissingError as error:
+            raise ActionError(400, str(error), "path") from None
+        except ValueError as error:
+            raise ActionError(400, str(error), "type") from None
         except ServiceError as error:
             raise ActionError(502, str(error)) from error
 
@@ -63,7 +48,7 @@ class Shown:
         """
         try:
             await self._supernode.refresh(table)
-            record = self._supernode.tables[table].table.records[id]
+            record: Mapping[str, Any] = self._supernode.tables[table].table.records[id]
         except (KeyError, ServiceError):
             record = model
         return {"id": id, **record}

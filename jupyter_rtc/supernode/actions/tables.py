@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .definition import Right, action
-from .forms import PATH, fields
+from .definition import ActionError, Right, action
+from .forms import PATH, fields, flag, text
 from .paths import normal
 from .shown import Shown
+
+_OF_FILES = ("contents", "folders")
 
 
 class Tables:
@@ -21,10 +23,10 @@ class Tables:
         "POST tables/{name}/refresh",
         Right("read", ""),
         body=fields(
-            path=PATH,
-            content={"type": "boolean", "default": False},
-            type={"enum": ["directory", "file", "notebook"]},
-            format={"enum": ["text", "base64", "json"]},
+            path={**PATH, "description": "contents, folders: look at this file or folder from now on"},
+            content=flag("of a file, open its document", default=False),
+            type=text("of the document: notebook, file, or another that jupyter_ydoc knows"),
+            format={"enum": ["text", "base64", "json"], "description": "of the document"},
         ),
         answers={204: None},
         errors={
@@ -35,9 +37,14 @@ class Tables:
     async def refresh(self, name: str, **what: Any) -> None:
         """List a table again.
 
-        The answer comes when the table shows what there is. The fields are for the table `contents`, which needs a
-        `path`.
+        The answer comes when the table shows what there is. The tables `contents` and `folders` show what somebody
+        asked for, here.
         """
+        for field in what:
+            if name not in _OF_FILES:
+                raise ActionError(400, f"is for the tables {' and '.join(_OF_FILES)}", field)
+        if what and "path" not in what:
+            raise ActionError(400, "is required with the other fields", "path")
         if "path" in what:
             what["path"] = normal(what["path"], "path")
         await self._shown.refresh(name, **what)
