@@ -200,6 +200,10 @@ class FileBinding:
             self._spawn(self.look())
         return verdict
 
+    def found(self, state: bytes) -> None:
+        """Keep what a damaged record of the document still held."""
+        self._spawn(self._strangers.salvage(state))
+
     # ------------------------------------------------------------------ saving
 
     async def save(self, *, asked: bool = False) -> None:
