@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol
 
 from pycrdt import Doc
 
-from .protocol import NO_CHANGE, ProtocolError
-from .updates import guarded, unmet, whole_state
+from .protocol import NO_CHANGE
+from .updates import take_in, unmet, whole_state
 
 __all__ = ["Checkpoint", "DamagedError", "Mark", "Past", "Store", "StoreError", "StoredRoom", "Version", "in_part"]
 
@@ -86,11 +86,9 @@ class StoredRoom:
         not every store notices, and what follows may fit no more.
         """
         doc: Doc[Any] = Doc()
-        for seq, update in self._entries(until):
-            try:
-                guarded(doc.apply_update, update)
-            except ProtocolError:
-                raise DamagedError(self, frozenset(number for number, _ in self._entries() if number >= seq)) from None
+        bad = take_in(doc, self._entries(until))
+        if bad is not None:
+            raise DamagedError(self, frozenset(number for number, _ in self._entries() if number >= bad))
         return doc
 
     def state(self, until: int) -> bytes:
