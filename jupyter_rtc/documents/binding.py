@@ -247,7 +247,7 @@ class FileBinding:
         if foreseen := await self._host.files.foresee(rendered):
             self.status.set(saving=foreseen)  # open pages know what the file holds, wherever a crash comes
         await self._base.intend(seq)
-        if await self._file.write(rendered, asked, sign=asked and self._content.trusted(value)):
+        if await self._file.write(rendered, seq, asked=asked, sign=asked and self._content.trusted(value)):
             self._settle(seq)
             self._report("save")
         else:  # somebody wrote it meanwhile: once more
@@ -314,10 +314,14 @@ class FileBinding:
         self._astray = False
 
     async def _is_ours(self, seen: Seen) -> bool:
-        """Say whether somebody else wrote just what the document holds; then there is nothing to merge.
+        """Say whether the file holds what the document does, or did when it was last to be saved: nothing to merge.
 
-        A front end that saves by itself does, and so does another server on the same file.
+        A front end that saves by itself writes the one, and so does another server on the same file.
         """
+        if seen.seq is not None:
+            self._file.accept(seen)
+            self._settle(seen.seq)
+            return True
         if not self._autosave.edited:
             return False
         value, seq = await self._read_document()

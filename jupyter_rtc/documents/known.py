@@ -36,10 +36,22 @@ class FileHost(Protocol):
 
 
 class Seen(NamedTuple):
-    """A file that was read: what it holds, parsed, and what was known of it then."""
+    """A file that was read: what it holds, parsed, and what was known of it then.
+
+    `seq` is None, unless it is what a save of ours was to write that failed after it had written all of it: then it is
+    the number of the last update in that.
+    """
 
     original: Original
     info: FileInfo
+    seq: int | None = None
+
+
+class Begun(NamedTuple):
+    """A save that was begun: what it was to write, and the number of the last update in that."""
+
+    original: Original
+    seq: int
 
 
 class KnownFile:
@@ -64,7 +76,7 @@ class KnownFile:
         self._content = content
         self.name = name
         self._stamp: tuple[Any, ...] | None = None  # at the last look; None if there was no file
-        self._begun: Original | None = None  # what a save that failed may have left in the file, or a part of it
+        self._begun: Begun | None = None  # what a save that failed may have left in the file, or a part of it
 
     @property
     def stale(self) -> bool:
@@ -94,11 +106,13 @@ class KnownFile:
 
     def accept(self, seen: Seen) -> None:
         """Take note that the file holds what was seen in it."""
-        self.original, self.info = seen
+        self.original, self.info, _ = seen
         self._stamp, self._begun = seen.info.stamp, None
 
     async def look(self) -> Seen | None:
-        """Return what somebody else wrote into the file since it was last seen; None if nobody did.
+        """Return what was written into the file since it was last seen, by somebody else or by a save that failed.
+
+        None where nothing was, or only a part of such a save.
 
         Raises:
             FileError: it cannot be read, is not whole for the moment, or is gone (404).
@@ -112,7 +126,9 @@ class KnownFile:
         if read.info.hash == self.info.hash:
             self.info, self._begun = read.info, None
             return None
-        if self._begun and _begins(read.body, self._begun.body):
+        if self._begun and _begins(read.body, self._begun.original.body):
+            if read.body == self._begun.original.body:
+                return Seen(self._begun.original, read.info, self._begun.seq)
             self.info = read.info  # ours, cut short
             return None
         if not read.body and self.original.body:
@@ -124,11 +140,11 @@ class KnownFile:
         except ContentError as error:
             raise FileError(409, f"{self.path} was changed outside and cannot be read: {error}") from None
 
-    async def write(self, original: Original, asked: bool, *, sign: bool) -> bool:
+    async def write(self, original: Original, seq: int, *, asked: bool, sign: bool) -> bool:
         """Write the file if it is as it was at the last look; return whether it was.
 
-        A copy is kept of a file of which this leaves little. Where that cannot be, the file is written only if
-        somebody `asked` for it. `sign` says to sign a notebook.
+        `seq` is the number of the last update in `original`. A copy is kept of a file of which this leaves little.
+        Where that cannot be, the file is written only if somebody `asked` for it. `sign` says to sign a notebook.
 
         Raises:
             FileError: it is not written; the text says why.
@@ -141,7 +157,7 @@ class KnownFile:
             if not await self._is_untouched():
                 return False
             over = FileInfo(self._stamp, True, self.info.hash) if self._stamp else None
-            begun, self._begun = self._begun, original
+            begun, self._begun = self._begun, Begun(original, seq)
             try:
                 change = Change(original, sign, over)
                 info = await self._host.files.write(self.path, self._content.kind, self.name.form, change)
@@ -186,13 +202,13 @@ class KnownFile:
         before = await self._host.files.backup(self.path)
         if before is None or before.info.hash != saved.hash:
             return False
-        original, _ = await self._parse(before)
+        original = (await self._parse(before)).original
         meant = await asyncio.to_thread(self._rendered, original, stored, intended.seq)
         if not await self._host.files.begins(self.path, meant.body):
             return False
         info = await self._stat()
         self.accept(Seen(original, FileInfo(info.stamp, info.writable, saved.hash)))
-        self._begun = meant
+        self._begun = Begun(meant, intended.seq)
         return True
 
     def _rendered(self, original: Original, stored: StoredRoom, seq: int) -> Original:

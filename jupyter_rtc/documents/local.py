@@ -83,13 +83,23 @@ class LocalFiles(ManagedFiles):
         info = await asyncio.to_thread(self._write, os_path, path, change)
         if change.sign and (signature := await asyncio.to_thread(trust.signature, self._notary, original)):
             self._notary.store.store_signature(signature, self._notary.algorithm)
+        try:
+            await self._follow_up(path, kind, os_path)
+        except HTTPError as error:
+            raise file_error(error) from None
+        except OSError as error:
+            raise FileError(500, f"{path}: {error.strerror}") from None
+        return info
+
+    async def _follow_up(self, path: str, kind: str, os_path: str) -> None:
+        """Do what the manager's ``save`` does once a file is written."""
+        manager = self._manager
         if kind == "notebook" and not await ensure_async(manager.checkpoints.list_checkpoints(path)):
             await ensure_async(manager.create_checkpoint(path))
         if manager.post_save_hook or manager._post_save_hooks:
             model = await ensure_async(manager.get(path, type=api_type(kind), content=False))
             manager.run_post_save_hooks(model=model, os_path=os_path)
         manager.emit(data={"action": "save", "path": path})
-        return info
 
     async def foresee(self, original: Original) -> str | None:
         """Return the hash of the bytes that `write` will write, unless a hook may change them."""
