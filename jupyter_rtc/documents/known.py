@@ -83,6 +83,11 @@ class KnownFile:
         """Whether it does not hold `original` any more, and nobody else's content either."""
         return self.missing or self._begun is not None
 
+    @property
+    def begun(self) -> int:
+        """The number of the last update in a save that failed, of which it may hold a part; 0 if there is none."""
+        return self._begun.seq if self._begun else 0
+
     async def load(self, stored: StoredRoom | None) -> None:
         """Read the file for the first time; `stored` says what became of the last saves.
 
@@ -140,13 +145,14 @@ class KnownFile:
         except ContentError as error:
             raise FileError(409, f"{self.path} was changed outside and cannot be read: {error}") from None
 
-    async def write(self, original: Original, seq: int, *, asked: bool, sign: bool) -> bool:
-        """Write the file if it is as it was at the last look; return whether it was.
+    async def write(self, original: Original, seq: int, *, asked: bool, sign: bool) -> None:
+        """Write the file if it is as it was at the last look.
 
         `seq` is the number of the last update in `original`. A copy is kept of a file of which this leaves little.
         Where that cannot be, the file is written only if somebody `asked` for it. `sign` says to sign a notebook.
 
         Raises:
+            OvertakenError: it was not, and is not written.
             FileError: it is not written; the text says why.
         """
         if not self.info.writable:
@@ -155,18 +161,19 @@ class KnownFile:
             await self._spare(original, asked)
         async with self._host.turn(self.path):
             if not await self._is_untouched():
-                return False
+                raise OvertakenError(self.path)
             over = FileInfo(self._stamp, True, self.info.hash) if self._stamp else None
             begun, self._begun = self._begun, Begun(original, seq)
             try:
                 change = Change(original, sign, over)
                 info = await self._host.files.write(self.path, self._content.kind, self.name.form, change)
-            except OvertakenError:
-                self._begun = begun
-                return False
+            except FileError as error:
+                error.shown = error.shown and not await self._is_as_before()
+                if isinstance(error, OvertakenError) or not error.shown:
+                    self._begun = begun
+                raise
         self.missing = False
         self.accept(Seen(original, info))
-        return True
 
     async def outlive(self, value: Any) -> None:
         """Keep what a document says whose file is gone, if it is not what that held. Raises FileError."""
@@ -242,6 +249,13 @@ class KnownFile:
             if error.status != 404:
                 raise
             return self._stamp is None
+
+    async def _is_as_before(self) -> bool:
+        """Say whether the file holds what it did at the last look."""
+        try:
+            return (await self._read()).info.hash == self.info.hash
+        except FileError as error:
+            return error.status == 404 and self._stamp is None
 
     async def _stat(self) -> FileInfo:
         return await self._host.files.stat(self.path, self._content.kind)

@@ -198,14 +198,17 @@ class LocalFiles(ManagedFiles):
             with self._manager.atomic_writing(os_path, text=False) as file:
                 if not self._is_over(os_path, change.over):
                     raise OvertakenError(path)  # puts back what is being overwritten
-                for data in encoded(change.original):
+                shown = not self._was_replaced(os_path, _stamp(os.fstat(file.fileno())), digest.hexdigest())
+                for data in (
+                    encoded(change.original) if shown else ()
+                ):  # to raise now would put the old one in its place
                     file.write(data)
                     digest.update(data)
                 file.flush()
                 # Now, not when all is done: somebody else may have written by then, and that must show.
                 stamp = _stamp(os.fstat(file.fileno()))
-            if self._was_replaced(os_path, stamp, digest.hexdigest()):
-                raise OvertakenError(path)
+            if not shown or self._was_replaced(os_path, stamp, digest.hexdigest()):
+                raise OvertakenError(path, shown=shown)
         except HTTPError as error:
             raise file_error(error) from None
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from .conftest import Opener, Starter
 from .disks import as_root, small_disk_at
 from .peer import until
+from .test_damaged_record import query
 
 HOOK = '''
 import os
@@ -61,6 +63,48 @@ async def test_one_that_reached_the_file_and_one_that_did_not(start: Starter, jo
             assert peer.text == expected
         (folder / "fail").unlink()
         await until(lambda: file.read_text() == peer.text == expected, lambda: (peer.text, file.read_text()), 30)
+        await peer.close()
+        server.kill()
+
+
+@as_root
+async def test_one_that_did_not_reach_the_file_and_a_program_that_writes_much_the_same(
+    start: Starter, join: Opener
+) -> None:
+    server = start()
+    with small_disk_at(server.root / "disk", "1m") as folder:
+        file, new = folder / "a.txt", folder / "new"
+        file.write_text("begin\n")
+        new.write_text("begin\nimport sys\n")
+        peer = await join(server, "disk/a.txt")
+        with filled(folder):
+            peer.type("import os\n")
+            await until(lambda: "No space" in peer.state.get("trouble", ""), lambda: peer.state)
+            os.replace(new, file)
+            await until(lambda: "sys" in peer.text)
+            assert sorted(peer.text.split()) == ["begin", "import", "import", "os", "sys"]
+        await until(lambda: file.read_text() == peer.text, lambda: (peer.text, file.read_text()), 30)
+        await peer.close()
+        server.kill()
+
+
+@as_root
+async def test_one_that_never_was_before_a_crash(start: Starter, join: Opener) -> None:
+    server = start()
+    with small_disk_at(server.root / "disk", "1m") as folder:
+        file, new = folder / "a.txt", folder / "new"
+        file.write_text("begin\n")
+        new.write_text("begin\nimport sys\n")
+        peer = await join(server, "disk/a.txt")
+        with filled(folder):
+            peer.type("import os\n")
+            await until(lambda: "No space" in peer.state.get("trouble", ""), lambda: peer.state)
+            await until(lambda: query(server, "SELECT 1 FROM rooms WHERE intended_seq = saved_seq"))
+            server.kill()
+            os.replace(new, file)
+        await asyncio.to_thread(server.start)
+        await until(lambda: "sys" in peer.text)
+        assert sorted(peer.text.split()) == ["begin", "import", "import", "os", "sys"]
         await peer.close()
         server.kill()
 
