@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,12 @@ from .relay import FreeRooms, Keeper, Presence, Relay, SQLiteStore, settle_in
 from .relay.handlers import RoomsHandler, RoomSocket
 
 _EVENTS = Path(__file__).parent / "events"
-_SCHEMAS = "https://schema.jupyter.org/jupyter_collaboration"
+_SCHEMAS = {
+    **{
+        name: f"https://schema.jupyter.org/jupyter_collaboration/{name}/v1" for name in ("session", "awareness", "fork")
+    },
+    "store": "https://schema.jupyter.org/jupyter_rtc/store/v1",
+}
 _CONTENTS_EVENTS = "https://events.jupyter.org/jupyter_server/contents_service/v1"
 
 
@@ -63,7 +69,7 @@ class JupyterRTC(ExtensionApp):
         page.setdefault("serverSideExecution", False)
         self._register_events()
         manager = self._server.contents_manager
-        self.relay = relay = Relay([Presence()], parent=self)
+        self.relay = relay = Relay([Presence()], lambda report: self._emit("store", report), parent=self)
         self.documents = Documents(
             relay,
             LocalFiles(manager) if LocalFiles.serves(manager) else ManagedFiles(manager),
@@ -141,8 +147,8 @@ class JupyterRTC(ExtensionApp):
     def _register_events(self) -> None:
         logger = self._server.event_logger
         assert logger is not None
-        for name in ("session", "awareness", "fork"):
-            if f"{_SCHEMAS}/{name}/v1" not in logger.schemas:
+        for name, schema in _SCHEMAS.items():
+            if schema not in logger.schemas:
                 logger.register_event_schema(_EVENTS / f"{name}.yaml")
         logger.add_listener(schema_id=_CONTENTS_EVENTS, listener=self._contents_changed)
 
@@ -150,9 +156,9 @@ class JupyterRTC(ExtensionApp):
         if data["action"] == "rename" and self.documents:
             self.documents.moved(data["source_path"].strip("/"), data["path"].strip("/"))
 
-    def _emit(self, name: str, data: dict[str, Any]) -> None:
+    def _emit(self, name: str, data: Mapping[str, Any]) -> None:
         assert self._server.event_logger is not None
-        self._server.event_logger.emit(schema_id=f"{_SCHEMAS}/{name}/v1", data=data)
+        self._server.event_logger.emit(schema_id=_SCHEMAS[name], data=dict(data))
 
     def _file_ids(self) -> FileIds:
         """Return the manager of file ids; looked up at each use, for its extension is loaded after ours."""

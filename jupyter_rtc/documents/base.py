@@ -123,6 +123,14 @@ class MergeBase:
         self._relay.store.mark(self._room.name, intended=Mark(seq, ""))
         await self._flush()
 
+    def abandon(self, before: int = 0) -> None:
+        """Take note that nothing of the save that was begun last is in the file: nobody begins from that.
+
+        `before` is the number of the last update in an earlier one, of which the file may hold a part.
+        """
+        self._begun = max(self.seq, before)
+        self._relay.store.mark(self._room.name, intended=Mark(self._begun, ""))
+
     def settle(self, seq: int, hash: str) -> None:
         """Take note that the file, whose hash is `hash`, is equal to the document after update `seq`."""
         self.seq = self._marks[hash] = seq

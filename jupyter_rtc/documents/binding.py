@@ -12,7 +12,7 @@ from ..relay import Mark, Member, Room, StoredRoom, Verdict
 from .autosave import Autosave, Pace
 from .base import BaseLostError, MergeBase
 from .content import Content
-from .files import FileError
+from .files import FileError, OvertakenError
 from .known import FileHost, KnownFile, Seen
 from .names import DocumentName
 from .status import Speaker, Status
@@ -75,6 +75,7 @@ class FileBinding:
             if arrived := await self._base.find(stored, self._content, original, hash):
                 self._room.doc.apply_update(arrived.update)
                 await self._base.include(arrived, hash, merged=True)
+            self._base.abandon(self._file.begun)  # what the file may hold of it is known now
         except BaseLostError:
             update = await self._strangers.reconcile(original, edited=True)
             if update != NO_CHANGE:
@@ -200,6 +201,10 @@ class FileBinding:
             self._spawn(self.look())
         return verdict
 
+    def found(self, state: bytes) -> None:
+        """Keep what a damaged record of the document still held."""
+        self._spawn(self._strangers.salvage(state))
+
     # ------------------------------------------------------------------ saving
 
     async def save(self, *, asked: bool = False) -> None:
@@ -243,12 +248,18 @@ class FileBinding:
         if foreseen := await self._host.files.foresee(rendered):
             self.status.set(saving=foreseen)  # open pages know what the file holds, wherever a crash comes
         await self._base.intend(seq)
-        if await self._file.write(rendered, asked, sign=asked and self._content.trusted(value)):
+        try:
+            await self._file.write(rendered, seq, asked=asked, sign=asked and self._content.trusted(value))
+        except FileError as error:
+            if not error.shown:
+                self._base.abandon(self._file.begun)
+            if not isinstance(error, OvertakenError):
+                raise
+            self._autosave.edited = True  # once more
+            await self._save(asked)
+        else:
             self._settle(seq)
             self._report("save")
-        else:  # somebody wrote it meanwhile: once more
-            self._autosave.edited = True
-            await self._save(asked)
 
     async def _read_document(self) -> tuple[Any, int]:
         """Return the value of the document and the number of its last update, both of the same moment."""
@@ -310,10 +321,14 @@ class FileBinding:
         self._astray = False
 
     async def _is_ours(self, seen: Seen) -> bool:
-        """Say whether somebody else wrote just what the document holds; then there is nothing to merge.
+        """Say whether the file holds what the document does, or did when it was last to be saved: nothing to merge.
 
-        A front end that saves by itself does, and so does another server on the same file.
+        A front end that saves by itself writes the one, and so does another server on the same file.
         """
+        if seen.seq is not None:
+            self._file.accept(seen)
+            self._settle(seen.seq)
+            return True
         if not self._autosave.edited:
             return False
         value, seq = await self._read_document()

@@ -215,6 +215,14 @@ class Documents(LoggingConfigurable):
         status = binding.status
         return {"path": binding.path, "trouble": status.trouble, "recovery": len(status.copies)}
 
+    def told(self, room: Room, said: str) -> None:
+        """Say so as an event."""
+        self.report(room.name, self._bindings[room.name].path, said=said)
+
+    def found(self, room: Room, state: bytes) -> None:
+        """Keep what the document lacks of it as a recovery copy."""
+        self._bindings[room.name].found(state)
+
     def joined(self, room: Room, member: Member) -> None:
         """Say so as an event."""
         self._report_member(room, member, "join")

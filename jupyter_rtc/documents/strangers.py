@@ -28,6 +28,7 @@ _CONTAINED = "Nothing was lost. Reload to go on."
 _MERGED = "Your changes were merged. Reload to see them."
 _CHANGED = "It was changed outside, and what it was before is lost: the document as it was open is saved over it."
 _WHY = "It was typed into a document with another history than the one here, and could not be merged."
+_REMAINS = "It was found in a damaged record of the document, which began anew without it."
 
 _Result = TypeVar("_Result")
 
@@ -124,6 +125,19 @@ class Strangers:
         except RecoveryError as error:
             raise FileError(503, f"{path} was changed outside, what it was before is lost, and {error}") from None
         return NO_CHANGE
+
+    async def salvage(self, state: bytes) -> None:
+        """Keep what a damaged record of the document still held, if the document has not all of it."""
+        brought = await self._think(partial(examine, self._content, self._file.original, [state]))
+        weighed = await self._weigh(brought, None)
+        if weighed.contained:
+            return
+        try:
+            await self._host.recovery.keep(
+                self._file.name, self._file.path, brought.original, author="", reason=_REMAINS
+            )
+        except RecoveryError as error:
+            self._host.relay.log.error("room %s: of its damaged record, %s", self._room.name, error)
 
     def _adopt(self, brought: Brought) -> bool:
         """Go on with another history where that costs nobody anything; return whether that is done.

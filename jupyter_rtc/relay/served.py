@@ -28,6 +28,9 @@ class ServedRoom:
         snapshot_seq: the number of the last update in the snapshot in the store.
         snapshot_bytes: its size.
         log_bytes: size of the log after it.
+        stored: whether the store keeps the room.
+        unkept: why it does not, although it should, in a sentence; else empty.
+        trouble: why the room's changes were not stored when that was last looked at, in a sentence; empty if they were.
         compacting: whether the log is being folded into the snapshot.
         rebased: how often the owner replaced the snapshot.
         due: when frames for everybody may leave again, in seconds of the relay's clock.
@@ -36,11 +39,13 @@ class ServedRoom:
         meanwhile: the updates that came while the document is being built again; None while it is not.
     """
 
-    def __init__(self, room: Room, owner: RoomOwner, stored: bool, now: float) -> None:
-        """Serve `room` for `owner`, from the time `now` on; `stored` says whether the store keeps it."""
+    def __init__(self, room: Room, owner: RoomOwner, unkept: str, now: float) -> None:
+        """Serve `room` for `owner` from the time `now` on; `unkept` says why the store cannot keep it, if so."""
         self.room = room
         self.owner = owner
-        self.stored = stored
+        self.stored = owner.stored and not unkept
+        self.unkept = unkept
+        self.trouble = ""
         self.connections: dict[Member, Connection] = {}
         self.idle_since = now
         self.snapshot_seq = 0
@@ -137,5 +142,6 @@ class ServedRoom:
             "frames_in": self._frames_in,
             "bytes_in": self._bytes_in,
             "deliveries": self._deliveries,
+            "unstored": self.trouble or None,
             **self.owner.describe(self.room),
         }

@@ -25,10 +25,11 @@ from jupyter_rtc.relay.operations import (
     Forget,
     Operation,
     Release,
+    SetAside,
     SetMarks,
-    read_room,
     squash,
 )
+from jupyter_rtc.relay.schema import read_room
 from jupyter_rtc.relay.store import Mark, StoredRoom, StoreError
 
 from .stores import ROOM, append, awaited, locked, log_of, opened, until
@@ -358,6 +359,7 @@ OPERATIONS = st.one_of(
     st.builds(Compact, NAMES, SEQS, BLOBS),
     st.builds(SetMarks, NAMES, MARKS, MARKS),
     st.builds(Forget, NAMES),
+    st.builds(SetAside, NAMES, st.none() | st.frozensets(SEQS)),
     st.builds(Claim, NAMES),
     st.builds(Release, NAMES, st.booleans()),
 )
