@@ -142,8 +142,8 @@ class ContentOf(Protocol[AnOriginal]):
 
         What is equal is not touched: cells keep their Map, texts their characters. The trust of cells that are
         in the document already is left alone, unless outputs change that nobody vouches for. `live` is what `doc`
-        will be merged into: cells that were edited there are neither deleted nor moved. Reached through
-        `merge.outside`.
+        will be merged into: cells that were edited there are neither deleted nor moved, and what was changed there in
+        the same way is not changed again. Reached through `merge.outside`.
         """
 
     def watch(self, doc: Doc, callback: Callable[[], None]) -> Callable[[], None]:
@@ -265,7 +265,9 @@ class TextContent:
 
     def edit(self, doc: Doc, original: TextOriginal, live: Doc | None = None) -> None:
         """See `Content.edit`."""
-        edit_text(doc.get("source", type=Text), original.value)
+        edit_text(
+            doc.get("source", type=Text), original.value, None if live is None else str(live.get("source", type=Text))
+        )
 
     def watch(self, doc: Doc, callback: Callable[[], None]) -> Callable[[], None]:
         """See `Content.watch`."""
