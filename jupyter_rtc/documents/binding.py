@@ -88,6 +88,7 @@ class FileBinding:
         behind = self._room.seq > self._base.seq
         room, info = self._room, self._file.info
         self.status.begin(path=self.path, hash=info.hash, lineage=room.lineage, genesis=str(room.genesis))
+        self.status.tell(self.path)
         self._autosave.arm()
         if behind:  # what the store has beyond the last save may be more than bookkeeping
             self._autosave.force()
@@ -196,6 +197,7 @@ class FileBinding:
             verdict = await self._strangers.judge(member, updates)
             if self._room.genesis != genesis:
                 self.opened()
+            self.status.tell(self.path)
         if self._noticed and not self._closed:
             self._spawn(self.look())
         return verdict
@@ -338,6 +340,7 @@ class FileBinding:
             self._settle(self._room.seq)
         else:
             self.status.set(hash=hash)
+        self.status.tell(self.path)
         self._report("overwrite")
 
     def _report(self, action: str) -> None:

@@ -55,6 +55,7 @@ __all__ = [
     "content_of",
     "encoded",
     "rendered",
+    "value_of",
 ]
 
 Doc: TypeAlias = "pycrdt.Doc[Any]"
@@ -177,11 +178,16 @@ def rendered(content: Content, doc: Doc, original: Original | None = None) -> Or
 
     All that is as in `original` stays as it is there, as with `Content.render`; without it, it is a new file.
     """
+    made: Original = content.render(content.blank() if original is None else original, value_of(content, doc))
+    return made
+
+
+def value_of(content: Content, doc: Doc) -> Value:
+    """Return what a document holds, one that nobody edits meanwhile, in the thread that made it."""
     with content.read(doc) as reading:
         for _ in reading:
             pass
-        made: Original = content.render(content.blank() if original is None else original, reading.value)
-    return made
+        return reading.value
 
 
 def encoded(original: Original) -> Iterator[bytes | bytearray]:

@@ -134,14 +134,14 @@ class _Now:
 
     def __init__(self, olds: list[dict[str, Any]], live: Doc | None) -> None:
         shared: Array[Any] = live.get("cells", type=Array) if live is not None else []
-        self._cells = {cell.get("id"): cell for cell in map(cell_of, shared)}
+        self._cells = {str(cell.get("id")): cell for cell in map(cell_of, shared)}
         known = [(at, old, self.cell(old)) for at, old in enumerate(olds) if old and live is not None]
         self.held = {at for at, old, cell in known if cell is not None and cell != old}
         self.gone = {at for at, _, cell in known if cell is None}
 
     def cell(self, old: dict[str, Any]) -> dict[str, Any] | None:
         """Return what a cell is there; None where it is not."""
-        return self._cells.get(old.get("id"))
+        return self._cells.get(str(old.get("id")))
 
     def has(self, new: dict[str, Any]) -> bool:
         """Say whether somebody made the same cell there."""
