@@ -188,7 +188,7 @@ class MergeBase:
         """Return an edit with the records of its conflicts in it."""
         if not edit.conflicts:
             return edit
-        found = records(edit.conflicts, noted("", await self._authors()))
+        found = records(edit.conflicts, noted(self._room.name, "", await self._authors()))
         return await asyncio.to_thread(_recorded, edit, found)
 
     async def _authors(self) -> list[str]:
@@ -209,9 +209,9 @@ class MergeBase:
         return stored
 
 
-def noted(outside_by: str, typed_by: Sequence[str] = ()) -> Note:
+def noted(room: str, outside_by: str, typed_by: Sequence[str] = ()) -> Note:
     """Return what is to be said of conflicts that are found now."""
-    return Note(datetime.now(UTC).isoformat(timespec="seconds"), typed_by, outside_by)
+    return Note(room, datetime.now(UTC).isoformat(timespec="milliseconds"), typed_by, outside_by)
 
 
 def _edit(

@@ -58,8 +58,12 @@ class Conflict(NamedTuple):
 
 
 class Note(NamedTuple):
-    """When two sides were merged (ISO 8601), who typed, and whose the outside edit is: "" for a program's."""
+    """In which room two sides were merged, when (ISO 8601), who typed, and whose the outside edit is: "" for a program.
 
+    The names are usernames.
+    """
+
+    room: str
     time: str
     typed_by: Sequence[str]
     outside_by: str
@@ -245,11 +249,12 @@ def _moved(start: int, stop: int, found: Sequence[Hunk]) -> tuple[int, int]:
 def records(found: Iterable[Conflict], note: Note) -> dict[str, Any]:
     """Return the records of conflicts, by their ids: the same conflict has the same id, whenever it is found."""
     made = {}
+    about = {"time": note.time, "typed_by": list(note.typed_by), "outside_by": note.outside_by}
     for part, cell, lines, texts in found:
-        what = [note.outside_by, part, cell, lines, *texts]
-        id = sha256(json.dumps(what).encode()).hexdigest()[:32]
+        what = json.dumps([note.room, note.outside_by, part, cell, lines, *texts])
+        id = sha256(what.encode()).hexdigest()[:32]
         where = {"part": part, "cell": cell, "lines": lines and list(lines)}
-        made[id] = {**note._asdict(), **where, **dict(zip(("base", "typed", "outside"), texts, strict=True))}
+        made[id] = about | where | dict(zip(("base", "typed", "outside"), texts, strict=True))
     return made
 
 

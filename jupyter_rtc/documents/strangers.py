@@ -168,7 +168,8 @@ class Strangers:
         """Weigh a document against the room's as it is at the return; or was a moment before, if it never rests."""
         for _ in range(_TRIES):
             seq, live = self._room.seq, self._room.whole_state()
-            weighed = await self._think(partial(weigh, self._content, brought, base, live, noted(username)))
+            note = noted(self._room.name, username)
+            weighed = await self._think(partial(weigh, self._content, brought, base, live, note))
             if self._room.seq == seq:
                 break
         return weighed

@@ -30,7 +30,7 @@ from jupyter_rtc.documents.merge import edit_text, edits, outside
 
 from .examples import NOTEBOOK, PLAIN, TEXT, Doc, as_nbformat, built, calm, code, copied, markdown, notebook, stream
 
-NOTE = Note("2026-11-25T12:00:00+00:00", ["ada"], "")
+NOTE = Note("text:file:1", "2026-11-25T12:00:00+00:00", ["ada"], "")
 BASE = notebook(
     code("one\ntwo\nthree\n", metadata={"tags": ["a"]}), markdown("text\n"), code("end\n", [stream("0\n")]), title="old"
 )
