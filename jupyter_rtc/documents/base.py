@@ -122,9 +122,8 @@ class MergeBase:
             await self._flush()
         if self._room.seq != seq:  # people never rest, so nothing may come in between any more
             # The records are those of a moment ago: to look for conflicts takes as long as the edit itself.
-            edit = _recorded(
-                _edit(stored, self.seq, content, original, self._room.doc.get_update(), False), edit.records
-            )
+            made, live = edit.records, self._room.doc.get_update()
+            edit = _recorded(_edit(stored, self.seq, content, original, live, looking=False), made)
             self._relay.replace(self._room, self.seq, edit.base)
         return edit.update
 
@@ -172,17 +171,15 @@ class MergeBase:
         a crash or an error came between. Who began from the one would have had to put in, or to take away, all that
         lies between the two, besides their own edit: the smaller edit is theirs.
         """
-        edit = later = None
-        if stored.seq <= self.seq:
-            edit = await asyncio.to_thread(_edit, stored, self.seq, content, original, live)
         if self._begun > self.seq and self._begun >= stored.seq:
-            later = await asyncio.to_thread(_edit, stored, self._begun, content, original, live)
-        if later and (later.update == _NOTHING or (edit and _cost(later) <= _cost(edit))):
-            self.seq = self._begun
-            return later
-        if edit is None:
+            later = await asyncio.to_thread(_cost, stored, self._begun, content, original)
+            if later == 0 or (
+                stored.seq <= self.seq and later <= await asyncio.to_thread(_cost, stored, self.seq, content, original)
+            ):
+                self.seq = self._begun
+        if stored.seq > self.seq:
             raise BaseLostError("what the file was before is not in the store any more")
-        return edit
+        return await asyncio.to_thread(_edit, stored, self.seq, content, original, live)
 
     async def _noted(self, edit: OutsideEdit) -> OutsideEdit:
         """Return an edit with the records of its conflicts in it."""
@@ -215,7 +212,7 @@ def noted(room: str, outside_by: str, typed_by: Sequence[str] = ()) -> Note:
 
 
 def _edit(
-    stored: StoredRoom, seq: int, content: Content, original: Original, live: bytes | None, looking: bool = True
+    stored: StoredRoom, seq: int, content: Content, original: Original, live: bytes | None, *, looking: bool = True
 ) -> OutsideEdit:
     """Make the edit; `looking` says whether to look for conflicts as well."""
     base = stored.state(seq)
@@ -225,12 +222,13 @@ def _edit(
     return OutsideEdit(merge.update, whole_state(doc, [base]), merge.conflicts, {})
 
 
-def _recorded(edit: OutsideEdit, records: Mapping[str, Any]) -> OutsideEdit:
-    if not records:
+def _recorded(edit: OutsideEdit, made: Mapping[str, Any]) -> OutsideEdit:
+    """Put records into an edit."""
+    if not made:
         return edit
     doc = document(edit.base)
-    update = pycrdt.merge_updates(edit.update, write(doc, records))
-    return OutsideEdit(update, whole_state(doc, [edit.base]), edit.conflicts, records)
+    update = pycrdt.merge_updates(edit.update, write(doc, made))
+    return OutsideEdit(update, whole_state(doc, [edit.base]), edit.conflicts, made)
 
 
 def _authors(past: Past, seq: int) -> list[str]:
@@ -242,10 +240,12 @@ def _authors(past: Past, seq: int) -> list[str]:
     return list(found)
 
 
-def _cost(edit: OutsideEdit) -> int:
-    """Return how many characters, and other items, an edit puts in and takes away."""
-    put = sum(_clocks(pycrdt.get_state(edit.update)).values())
-    taken = deletions(pycrdt.get_update(edit.update, pycrdt.get_state(edit.base)))
+def _cost(stored: StoredRoom, seq: int, content: Content, original: Original) -> int:
+    """Return how many characters, and other items, are put in and taken away between a state and a file."""
+    base = stored.state(seq)
+    update = outside(base, content, original)
+    put = sum(_clocks(pycrdt.get_state(update)).values())
+    taken = deletions(pycrdt.get_update(update, pycrdt.get_state(pycrdt.merge_updates(base, update))))
     return put + sum(stop - start for _, start, stop in taken)
 
 

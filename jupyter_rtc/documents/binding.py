@@ -88,7 +88,6 @@ class FileBinding:
         behind = self._room.seq > self._base.seq
         room, info = self._room, self._file.info
         self.status.begin(path=self.path, hash=info.hash, lineage=room.lineage, genesis=str(room.genesis))
-        self.status.tell(self.path)
         self._autosave.arm()
         if behind:  # what the store has beyond the last save may be more than bookkeeping
             self._autosave.force()

@@ -45,9 +45,10 @@ class Status:
         if new:
             self._speaker.relay.edit(self._room, lambda doc: _update(doc.get("state", type=Map), new))
 
-    def begin(self, **values: Any) -> None:
-        """Set what is known when the room is opened; what an earlier life of it said is over."""
-        self.set(**values, trouble=self.trouble, recovery=list(self.copies) or None)
+    def begin(self, path: str, **values: Any) -> None:
+        """Set what is known when the room is opened; what an earlier life of it said is over, but for conflicts."""
+        self.set(path=path, **values, trouble=self.trouble, recovery=list(self.copies) or None)
+        self.tell(path)
 
     def say(self, path: str, trouble: str) -> None:
         """Say why the file at `path` is not up to date; the same again is not repeated."""
