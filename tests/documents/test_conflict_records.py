@@ -17,6 +17,7 @@ from .examples import as_nbformat, code, markdown, notebook
 from .listening import heard, sentences
 from .peer import Peer, until
 from .process import Jupyter
+from .test_outside import HOLDING
 
 UNHURRIED = "c.Documents.save_delay = c.Documents.max_save_delay = 3\n"
 
@@ -123,6 +124,32 @@ async def test_a_rewrite_while_two_type_into_the_same_line(start: Starter, join:
     assert [record["lines"] for record in found] == [[3, 3]]
     assert "title other\n" in found[0]["outside"]
     assert "ada0 " in found[0]["typed"]
+
+
+@pytest.mark.parametrize("times", [1, 9])
+async def test_who_types_while_it_is_being_stored(start: Starter, join: Opener, tmp_path: Path, times: int) -> None:
+    """Again and again, until the edit is merged in one go: there is one record, and it has what was typed till then."""
+    held = tmp_path / "held"
+    held.mkdir()
+    server = start(f"HELD = {str(held)!r}\n{UNHURRIED}{HOLDING}")
+    file = server.root / "a.txt"
+    file.write_text("one\ntwo\n")
+    ada, bob = [await join(server, "a.txt", token=token) for token in ("ada", "bob")]
+    (held / "on").touch()
+    file.write_text("one\ntwo outside\n")
+    words = []
+    for number in range(1, times + 1):
+        await until(lambda number=number: (held / str(number)).exists() or "outside" in ada.text)
+        words.append(f"bob{number}")
+        bob.source.insert(4, f"{words[-1]} ")
+        await until(lambda word=words[-1]: word in ada.text)
+        (held / str(number)).unlink(missing_ok=True)
+    (held / "on").unlink()
+    await until(lambda: records(ada) and "outside" in ada.text, lambda: ada.text)
+    assert sorted((await agreed(file, ada, bob)).split()) == sorted(["one", "two", "outside", *words])
+    (record,) = records(ada).values()
+    assert "bob1 two\n" in record["typed"]
+    assert (record["outside"], record["typed_by"]) == ("two outside\n", ["bob"])
 
 
 async def test_two_views_of_one_file(jupyter: Jupyter, here: Path, join: Opener) -> None:
