@@ -138,6 +138,8 @@ class TestKilled:
             crowd.outside()
         await asyncio.to_thread(server.start)
         await crowd.agrees()
+        if when == "half-way":  # then all of it was our own, and met nobody's
+            assert (await server.ask("GET", "api/rtc/conflicts"))[1] == {"conflicts": []}
 
     async def test_in_the_middle_of_a_save_that_a_program_then_changed(self, start: Starter, join: Opener) -> None:
         """Of what the last save brought, which nobody knows of, the program takes a part away, and adds to the rest."""
