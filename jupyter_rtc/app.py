@@ -14,6 +14,8 @@ from traitlets import Bool
 
 from .documents import Documents, FileIds, Forks, History, LocalFiles, ManagedFiles, Recovery, Timelines
 from .documents.handlers import (
+    ConflictHandler,
+    ConflictsHandler,
     CopiesHandler,
     CopyHandler,
     ForkHandler,
@@ -97,6 +99,8 @@ class JupyterRTC(ExtensionApp):
                 (r"/api/rtc/recovery", CopiesHandler, {"documents": self.documents}),
                 (r"/api/rtc/recovery/([^/]+)", CopyHandler, {"documents": self.documents}),
                 (r"/api/rtc/recovery/([^/]+)/restore", RestoreHandler, {"documents": self.documents}),
+                (r"/api/rtc/conflicts", ConflictsHandler, {"documents": self.documents}),
+                (r"/api/rtc/conflicts/([^/]+)", ConflictHandler, {"documents": self.documents}),
                 (r"/api/rtc/rooms", RoomsHandler, {"relay": self.relay}),
             ]
         )

@@ -197,6 +197,7 @@ class FileBinding:
             verdict = await self._strangers.judge(member, updates)
             if self._room.genesis != genesis:
                 self.opened()
+            self.status.tell(self.path)
         if self._noticed and not self._closed:
             self._spawn(self.look())
         return verdict
@@ -353,6 +354,7 @@ class FileBinding:
             self._settle(self._room.seq)
         else:
             self.status.set(hash=hash)
+        self.status.tell(self.path)
         self._report("overwrite")
 
     def _report(self, action: str) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from ..relay import Mark, Member, Relay, Room, StoredRoom, Verdict
 from .autosave import Autosave
-from .base import MergeBase
+from .base import MergeBase, noted
 from .content import Content, Original
 from .files import FileError
 from .known import KnownFile
@@ -129,7 +129,7 @@ class Strangers:
     async def salvage(self, state: bytes) -> None:
         """Keep what a damaged record of the document still held, if the document has not all of it."""
         brought = await self._think(partial(examine, self._content, self._file.original, [state]))
-        weighed = await self._weigh(brought, None)
+        weighed = await self._weigh(brought, None, "")
         if weighed.contained:
             return
         try:
@@ -168,7 +168,7 @@ class Strangers:
             base = known.fork
         elif merged is None:  # else a part of it was merged, and nobody knows any more which
             base = await self._base.state(brought.hashes)
-        weighed = await self._weigh(brought, base)
+        weighed = await self._weigh(brought, base, member.identity.username)
         if weighed.update is None:
             if weighed.contained and not (known and known.copies):
                 return Stranger(brought, weighed.fork, known.reason if known else _CONTAINED)
@@ -178,11 +178,12 @@ class Strangers:
         reason = known.reason if known and weighed.contained else _CONTAINED if weighed.contained else _MERGED
         return Stranger(brought, weighed.fork, reason)
 
-    async def _weigh(self, brought: Brought, base: bytes | None) -> Weighed:
+    async def _weigh(self, brought: Brought, base: bytes | None, username: str) -> Weighed:
         """Weigh a document against the room's as it is at the return; or was a moment before, if it never rests."""
         for _ in range(_TRIES):
             seq, live = self._room.seq, self._room.whole_state()
-            weighed = await self._think(partial(weigh, self._content, brought, base, live))
+            note = noted(self._room.name, username)
+            weighed = await self._think(partial(weigh, self._content, brought, base, live, note))
             if self._room.seq == seq:
                 break
         return weighed
