@@ -107,21 +107,28 @@ def edit_notebook(doc: Doc, original: Ipynb, live: Doc | None = None) -> None:
                 own = not original.cells or original.cells[at].own
                 _edit_cell(shared[place], olds[place], news[at], own, original.trusted, now.cell(olds[place]))
         made = {
-            at: _trust(original, news[at], None if place is None else (shared[place], olds[place]))
+            at: _new_cell(news[at], _trust(original, news[at], None if place is None else (shared[place], olds[place])))
             for at, place in enumerate(found)
             if at not in stay and place not in now.held and not (place is None and now.has(news[at]))
         }
         kept = sorted(now.held.union(stay.values()))
         for low, high in reversed(list(pairwise([-1, *kept, len(shared)]))):
             del cells[low + 1 : high]
-        # From the end, so that what is still to come stays where it is; and an array finds its beginning fastest.
         position = {place: number for number, place in enumerate(kept)}
-        before = len(kept)
-        for at in range(len(news) - 1, -1, -1):
-            if at in stay:
-                before = position[stay[at]]
-            elif at in made:
-                cells.insert(before, _new_cell(news[at], made[at]))
+        _fill(cells, made, {at: position[place] for at, place in stay.items()})
+
+
+def _fill(cells: Array[Any], made: dict[int, Map[Any]], stay: dict[int, int]) -> None:
+    """Put the cells that are `made` between those that `stay`: by where they are in the file; the latter say where now.
+
+    From the end, so that what is still to come stays where it is; and an array finds its beginning fastest.
+    """
+    before = len(cells)
+    for at in sorted(made.keys() | stay.keys(), reverse=True):
+        if at in stay:
+            before = stay[at]
+        else:
+            cells.insert(before, made[at])
 
 
 class _Now:

@@ -33,7 +33,7 @@ def test_the_same_line_edited_on_both_sides(pair: Pair) -> None:
     (pair.server.root / "met.ipynb").write_text(notebook("line outside", "2"), encoding="utf-8")
     log = pair.a.page.locator(".jp-LogConsolePanel")
     log.get_by_text("met.ipynb was changed on both sides: cell").wait_for()
-    (first, _), *_ = eventually(pair.cells, lambda cells: cells[0] == cells[1] == cells[2], "all alike")
+    first = eventually(pair.cells, lambda cells: cells[0] == cells[1] == cells[2], "all alike")[0][0]
     assert sorted(first.split()) == ["line", "outside", "typed"]
     pair.b.type_in_cell(1, "3")
     eventually_equal(pair.cells, ([first, "23"],) * 3)
