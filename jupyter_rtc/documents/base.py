@@ -15,7 +15,6 @@ from .conflicts import Conflict, Merge, Note, merged, records, write
 from .content import Content, Original
 from .merge import document, outside
 
-_FLUSH_TIMEOUT = 5.0
 _TRIES = 3
 _NOTHING = b"\x00\x00"
 
@@ -119,7 +118,7 @@ class MergeBase:
             seq, live = self._room.seq, self._room.doc.get_update()
             edit = await self._noted(await asyncio.to_thread(_edit, stored, self.seq, content, original, live))
             self._relay.replace(self._room, self.seq, edit.base)
-            await self._flush()
+            await self._relay.secure(self._room, self._room.seq + 1)
         if self._room.seq != seq:  # people never rest, so nothing may come in between any more
             # The records are those of a moment ago: to look for conflicts takes as long as the edit itself.
             made, live = edit.records, self._room.doc.get_update()
@@ -135,7 +134,7 @@ class MergeBase:
         """
         self._begun = seq
         self._relay.store.mark(self._room.name, intended=Mark(seq, ""))
-        await self._flush()
+        await self._relay.secure(self._room, seq)
 
     def abandon(self, before: int = 0) -> None:
         """Take note that nothing of the save that was begun last is in the file: nobody begins from that.
@@ -164,13 +163,7 @@ class MergeBase:
         if merged:  # it is in the log like any other edit, so that the document's past has it
             self._room.seq += 1
             self._relay.store.append(self._room.name, self._room.seq, edit.update, "")
-        await self._flush()
-
-    async def _flush(self) -> None:
-        try:
-            await asyncio.wait_for(self._relay.store.flush(), _FLUSH_TIMEOUT)
-        except (TimeoutError, StoreError) as error:
-            self._relay.log.warning("room %s: going on while the store has trouble: %s", self._room.name, error)
+        await self._relay.secure(self._room, self._room.seq + 1)
 
     async def _since(self, stored: StoredRoom, content: Content, original: Original, live: bytes | None) -> OutsideEdit:
         """Return what somebody else wrote, once it is clear which of our saves they began from.

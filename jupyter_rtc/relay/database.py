@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from .ahead import Ahead
 from .housekeeping import drop_spare, give_back, is_remote
 from .ledger import NEVER, Identity, Ledger, Refusal
 from .operations import GONE, Append, Compact, Create, Operation, Transaction
@@ -70,9 +71,10 @@ class Database:
             it; the last time.
     """
 
-    def __init__(self, path: Path, options: Options, log: logging.Logger) -> None:
+    def __init__(self, path: Path, options: Options, ahead: Ahead, log: logging.Logger) -> None:
         self._path = path
         self._options = options
+        self._ahead = ahead
         self._log = log
         self._rested = False
         self.damage: str | None = None
@@ -146,6 +148,8 @@ class Database:
             return
         self._replace_ledger(ledger)
         self._rested = False
+        for room, seq in transaction.caught_up.items():
+            self._ahead.settle(room, seq)
         for room in transaction.aside:
             self._tell(f"The record of room {room!r} was damaged; what it had is in the table damaged of {self._path}")
 

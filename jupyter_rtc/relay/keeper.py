@@ -11,6 +11,7 @@ from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
 from .checkpoints import Limits, Watch, fold, versions
+from .ledger import NEVER
 from .protocol import NO_CHANGE
 from .served import ServedRoom
 from .store import Checkpoint, DamagedError, Past, Store, StoredRoom, StoreError, Version, in_part
@@ -20,6 +21,7 @@ _SHARE = 8
 """A room over its limit is folded whenever its log is so many times smaller than its snapshot, or larger."""
 
 _FLUSH_TIMEOUT = 5.0
+_OUTRUN = "the file was saved while the store could not be written, so that what is stored is older than the file"
 
 
 class Loaded(NamedTuple):
@@ -83,7 +85,12 @@ class Keeper(LoggingConfigurable):
         """
         try:
             stored = await self._store.load(name)
-            return Loaded(stored, await asyncio.to_thread(stored.document) if stored else Doc())
+            doc = await asyncio.to_thread(stored.document) if stored else Doc()
+            if stored and await self._store.is_outrun(name, stored):
+                self.log.warning("room %s: %s; the document begins anew", name, _OUTRUN)
+                remains = await asyncio.to_thread(stored.state, stored.last)
+                return Loaded(None, Doc(), damage=f"{_OUTRUN}; it began anew", remains=remains)
+            return Loaded(stored, doc)
         except DamagedError as error:
             return await self._salvage(name, error)
         except StoreError as error:
@@ -133,6 +140,24 @@ class Keeper(LoggingConfigurable):
             self.log.warning("room %s: its latest versions are not kept: %s", name, error)
             return None
         return (await asyncio.to_thread(self._fold, past, seq, watch))[1] if past else None
+
+    async def secure(self, name: str, seq: int, *, kept: bool) -> None:
+        """Make a room's log durable up to update `seq`, with which its file is about to be written.
+
+        Where that cannot be, what is stored is marked as older than the file (`Store.outrun`): after a crash it would
+        be taken for the base of what the file has more, although that came from here. `kept` says whether the store
+        keeps the room at all.
+        """
+        try:
+            if kept and await asyncio.wait_for(self.has_all(name), _FLUSH_TIMEOUT):
+                return
+        except TimeoutError:
+            pass
+        self.log.warning("room %s: going on while the store has trouble", name)
+        try:
+            await self._store.outrun(name, seq if kept else NEVER)
+        except StoreError as error:
+            self.log.error("room %s: after a crash, what is saved now may stand twice: %s", name, error)
 
     async def settle(self) -> None:
         """Wait until everything that was queued is stored; not for long, where the store has trouble."""

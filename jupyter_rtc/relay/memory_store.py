@@ -115,6 +115,13 @@ class MemoryStore(LoggingConfigurable):
             kept.intended = intended or kept.intended
             kept.saved = saved or kept.saved
 
+    async def outrun(self, room: str, seq: int) -> None:
+        """Have nothing to note: memory can always be written, and ends with the process."""
+
+    async def is_outrun(self, room: str, stored: StoredRoom) -> bool:
+        """Say no."""
+        return False
+
     def set_aside(self, room: str, seqs: Collection[int] | None) -> None:
         """Drop the updates of these numbers, or the whole room: memory keeps nothing beside the rooms."""
         if seqs is None:

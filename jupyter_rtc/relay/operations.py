@@ -145,10 +145,12 @@ class Transaction:
 
     Attributes:
         aside: the rooms of which something was set aside.
+        caught_up: the rooms whose records know of a save, each with the number of its last update.
     """
 
     def __init__(self, connection: sqlite3.Connection, writer: str, ledger: Ledger) -> None:
         self.aside: list[str] = []
+        self.caught_up: dict[str, int] = {}
         self._connection = connection
         self._writer = writer
         self._ledger = ledger
@@ -236,6 +238,7 @@ class Transaction:
         now = time.time()
         rows = ((number, seq, now, "", update, checksum(number, seq, update)) for seq, update in stored.log)
         self._connection.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self.caught_up[room] = NEVER
 
     def _put_snapshot(self, number: int, seq: int, snapshot: bytes) -> None:
         row = number, seq, snapshot, checksum(number, seq, snapshot)
@@ -292,6 +295,7 @@ class Transaction:
             return
         for column, mark in (("intended", operation.intended), ("saved", operation.saved)):
             if mark is not None:
+                self.caught_up[operation.room] = mark.seq
                 self._connection.execute(
                     f"UPDATE rooms SET {column}_seq = ?, {column}_hash = ? WHERE id = ?",  # noqa: S608  # two constants
                     (mark.seq, mark.hash, number),

@@ -188,6 +188,11 @@ class Relay(LoggingConfigurable):
             await self.keeper.settle()
             self._delivery.carry_out(served, [effect for effect in effects if isinstance(effect, Broadcast)])
 
+    async def secure(self, room: Room, seq: int) -> None:
+        """Have everything stored up to update `seq` before a file is written; trouble with the store stops nobody."""
+        served = self._rooms.get(room.name)
+        await self.keeper.secure(room.name, seq, kept=served is None or served.stored)
+
     def adopt(self, room: Room, stored: StoredRoom) -> bool:
         """Go on with another history of an open room's document; return whether that is so now.
 

@@ -18,6 +18,7 @@ from jupyter_core.paths import jupyter_data_dir
 from traitlets import Bool, Enum, Float, Integer, Unicode
 from traitlets.config import LoggingConfigurable
 
+from .ahead import Ahead
 from .database import Database, Options
 from .operations import (
     Append,
@@ -96,7 +97,8 @@ class SQLiteStore(LoggingConfigurable):
         default = Path(jupyter_data_dir()) / "jupyter_rtc" / "rooms.db"
         path = Path(self.path).expanduser().absolute() if self.path else default
         options = Options(self.journal_mode, self.synchronous, self.exclusive, self.size_limit)
-        database = Database(path, options, self.log)
+        self._ahead = Ahead(path)
+        database = Database(path, options, self._ahead, self.log)
         self._path = path
         self._database = database
         self._limit = self.queue_limit
@@ -180,6 +182,21 @@ class SQLiteStore(LoggingConfigurable):
         """Note a save that is about to be written, or one that was; None leaves a mark as it is."""
         if room not in self._cut:  # else the mark might speak of updates that the store does not hold
             self._put(SetMarks(room, intended, saved))
+
+    async def outrun(self, room: str, seq: int) -> None:
+        """Take note beside the database that a file is about to hold a room's state after update `seq`.
+
+        Raises StoreError where no file can be written there.
+        """
+        try:
+            await asyncio.to_thread(self._ahead.note, room, seq)
+        except OSError as error:
+            raise StoreError(f"{self._path.parent} cannot be written: {error.strerror}") from None
+
+    async def is_outrun(self, room: str, stored: StoredRoom) -> bool:
+        """Say whether a room's file may hold more than what is stored of it, which therefore is no base of it."""
+        known = max(mark.seq for mark in (stored.intended, stored.saved, Mark(0, "")) if mark)
+        return await asyncio.to_thread(self._ahead.of, room) > known
 
     def set_aside(self, room: str, seqs: Collection[int] | None) -> None:
         """Take updates out of a room's record, or all of it, and keep them in the table `damaged`.

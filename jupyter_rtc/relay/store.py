@@ -212,6 +212,15 @@ class Store(Protocol):
     def mark(self, room: str, *, intended: Mark | None = None, saved: Mark | None = None) -> None:
         """Note a save that is about to be written, or one that was; None leaves a mark as it is."""
 
+    async def outrun(self, room: str, seq: int) -> None:
+        """Take note, without what cannot be written, that a file is about to hold a room's state after update `seq`.
+
+        Raises StoreError where that is impossible too.
+        """
+
+    async def is_outrun(self, room: str, stored: StoredRoom) -> bool:
+        """Say whether a room's file may hold more than what is stored of it, which therefore is no base of it."""
+
     def set_aside(self, room: str, seqs: Collection[int] | None) -> None:
         """Take the updates of these numbers out of a room's record, or all of the record, and keep them beside it.
 

@@ -18,7 +18,7 @@ from .wire import Socket
 
 def served_to(count: int) -> tuple[ServedRoom, list[Socket]]:
     """Return a room with so many members, and their sockets."""
-    served = ServedRoom(Room("room", "lineage"), FreeRooms(), stored=False, now=monotonic())
+    served = ServedRoom(Room("room", "lineage"), FreeRooms(), unkept="", now=monotonic())
     sockets = [Socket() for _ in range(count)]
     for number, socket in enumerate(sockets):
         served.connections[Member(Identity(str(number), {}), True)] = Connection(socket, 1 << 20, lambda: None)
