@@ -25,8 +25,10 @@ from .documents.handlers import (
     TimelineHandler,
     UndoRedoHandler,
 )
-from .relay import FreeRooms, Keeper, Presence, Relay, SQLiteStore, settle_in
+from .relay import FreeRooms, Keeper, Presence, Relay, RoomOwner, SQLiteStore, settle_in
 from .relay.handlers import RoomsHandler, RoomSocket
+from .supernode import LocalListings, ManagedListings, Parts, Supernode
+from .supernode.handlers import TableHandler, TablesHandler
 
 _EVENTS = Path(__file__).parent / "events"
 _SCHEMAS = {
@@ -54,13 +56,14 @@ class JupyterRTC(ExtensionApp):
         False, help="Whether JupyterLab opens documents without collaboration (loading and saving them itself)."
     ).tag(config=True)
 
-    classes = [Relay, Keeper, Documents, Recovery, Timelines, Forks, SQLiteStore]
+    classes = [Relay, Keeper, Documents, Recovery, Timelines, Forks, SQLiteStore, Supernode]
 
     relay: Relay | None = None
     documents: Documents | None = None
     history: History | None = None
     timelines: Timelines | None = None
     forks: Forks | None = None
+    supernode: Supernode | None = None
 
     def initialize_settings(self) -> None:
         """Build the parts."""
@@ -82,7 +85,9 @@ class JupyterRTC(ExtensionApp):
         self.history = History(self.documents)
         self.timelines = Timelines(self.documents, self.history, parent=self)
         self.forks = Forks(self.documents, self._emit, parent=self)
-        for owner in (self.documents, self.timelines, self.forks, FreeRooms()):
+        self.supernode = Supernode(relay, self._parts(self.documents), parent=self)
+        owners: list[RoomOwner] = [self.documents, self.timelines, self.forks, *self.supernode.tables.values()]
+        for owner in (*owners, FreeRooms()):
             relay.add_owner(owner)
 
     def initialize_handlers(self) -> None:
@@ -102,22 +107,29 @@ class JupyterRTC(ExtensionApp):
                 (r"/api/rtc/conflicts", ConflictsHandler, {"documents": self.documents}),
                 (r"/api/rtc/conflicts/([^/]+)", ConflictHandler, {"documents": self.documents}),
                 (r"/api/rtc/rooms", RoomsHandler, {"relay": self.relay}),
+                (r"/api/rtc/tables", TablesHandler, {"supernode": self.supernode}),
+                (r"/api/rtc/tables/([^/]+)", TableHandler, {"supernode": self.supernode}),
             ]
         )
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
-        """Take what is loaded by now for lasting; and let SIGINT end the server as SIGTERM does, if nobody else does.
+        """Begin to show the server in tables, all of which is loaded by now; let SIGINT end it as SIGTERM does.
 
-        At a terminal Jupyter Server asks first. Without one (a service, a container, Windows) it leaves the signal to
-        Python, which would cut it off in the middle of whatever it does, with no word to its extensions.
+        That is, if nobody else sees to SIGINT. At a terminal Jupyter Server asks first. Without one (a service, a
+        container, Windows) it leaves the signal to Python, which would cut it off in the middle of whatever it does,
+        with no word to its extensions.
         """
         settle_in()
+        if self.supernode:
+            self.supernode.start()
         alone = threading.current_thread() is threading.main_thread()
         if alone and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, lambda *_: serverapp.stop(from_signal=True))
 
     async def stop_extension(self) -> None:
         """Save and store everything, then stop."""
+        if self.supernode:
+            await self.supernode.stop()
         if self.relay and self.documents:
             await self.relay.close()
             await self.documents.stop()
@@ -148,6 +160,24 @@ class JupyterRTC(ExtensionApp):
                 " `jupyter server extension disable jupyter_rtc`."
             )
 
+    def _parts(self, documents: Documents) -> Parts:
+        """Return the parts of the server that tables show."""
+        server = self._server
+        settings, manager = server.web_app.settings, server.contents_manager
+        return Parts(
+            kernels=server.kernel_manager,
+            sessions=server.session_manager,
+            kernelspecs=server.kernel_spec_manager,
+            terminals=lambda: settings.get("terminal_manager"),
+            started=settings["started"],
+            last_activity=server.web_app.last_activity,
+            base_url=server.base_url,
+            documents=documents.overview,
+            listings=LocalListings(manager) if LocalListings.serves(manager) else ManagedListings(manager),
+            file_ids=self._file_ids,
+            gateway=server.gateway_config.url if server.gateway_config.gateway_enabled else None,
+        )
+
     def _register_events(self) -> None:
         logger = self._server.event_logger
         assert logger is not None
@@ -157,8 +187,11 @@ class JupyterRTC(ExtensionApp):
         logger.add_listener(schema_id=_CONTENTS_EVENTS, listener=self._contents_changed)
 
     async def _contents_changed(self, logger: Any, schema_id: str, data: dict[str, Any]) -> None:
-        if data["action"] == "rename" and self.documents:
+        moved = data["action"] == "rename"
+        if moved and self.documents:
             self.documents.moved(data["source_path"].strip("/"), data["path"].strip("/"))
+        if self.supernode and data["action"] != "get":
+            self.supernode.contents_changed(moved)
 
     def _emit(self, name: str, data: Mapping[str, Any]) -> None:
         assert self._server.event_logger is not None

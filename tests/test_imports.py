@@ -30,6 +30,8 @@ PURE = {
     "documents/merge.py",
     "documents/content.py",
     "documents/ipynb.py",
+    "supernode/json_safe.py",
+    "supernode/tables.py",
 }
 IMPURE = {"asyncio", "logging", "time", "socket", "threading", "tornado", "datetime", "os", "sqlite3"}
 FLOORS = ("relay", "documents", "supernode")

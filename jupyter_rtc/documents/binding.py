@@ -33,6 +33,8 @@ class FileBinding:
     people type without a pause; what others write into the file is merged into it as one more author's edit.
 
     Attributes:
+        name: the name of the room, taken apart.
+        room: the room.
         status: what is said of the document, such as why the file is not up to date.
     """
 
@@ -42,7 +44,7 @@ class FileBinding:
         self.status = Status(host, room)
         self._host = host
         self._content = content
-        self._room = room
+        self.room = room
         self._base = MergeBase(host.relay, room)
         self._autosave = Autosave(host, lambda trip: content.watch(room.doc, trip), self._save_if_wanted)
         self._file = KnownFile(host, content, path, name)
@@ -57,6 +59,16 @@ class FileBinding:
     def path(self) -> str:
         """The file's API path; it follows renames."""
         return self._file.path
+
+    @property
+    def hash(self) -> str:
+        """The hash of the file as it was last seen or written."""
+        return self._file.info.hash
+
+    @property
+    def dirty(self) -> bool:
+        """Whether there is something to save."""
+        return self._autosave.edited
 
     # ------------------------------------------------------------------ opening
 
@@ -73,21 +85,21 @@ class FileBinding:
         original, hash = self._file.original, self._file.info.hash
         try:
             if arrived := await self._base.find(stored, self._content, original, hash):
-                self._room.doc.apply_update(arrived.update)
+                self.room.doc.apply_update(arrived.update)
                 await self._base.include(arrived, hash, merged=True)
             self._base.abandon(self._file.begun)  # what the file may hold of it is known now
         except BaseLostError:
             update = await self._strangers.reconcile(original, edited=True)
             if update != NO_CHANGE:
-                self._room.doc.apply_update(update)
-                self._room.seq += 1
-                self._host.relay.store.append(self._room.name, self._room.seq, update, "")
+                self.room.doc.apply_update(update)
+                self.room.seq += 1
+                self._host.relay.store.append(self.room.name, self.room.seq, update, "")
         return None
 
     def opened(self) -> None:
         """Begin to follow the room, which is served from now on."""
-        behind = self._room.seq > self._base.seq
-        room, info = self._room, self._file.info
+        behind = self.room.seq > self._base.seq
+        room, info = self.room, self._file.info
         self.status.begin(path=self.path, hash=info.hash, lineage=room.lineage, genesis=str(room.genesis))
         self._autosave.arm()
         if behind:  # what the store has beyond the last save may be more than bookkeeping
@@ -99,12 +111,12 @@ class FileBinding:
         """Make the document from its file: a new history."""
         built = await asyncio.to_thread(self._content.build, self._file.original)
         for update in built.updates:
-            self._room.doc.apply_update(update)
+            self.room.doc.apply_update(update)
             await asyncio.sleep(0)
         snapshot = await asyncio.to_thread(built.snapshot)
-        self._room.begin(1, built.genesis, snapshot)
+        self.room.begin(1, built.genesis, snapshot)
         self._base.begin(1, self._file.info.hash, fresh=True)
-        return StoredRoom(self._room.lineage, built.genesis, snapshot, 1, (), None, Mark(1, self._file.info.hash))
+        return StoredRoom(self.room.lineage, built.genesis, snapshot, 1, (), None, Mark(1, self._file.info.hash))
 
     # ------------------------------------------------------------------ following
 
@@ -117,6 +129,7 @@ class FileBinding:
         """Take note of an update of the document. On the hot path."""
         if self._autosave.touched():
             self._wanted()  # whoever edits may be gone, with all wishes, when it is time to save
+            self.status.edited()
 
     def replaced(self) -> None:
         """Follow the room's new document object."""
@@ -193,9 +206,9 @@ class FileBinding:
         async with self._busy:
             with suppress(FileError):  # what is known of the file is good enough
                 await self._take_outside()
-            genesis = self._room.genesis
+            genesis = self.room.genesis
             verdict = await self._strangers.judge(member, updates)
-            if self._room.genesis != genesis:
+            if self.room.genesis != genesis:
                 self.opened()
             self.status.tell(self.path)
         if self._noticed and not self._closed:
@@ -259,15 +272,16 @@ class FileBinding:
             self._autosave.edited = True  # once more
             await self._save(asked)
         else:
+            self.status.saved()
             self._settle(seq)
             self._report("save")
 
     async def _read_document(self) -> tuple[Any, int]:
         """Return the value of the document and the number of its last update, both of the same moment."""
-        with self._content.read(self._room.doc) as reading:
+        with self._content.read(self.room.doc) as reading:
             for _ in reading:
                 await asyncio.sleep(0)
-            return reading.value, self._room.seq
+            return reading.value, self.room.seq
 
     def _settle(self, seq: int) -> None:
         """Take note that the file is equal to the document as it was after update `seq`."""
@@ -293,7 +307,7 @@ class FileBinding:
             reason = str(error) or f"it takes more than {_SAVE_TIMEOUT:g} s"
             self._host.relay.log.warning("room %s: save failed: %s", self.name, reason)
         finally:  # in any case: the front end waits for the answer as long as it takes
-            self._host.relay.tell(self._room, member, {"type": "save", "responseTo": number, "status": status})
+            self._host.relay.tell(self.room, member, {"type": "save", "responseTo": number, "status": status})
 
     def _save_if_wanted(self) -> None:
         if self._wanted():
@@ -301,7 +315,7 @@ class FileBinding:
 
     def _wanted(self) -> bool:
         """Say whether anybody here wants autosaving: off where everybody's front end says ``autosave: false``."""
-        states = self._room.awareness.states()
+        states = self.room.awareness.states()
         return self._autosave.wanted([state["autosave"] for state in states if "autosave" in state])
 
     # ------------------------------------------------------------------ outside edits
@@ -315,7 +329,7 @@ class FileBinding:
                 await self._merge(seen)
             except BaseLostError:
                 update = await self._strangers.reconcile(seen.original, edited=self._autosave.edited)
-                self._host.relay.merge(self._room, update, "")
+                self._host.relay.merge(self.room, update, "")
                 self._file.accept(seen)
                 self._autosave.force()
                 self._report("overwrite")
@@ -347,11 +361,11 @@ class FileBinding:
         update = await self._base.outside(self._content, seen.original, hash, self._autosave.edited)
         clean = not self._autosave.edited
         self._autosave.disarm()
-        self._host.relay.merge(self._room, update, "")
+        self._host.relay.merge(self.room, update, "")
         self._file.accept(seen)
         if clean:
             self._autosave.arm()
-            self._settle(self._room.seq)
+            self._settle(self.room.seq)
         else:
             self.status.set(hash=hash)
         self.status.tell(self.path)

@@ -18,6 +18,7 @@ from .binding import FileBinding
 from .content import Content, ContentError, content_of
 from .files import FileError, Files
 from .names import DocumentName, FileIds
+from .overview import Overview
 from .recovery import Recovery, RecoveryCopy
 from .watcher import Watcher
 
@@ -42,6 +43,7 @@ class Documents(LoggingConfigurable):
     """Files as shared documents: gives their rooms content, saves them, and follows the files outside."""
 
     resource = "contents"
+    writable = True
     stored = True
     free = False
 
@@ -76,6 +78,7 @@ class Documents(LoggingConfigurable):
         self._file_ids = file_ids
         self._emit = emit
         self._bindings: dict[str, FileBinding] = {}
+        self.overview = Overview(self._bindings, self)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._watched: dict[str, set[str]] = {}
         self._kinds = {point.name: point for point in entry_points(group="jupyter_ydoc")}
@@ -121,14 +124,21 @@ class Documents(LoggingConfigurable):
             BadRequest: there is no such type, or not in this format.
             FileError: there is no such file, and never was.
         """
-        kind = kind or ("notebook" if path.endswith(".ipynb") else "file")
-        form = form or _FORMS.get(kind, _ALL_FORMS)[0]
-        self._check(form, kind)
-        path = normpath(path)
+        path, kind, form = self.usual(path, form, kind)
         file_id = self._open_id(path, form, kind) or self._file_ids().get_id(path)
         if file_id is None:
             await self.files.stat(path, kind)
         return path, kind, DocumentName(form, kind, file_id) if file_id else None
+
+    def usual(self, path: str, form: str, kind: str) -> tuple[str, str, str]:
+        """Return the path in its shortest form, the type and the format, the usual ones where they are empty.
+
+        Raises BadRequest where there is no such type, or not in this format.
+        """
+        kind = kind or ("notebook" if path.endswith(".ipynb") else "file")
+        form = form or _FORMS.get(kind, _ALL_FORMS)[0]
+        self._check(form, kind)
+        return normpath(path), kind, form
 
     def content(self, kind: str) -> Content:
         """Return the type of documents that is called `kind`; KeyError where nobody registered it."""
@@ -282,6 +292,7 @@ class Documents(LoggingConfigurable):
         told = {"action": action, "msg": said}
         event = {"level": "INFO", "room": room, "path": path}
         self._emit("session", event | {key: value for key, value in told.items() if value})
+        self.overview.noted()
 
     def _recovered(self, copy: RecoveryCopy, new: bool) -> None:
         """Tell everybody who has the document open of a recovery copy, or that it is gone."""
@@ -360,3 +371,4 @@ class Documents(LoggingConfigurable):
 
     def _report_member(self, room: Room, member: Member, action: str) -> None:
         self._emit("awareness", {"roomid": room.name, "username": member.identity.username, "action": action})
+        self.overview.noted()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from pycrdt import Map
@@ -13,10 +14,21 @@ from .conflicts import MOST, forget, place_of, recorded
 _MOST_NAMED = 3
 
 
+class Listeners(Protocol):
+    """Who wants to know of every change."""
+
+    def noted(self) -> None:
+        """Take note that there is something new."""
+
+
 class Speaker(Protocol):
     """What carries the words on; `relay` is where the room is served."""
 
     relay: Relay
+
+    @property
+    def overview(self) -> Listeners:
+        """Who is told of every change."""
 
     def report(self, room: str, path: str, action: str = "", said: str = "") -> None:
         """Emit an event of a document's life: an action, such as ``save``, or a sentence."""
@@ -28,12 +40,14 @@ class Status:
     Attributes:
         trouble: why the file is not up to date, in a sentence; None while all is well.
         copies: the ids of the file's recovery copies, the oldest first.
+        last_saved: when the file was last written, ISO 8601 in UTC; None if it was not since the document was opened.
     """
 
     def __init__(self, speaker: Speaker, room: Room) -> None:
         """Say things of the document of `room`."""
         self.trouble: str | None = None
         self.copies: Sequence[str] = ()
+        self.last_saved: str | None = None
         self._told: set[str] = set()
         self._speaker = speaker
         self._room = room
@@ -44,11 +58,20 @@ class Status:
         new = {key: value for key, value in values.items() if state.get(key) != value}
         if new:
             self._speaker.relay.edit(self._room, lambda doc: _update(doc.get("state", type=Map), new))
+            self._speaker.overview.noted()
 
     def begin(self, path: str, **values: Any) -> None:
         """Set what is known when the room is opened; what an earlier life of it said is over, but for conflicts."""
         self.set(path=path, **values, trouble=self.trouble, recovery=list(self.copies) or None)
         self.tell(path)
+
+    def saved(self) -> None:
+        """Take note that the file was written just now."""
+        self.last_saved = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def edited(self) -> None:
+        """Take note that there is something to save that was not before."""
+        self._speaker.overview.noted()
 
     def say(self, path: str, trouble: str) -> None:
         """Say why the file at `path` is not up to date; the same again is not repeated."""

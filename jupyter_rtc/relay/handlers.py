@@ -231,7 +231,7 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         """Return whether edits of the user count; raises HTTPError for one who may not even read."""
         if not await self._may("read", owner):
             raise HTTPError(403, f"{self.current_user.username} may not read {owner.resource}")
-        return await self._may("write", owner)
+        return owner.writable and await self._may("write", owner)
 
     async def _ask_again(self) -> bool | None:
         """Put the request of the handshake once more: whether edits count, or None where it would be refused now.

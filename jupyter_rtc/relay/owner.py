@@ -46,11 +46,13 @@ class RoomOwner(Protocol):
 
     Attributes:
         resource: what Jupyter Server's Authorizer is asked about: ``read`` to come in, ``write`` to edit.
+        writable: whether anybody may edit these rooms; where not, the Authorizer is not asked for ``write``.
         stored: whether these rooms are kept in the store.
         free: whether clients make up the names of these rooms.
     """
 
     resource: str
+    writable: bool
     stored: bool
     free: bool
 
@@ -145,6 +147,7 @@ class PlainOwner:
     """Rooms that belong to nothing but their members: no file, no requests, any history welcome."""
 
     resource = "contents"
+    writable = True
     stored = False
     free = False
 

@@ -23,13 +23,13 @@ class People(IdentityProvider):
 
 
 class Rights(Authorizer):
-    """Rita only reads contents; Nemo does not even read them. Everybody else may do everything."""
+    """Rita only reads contents; Nemo may do nothing at all. Everybody else may do everything."""
 
     def is_authorized(self, handler: Any, user: User, action: str, resource: str) -> bool:
         """Say whether `user` may do `action` with `resource`."""
-        if resource != "contents":
-            return True
-        return user.username != "nemo" and (user.username != "rita" or action == "read")
+        if user.username == "nemo":
+            return False
+        return user.username != "rita" or resource != "contents" or action == "read"
 
 
 WITH_PEOPLE = {"identity_provider_class": People, "authorizer_class": Rights}

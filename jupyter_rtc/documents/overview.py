@@ -1,0 +1,71 @@
+"""What is open now, for others to list and to watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from .binding import FileBinding
+
+
+class Opener(Protocol):
+    """What opens documents."""
+
+    def usual(self, path: str, form: str, kind: str) -> tuple[str, str, str]:
+        """Return the path in its shortest form, the type and the format, the usual ones where they are empty."""
+        ...
+
+    async def session(self, path: str, form: str, kind: str) -> object:
+        """Open the document of the file at `path`."""
+        ...
+
+
+class Overview:
+    """The open documents as plain data; whoever watches is told "look again" whenever something of it changes."""
+
+    def __init__(self, bindings: Mapping[str, FileBinding], opener: Opener) -> None:
+        """Describe `bindings`, by the name of their room, as they are when somebody asks; `opener` opens more."""
+        self._bindings = bindings
+        self._opener = opener
+        self._watchers: list[Callable[[], None]] = []
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Return what is known of each open document, by the name of its room."""
+        return {name: self._record(binding) for name, binding in self._bindings.items()}
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call `changed` whenever a record comes, goes, or is another one; returns what ends it."""
+        self._watchers.append(changed)
+        return lambda: self._watchers.remove(changed)
+
+    async def open(self, path: str, form: str, kind: str) -> None:
+        """Open the document of a file, in the usual type or format where these are empty.
+
+        Raises BadRequest, which is a ValueError, and FileError, as the documents do.
+        """
+        path, kind, form = self._opener.usual(path, form, kind)
+        await self._opener.session(path, form, kind)
+
+    def noted(self) -> None:
+        """Tell who watches. Cheap: called often, and more often than something changes."""
+        for watcher in self._watchers:
+            watcher()
+
+    def _record(self, binding: FileBinding) -> dict[str, Any]:
+        status, members = binding.status, binding.room.members
+        return {
+            "path": binding.path,
+            "type": binding.name.kind,
+            "file_id": binding.name.file_id,
+            "lineage": binding.room.lineage,
+            "members": sorted(
+                ({"user": member.identity.username, "writable": member.writable} for member in members),
+                key=lambda member: (member["user"], member["writable"]),
+            ),
+            "hash": binding.hash,
+            "dirty": binding.dirty,
+            "last_saved": status.last_saved,
+            "save_error": status.trouble,
+            "conflicts": status.conflicts,
+            "recovery": list(status.copies),
+        }

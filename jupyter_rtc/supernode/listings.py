@@ -1,0 +1,132 @@
+"""What folders and files there are, without their content: through the contents manager, or straight from the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import os
+from collections.abc import Mapping, Sequence
+from stat import S_ISDIR, S_ISLNK, S_ISREG
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from jupyter_core.paths import is_file_hidden
+from jupyter_core.utils import ensure_async
+from jupyter_server.services.contents.filemanager import FileContentsManager
+
+from .service import MissingError
+
+Model: TypeAlias = Mapping[str, Any]
+"""A file or folder as ``GET api/contents`` describes it, without its content."""
+
+_OURS = "jupyter_server.services.contents."
+_METHODS = ("get", "_base_model", "_dir_model", "_file_model", "_notebook_model", "_get_os_path", "is_writable")
+
+
+class Listing(NamedTuple):
+    """A file or a folder, and what is in it; `entries` is None for a file."""
+
+    model: Model
+    entries: Sequence[Model] | None
+
+
+class Listings(Protocol):
+    """Lists folders by their API path; `hash_algorithm` is what the manager's hashes are made with."""
+
+    hash_algorithm: str
+
+    async def list(self, path: str) -> Listing:
+        """Return what there is at a path. Raises MissingError where there is nothing, or nothing to be shown."""
+        ...
+
+    def local_path(self, path: str) -> str | None:
+        """Return where it is on the local disk; None if it is not there."""
+        ...
+
+
+class ManagedListings:
+    """Lists what any contents manager has."""
+
+    def __init__(self, manager: Any) -> None:
+        """List what `manager` has."""
+        self._manager = manager
+        self.hash_algorithm: str = getattr(manager, "hash_algorithm", "sha256")
+
+    async def list(self, path: str) -> Listing:
+        """Return what there is at a path. Raises MissingError where there is nothing, or nothing to be shown."""
+        try:
+            model = await ensure_async(self._manager.get(path, content=False))
+            if model["type"] != "directory":
+                return Listing(model, None)
+            return Listing(model, (await ensure_async(self._manager.get(path, type="directory")))["content"])
+        except Exception as error:  # Tornado's HTTPError, which has no place here
+            if 400 <= getattr(error, "status_code", 500) < 500:
+                raise MissingError(f"{path or '/'}: {getattr(error, 'log_message', None) or error}") from None
+            raise
+
+    def local_path(self, path: str) -> str | None:
+        """Know of no disk."""
+        return None
+
+
+class LocalListings:
+    """Lists what Jupyter Server's own managers of the local disk have, as they do it, but in a thread.
+
+    Their ``get`` takes one after the other on the event loop, and emits an event for each.
+    """
+
+    def __init__(self, manager: Any) -> None:
+        """List what `manager` has."""
+        self._manager = manager
+        self.hash_algorithm: str = manager.hash_algorithm
+
+    @staticmethod
+    def serves(manager: Any) -> bool:
+        """Say whether `manager` lists as Jupyter Server's own do: no subclass does it in another way."""
+        return isinstance(manager, FileContentsManager) and all(
+            str(getattr(type(manager), name).__module__).startswith(_OURS) for name in _METHODS
+        )
+
+    async def list(self, path: str) -> Listing:
+        """Return what there is at a path. Raises MissingError where there is nothing, or nothing to be shown."""
+        return await asyncio.to_thread(self._list, path)
+
+    def local_path(self, path: str) -> str | None:
+        """Return where it is on the local disk."""
+        local_path: str = self._manager._get_os_path(path)
+        return local_path
+
+    def _list(self, path: str) -> Listing:
+        try:
+            folder = self.local_path(path) or ""
+            if not os.path.isdir(folder):
+                return Listing(self._model(path, folder), None)
+            model = FileContentsManager._dir_model(self._manager, path, content=False)
+        except Exception as error:  # OSError; or Tornado's HTTPError, which has no place here
+            if isinstance(error, OSError) or 400 <= getattr(error, "status_code", 500) < 500:
+                raise MissingError(f"{path or '/'}: {getattr(error, 'log_message', None) or error}") from None
+            raise
+        with os.scandir(folder) as entries:
+            found = [self._entry(f"{path}/{entry.name}".lstrip("/"), entry) for entry in entries]
+        return Listing(model, [model for model in found if model])
+
+    def _entry(self, path: str, entry: os.DirEntry[str]) -> Model | None:
+        """Return the model of what is in a folder; None if it is not shown, or is gone already."""
+        try:
+            stat = entry.stat(follow_symlinks=False)
+            if not (S_ISLNK(stat.st_mode) or S_ISREG(stat.st_mode) or S_ISDIR(stat.st_mode)):
+                return None
+            if not self._manager.should_list(entry.name):
+                return None
+            if not self._manager.allow_hidden and is_file_hidden(entry.path, stat_res=stat):
+                return None
+            return self._model(path, entry.path)
+        except OSError:
+            return None
+
+    def _model(self, path: str, local_path: str) -> Model:
+        model: dict[str, Any] = self._manager._base_model(path)
+        if os.path.isdir(local_path):
+            return model | {"type": "directory", "size": None}
+        if path.endswith(".ipynb"):
+            return model | {"type": "notebook"}
+        return model | {"type": "file", "mimetype": mimetypes.guess_type(local_path)[0]}

@@ -1,0 +1,167 @@
+"""Keeps one table like the service that it shows, and gives it to whoever is in its room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from logging import Logger, LoggerAdapter
+from time import monotonic
+from typing import Any
+
+from ..relay import Member, PlainOwner, Relay, Room, StoredRoom, Verdict
+from .records import MAPS
+from .service import Service, ServiceError
+from .tables import Table
+
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 60.0
+_LONGEST_REST = 1.0
+_SHARE = 20  # a look that nobody asked for takes at most a twentieth of the time
+_MUCH_GARBAGE = 1 << 20
+_TOO_MUCH_GARBAGE = 1 << 23
+
+
+class Mirror(PlainOwner):
+    """One table: looks at its service, and owns the room that shows it, ``table:<name>``.
+
+    It looks when the service says so, and every `interval` seconds besides. However often it is told meanwhile, it
+    looks once more. Between two looks it rests as long as the last one took.
+
+    Attributes:
+        table: the records.
+        trouble: why the service cannot be listed for now, in a sentence; None while all is well.
+    """
+
+    writable = False
+
+    def __init__(self, service: Service, relay: Relay, interval: float, log: Logger | LoggerAdapter[Any]) -> None:
+        """Show `service` in a room of `relay`; nothing is looked at yet. `interval` 0 turns polling off."""
+        self.resource = service.resource
+        self.table = Table(MAPS)
+        self.trouble: str | None = None
+        self._service = service
+        self._relay = relay
+        self._interval = interval
+        self._log = log
+        self._room: Room | None = None
+        self._hinted = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._looks = 0
+        self._pause = _FIRST_PAUSE
+
+    @property
+    def name(self) -> str:
+        """The name of the room."""
+        return f"table:{self._service.name}"
+
+    def overview(self) -> dict[str, Any]:
+        """Return the table's name and its room's, how many records there are, and what is wrong, if anything is."""
+        name, number = self._service.name, len(self.table.records)
+        return {"name": name, "room": self.name, "number": number, "trouble": self.trouble}
+
+    def hint(self) -> None:
+        """Say that there may be something new."""
+        self._hinted.set()
+
+    async def run(self) -> None:
+        """Keep the table like the service, until cancelled."""
+        unwatch = self._service.watch(self.hint)
+        try:
+            while True:
+                begun = monotonic()
+                self._hinted.clear()
+                with suppress(ServiceError):
+                    await self.look()
+                took = monotonic() - begun
+                await asyncio.sleep(min(took, _LONGEST_REST))
+                await self._until_due(_SHARE * took)
+        finally:
+            unwatch()
+
+    async def look(self) -> None:
+        """Return when the table shows what there was when this was called, or later.
+
+        Raises ServiceError where the service cannot be listed.
+        """
+        wanted = self._looks + 1
+        async with self._turn:
+            if self._looks < wanted:  # else somebody else has looked, and has begun after this was called
+                self._looks += 1
+                await self._look()
+        if self.trouble:
+            raise ServiceError(self.trouble)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody is in the room."""
+        return bool(self._room and self._room.members)
+
+    async def _until_due(self, least: float) -> None:
+        """Wait for a hint, or until it is time to look without one, in `least` seconds or later.
+
+        While there is trouble, time alone counts.
+        """
+        if self.trouble:
+            await asyncio.sleep(self._pause)
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hinted.wait(), max(self._interval, least) if self._interval else None)
+
+    async def _look(self) -> None:
+        try:
+            records = await self._service.list()
+        except Exception as error:  # whatever a manager raises: its table stays as it is, and no other is concerned
+            self._stumbled(error)
+            return
+        for change in self.table.reconcile(records):
+            if self._room:
+                self._relay.edit(self._room, change.write)
+                await asyncio.sleep(0)
+        if self.trouble:
+            self._log.info("table %s: up to date again", self._service.name)
+        self.trouble, self._pause = None, _FIRST_PAUSE
+        if self.table.garbage > _TOO_MUCH_GARBAGE and self._room:
+            await self._relay.discard(self.name)
+
+    def _stumbled(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        if self.trouble is None:
+            self._log.warning("table %s: cannot be listed, it stays as it is: %s", self._service.name, text)
+        self.trouble = text
+
+    # ------------------------------------------------------------------ RoomOwner
+
+    def owns(self, name: str) -> bool:
+        """Own the room of this table."""
+        return name == self.name
+
+    async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
+        """Fill a room with the records: a history of its own, unlike that of any room before."""
+        async with self._turn:
+            for change in self.table.fill():
+                with room.doc.transaction():
+                    change.write(room.doc)
+                await asyncio.sleep(0)
+            room.begin(0, room.doc.client_id)
+        return None
+
+    def opened(self, room: Room) -> None:
+        """Write into the room from now on; since it was filled, nobody has had a turn."""
+        self._room = room
+
+    async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
+        """Keep out a document that has not this table's history: of a former server, or of its own making.
+
+        Merged with this one's, records that went long ago would be there again, and others would be hidden.
+        """
+        return Verdict("This table was made anew. Reload the page.")
+
+    async def release(self, room: Room) -> bool:
+        """Keep the room, so that who comes back goes on; unless it is full of what records left that went."""
+        return self.table.garbage > _MUCH_GARBAGE
+
+    def closed(self, room: Room) -> None:
+        """Write into no room any more."""
+        self._room = None

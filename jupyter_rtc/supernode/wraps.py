@@ -1,0 +1,86 @@
+"""Hooks into methods of other people's objects that tell nobody what they did."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, TypeAlias
+
+After: TypeAlias = Callable[[bool], object]
+"""Called when a method is through, with whether it succeeded."""
+
+
+class Wraps:
+    """Methods of objects that were wrapped, each on one instance, and how to undo it.
+
+    Who wraps the same method before or after us is left as they are: where ours is not the outermost any more, it
+    stays and does nothing.
+    """
+
+    def __init__(self) -> None:
+        """Wrap nothing yet."""
+        self._undo: list[Callable[[], None]] = []
+
+    def after(self, owner: Any, name: str, then: After, before: Callable[[], object] | None = None) -> None:
+        """Call `then` whenever the method `name` of `owner` is through, and `before` when it is called.
+
+        A method that the object has not is passed over.
+        """
+        inner = getattr(owner, name, None)
+        if inner is None:
+            return
+        had = name in vars(owner)
+        alive = True
+
+        @wraps(inner)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            if not alive:
+                return inner(*args, **kwargs)
+            if before:
+                before()
+            return _followed(lambda: inner(*args, **kwargs), then)
+
+        def undo() -> None:
+            nonlocal alive
+            alive = False
+            if vars(owner).get(name) is not wrapped:
+                return
+            if had:
+                setattr(owner, name, inner)
+            else:
+                delattr(owner, name)
+
+        setattr(owner, name, wrapped)
+        self._undo.append(undo)
+
+    def undo(self) -> None:
+        """Leave every object as it was found."""
+        while self._undo:
+            self._undo.pop()()
+
+
+def _followed(call: Callable[[], Any], then: After) -> Any:
+    try:
+        result = call()
+    except BaseException:
+        then(False)
+        raise
+    if inspect.iscoroutine(result):
+        return _awaited(result, then)
+    if isinstance(result, asyncio.Future):
+        result.add_done_callback(lambda done: then(not done.cancelled() and done.exception() is None))
+    else:
+        then(True)
+    return result
+
+
+async def _awaited(result: Awaitable[Any], then: After) -> Any:
+    try:
+        answer = await result
+    except BaseException:
+        then(False)
+        raise
+    then(True)
+    return answer
