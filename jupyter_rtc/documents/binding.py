@@ -87,7 +87,8 @@ class FileBinding:
             if arrived := await self._base.find(stored, self._content, original, hash):
                 self.room.doc.apply_update(arrived.update)
                 await self._base.include(arrived, hash, merged=True)
-            self._base.abandon(self._file.begun)  # what the file may hold of it is known now
+            if not self._file.missing:  # what it holds of the save that was begun last is known now
+                self._base.abandon(self._file.begun)
         except BaseLostError:
             update = await self._strangers.reconcile(original, edited=True)
             if update != NO_CHANGE:
