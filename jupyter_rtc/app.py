@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from traitlets import Bool
 from . import __version__
 from .documents import Documents, FileIds, Forks, History, LocalFiles, ManagedFiles, Recovery, Timelines
 from .documents.handlers import (
+    ConflictHandler,
+    ConflictsHandler,
     CopiesHandler,
     CopyHandler,
     ForkHandler,
@@ -31,7 +33,12 @@ from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Sp
 from .supernode.handlers import TableHandler, TablesHandler, routes
 
 _EVENTS = Path(__file__).parent / "events"
-_SCHEMAS = "https://schema.jupyter.org/jupyter_collaboration"
+_SCHEMAS = {
+    **{
+        name: f"https://schema.jupyter.org/jupyter_collaboration/{name}/v1" for name in ("session", "awareness", "fork")
+    },
+    "store": "https://schema.jupyter.org/jupyter_rtc/store/v1",
+}
 _CONTENTS_EVENTS = "https://events.jupyter.org/jupyter_server/contents_service/v1"
 
 
@@ -71,7 +78,7 @@ class JupyterRTC(ExtensionApp):
         page.setdefault("serverSideExecution", False)
         self._register_events()
         manager = self._server.contents_manager
-        self.relay = relay = Relay([Presence()], parent=self)
+        self.relay = relay = Relay([Presence()], lambda report: self._emit("store", report), parent=self)
         self.documents = Documents(
             relay,
             LocalFiles(manager) if LocalFiles.serves(manager) else ManagedFiles(manager),
@@ -102,6 +109,8 @@ class JupyterRTC(ExtensionApp):
                 (r"/api/rtc/recovery", CopiesHandler, {"documents": self.documents}),
                 (r"/api/rtc/recovery/([^/]+)", CopyHandler, {"documents": self.documents}),
                 (r"/api/rtc/recovery/([^/]+)/restore", RestoreHandler, {"documents": self.documents}),
+                (r"/api/rtc/conflicts", ConflictsHandler, {"documents": self.documents}),
+                (r"/api/rtc/conflicts/([^/]+)", ConflictHandler, {"documents": self.documents}),
                 (r"/api/rtc/rooms", RoomsHandler, {"relay": self.relay}),
                 (r"/api/rtc/tables", TablesHandler, {"supernode": self.supernode}),
                 (r"/api/rtc/tables/([^/]+)", TableHandler, {"supernode": self.supernode}),
@@ -196,8 +205,8 @@ class JupyterRTC(ExtensionApp):
     def _register_events(self) -> None:
         logger = self._server.event_logger
         assert logger is not None
-        for name in ("session", "awareness", "fork"):
-            if f"{_SCHEMAS}/{name}/v1" not in logger.schemas:
+        for name, schema in _SCHEMAS.items():
+            if schema not in logger.schemas:
                 logger.register_event_schema(_EVENTS / f"{name}.yaml")
         logger.add_listener(schema_id=_CONTENTS_EVENTS, listener=self._contents_changed)
 
@@ -208,9 +217,9 @@ class JupyterRTC(ExtensionApp):
         if self.supernode and data["action"] != "get":
             self.supernode.contents_changed(moved)
 
-    def _emit(self, name: str, data: dict[str, Any]) -> None:
+    def _emit(self, name: str, data: Mapping[str, Any]) -> None:
         assert self._server.event_logger is not None
-        self._server.event_logger.emit(schema_id=f"{_SCHEMAS}/{name}/v1", data=data)
+        self._server.event_logger.emit(schema_id=_SCHEMAS[name], data=dict(data))
 
     def _file_ids(self) -> FileIds:
         """Return the manager of file ids; looked up at each use, for its extension is loaded after ours."""

@@ -26,6 +26,7 @@ PURE = {
     "relay/connection.py",
     "documents/lineage.py",
     "documents/changes.py",
+    "documents/conflicts.py",
     "documents/merge.py",
     "documents/content.py",
     "documents/ipynb.py",
