@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from traitlets import Bool
 
+from . import __version__
 from .documents import Documents, FileIds, Forks, History, LocalFiles, ManagedFiles, Recovery, Timelines
 from .documents.handlers import (
+    ConflictHandler,
+    ConflictsHandler,
     CopiesHandler,
     CopyHandler,
     ForkHandler,
@@ -25,10 +29,16 @@ from .documents.handlers import (
 from .relay import FreeRooms, Keeper, Presence, Relay, RoomOwner, SQLiteStore, settle_in
 from .relay.handlers import RoomsHandler, RoomSocket
 from .supernode import LocalListings, ManagedListings, Parts, Supernode
-from .supernode.handlers import TableHandler, TablesHandler
+from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Spec, Tables, Terminals, Turns
+from .supernode.handlers import TableHandler, TablesHandler, routes
 
 _EVENTS = Path(__file__).parent / "events"
-_SCHEMAS = "https://schema.jupyter.org/jupyter_collaboration"
+_SCHEMAS = {
+    **{
+        name: f"https://schema.jupyter.org/jupyter_collaboration/{name}/v1" for name in ("session", "awareness", "fork")
+    },
+    "store": "https://schema.jupyter.org/jupyter_rtc/store/v1",
+}
 _CONTENTS_EVENTS = "https://events.jupyter.org/jupyter_server/contents_service/v1"
 
 
@@ -48,7 +58,7 @@ class JupyterRTC(ExtensionApp):
         False, help="Whether JupyterLab opens documents without collaboration (loading and saving them itself)."
     ).tag(config=True)
 
-    classes = [Relay, Keeper, Documents, Recovery, Timelines, Forks, SQLiteStore, Supernode]
+    classes = [Relay, Keeper, Documents, Recovery, Timelines, Forks, SQLiteStore, Supernode, Questions]
 
     relay: Relay | None = None
     documents: Documents | None = None
@@ -56,6 +66,8 @@ class JupyterRTC(ExtensionApp):
     timelines: Timelines | None = None
     forks: Forks | None = None
     supernode: Supernode | None = None
+    questions: Questions | None = None
+    actions: Sequence[object] = ()
 
     def initialize_settings(self) -> None:
         """Build the parts."""
@@ -66,7 +78,7 @@ class JupyterRTC(ExtensionApp):
         page.setdefault("serverSideExecution", False)
         self._register_events()
         manager = self._server.contents_manager
-        self.relay = relay = Relay([Presence()], parent=self)
+        self.relay = relay = Relay([Presence()], lambda report: self._emit("store", report), parent=self)
         self.documents = Documents(
             relay,
             LocalFiles(manager) if LocalFiles.serves(manager) else ManagedFiles(manager),
@@ -81,6 +93,7 @@ class JupyterRTC(ExtensionApp):
         owners: list[RoomOwner] = [self.documents, self.timelines, self.forks, *self.supernode.tables.values()]
         for owner in (*owners, FreeRooms()):
             relay.add_owner(owner)
+        self.actions = self._build_actions(Shown(self.supernode))
 
     def initialize_handlers(self) -> None:
         """Register the routes."""
@@ -96,9 +109,12 @@ class JupyterRTC(ExtensionApp):
                 (r"/api/rtc/recovery", CopiesHandler, {"documents": self.documents}),
                 (r"/api/rtc/recovery/([^/]+)", CopyHandler, {"documents": self.documents}),
                 (r"/api/rtc/recovery/([^/]+)/restore", RestoreHandler, {"documents": self.documents}),
+                (r"/api/rtc/conflicts", ConflictsHandler, {"documents": self.documents}),
+                (r"/api/rtc/conflicts/([^/]+)", ConflictHandler, {"documents": self.documents}),
                 (r"/api/rtc/rooms", RoomsHandler, {"relay": self.relay}),
                 (r"/api/rtc/tables", TablesHandler, {"supernode": self.supernode}),
                 (r"/api/rtc/tables/([^/]+)", TableHandler, {"supernode": self.supernode}),
+                *routes(self.actions),
             ]
         )
 
@@ -118,11 +134,29 @@ class JupyterRTC(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """Save and store everything, then stop."""
+        if self.questions:
+            self.questions.close()
         if self.supernode:
             await self.supernode.stop()
         if self.relay and self.documents:
             await self.relay.close()
             await self.documents.stop()
+
+    def _build_actions(self, shown: Shown) -> Sequence[object]:
+        """Return those who carry out actions."""
+        server, turns = self._server, Turns()
+        assert server.kernel_spec_manager is not None
+        self.questions = Questions(server.kernel_manager, parent=self)
+        kernels = Kernels(server.kernel_manager, server.kernel_spec_manager, shown, turns)
+        owners = [
+            Tables(shown),
+            Terminals(lambda: server.web_app.settings.get("terminal_manager"), server.kernel_manager, shown, turns),
+            kernels,
+            self.questions,
+            Sessions(server.session_manager, kernels, shown, turns),
+            Contents(server.contents_manager, shown, turns),
+        ]
+        return [*owners, Spec(map(type, owners), server.base_url, __version__)]
 
     @property
     def _server(self) -> ServerApp:
@@ -171,8 +205,8 @@ class JupyterRTC(ExtensionApp):
     def _register_events(self) -> None:
         logger = self._server.event_logger
         assert logger is not None
-        for name in ("session", "awareness", "fork"):
-            if f"{_SCHEMAS}/{name}/v1" not in logger.schemas:
+        for name, schema in _SCHEMAS.items():
+            if schema not in logger.schemas:
                 logger.register_event_schema(_EVENTS / f"{name}.yaml")
         logger.add_listener(schema_id=_CONTENTS_EVENTS, listener=self._contents_changed)
 
@@ -183,9 +217,9 @@ class JupyterRTC(ExtensionApp):
         if self.supernode and data["action"] != "get":
             self.supernode.contents_changed(moved)
 
-    def _emit(self, name: str, data: dict[str, Any]) -> None:
+    def _emit(self, name: str, data: Mapping[str, Any]) -> None:
         assert self._server.event_logger is not None
-        self._server.event_logger.emit(schema_id=f"{_SCHEMAS}/{name}/v1", data=data)
+        self._server.event_logger.emit(schema_id=_SCHEMAS[name], data=dict(data))
 
     def _file_ids(self) -> FileIds:
         """Return the manager of file ids; looked up at each use, for its extension is loaded after ours."""

@@ -77,7 +77,7 @@ def jp_server_config(request: pytest.FixtureRequest) -> Config:
     config = Config(
         {
             "ServerApp": {"jpserver_extensions": {"jupyter_rtc": True, "jupyter_server_terminals": False}},
-            "Relay": {"store_class": "jupyter_rtc.relay.store.MemoryStore"},
+            "Relay": {"store_class": "jupyter_rtc.relay.MemoryStore"},
         }
     )
     for mark in reversed(list(request.node.iter_markers("traits"))):

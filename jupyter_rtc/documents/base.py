@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pycrdt
-from pycrdt import Decoder, Doc
+from pycrdt import Decoder
 
-from ..relay import Mark, Relay, Room, StoredRoom, StoreError, deletions, whole_state
+from ..relay import Mark, Past, Relay, Room, StoredRoom, StoreError, deletions, only_sets_values, whole_state
+from .conflicts import Conflict, Merge, Note, merged, records, write
 from .content import Content, Original
-from .merge import outside
+from .merge import document, outside
 
-_FLUSH_TIMEOUT = 5.0
 _TRIES = 3
 _NOTHING = b"\x00\x00"
 
 
 class OutsideEdit(NamedTuple):
-    """What somebody else wrote into a file, as an update of its document, and the base that holds it."""
+    """What somebody else wrote into a file, as an update of its document.
+
+    Attributes:
+        update: the edit, with the records of conflicts, if they were made.
+        base: the base that holds it.
+        conflicts: where it meets what people typed.
+        records: what is written of them into the document (see `conflicts.records`).
+    """
 
     update: bytes
     base: bytes
+    conflicts: Sequence[Conflict]
+    records: Mapping[str, Any]
 
 
 class BaseLostError(Exception):
@@ -65,7 +75,7 @@ class MergeBase:
             raise BaseLostError("which part of the document the file held is not in the store")
         if saved.hash == hash:
             return None
-        edit = await self._since(stored, content, original, self._room.doc.get_update())
+        edit = await self._noted(await self._since(stored, content, original, self._room.doc.get_update()))
         if edit.update == _NOTHING:
             self._marks[hash] = self.seq
             return None
@@ -98,18 +108,21 @@ class MergeBase:
         """
         stored = await self._stored()
         seq = self._room.seq
-        edit = await self._since(stored, content, original, self._room.doc.get_update() if edited else None)
+        live = self._room.doc.get_update() if edited else None
+        edit = await self._noted(await self._since(stored, content, original, live))
         await self.include(edit, hash)
         for _ in range(_TRIES):
             if self._room.seq == seq:
                 return edit.update
             # Somebody types, perhaps into what this edit takes away. Nobody has seen it: another takes its place.
             seq, live = self._room.seq, self._room.doc.get_update()
-            edit = await asyncio.to_thread(_edit, stored, self.seq, content, original, live)
+            edit = await self._noted(await asyncio.to_thread(_edit, stored, self.seq, content, original, live))
             self._relay.replace(self._room, self.seq, edit.base)
-            await self._flush()
+            await self._relay.secure(self._room, self._room.seq + 1)
         if self._room.seq != seq:  # people never rest, so nothing may come in between any more
-            edit = _edit(stored, self.seq, content, original, self._room.doc.get_update())
+            # The records are those of a moment ago: to look for conflicts takes as long as the edit itself.
+            made, live = edit.records, self._room.doc.get_update()
+            edit = _recorded(_edit(stored, self.seq, content, original, live, looking=False), made)
             self._relay.replace(self._room, self.seq, edit.base)
         return edit.update
 
@@ -121,7 +134,15 @@ class MergeBase:
         """
         self._begun = seq
         self._relay.store.mark(self._room.name, intended=Mark(seq, ""))
-        await self._flush()
+        await self._relay.secure(self._room, seq)
+
+    def abandon(self, before: int = 0) -> None:
+        """Take note that nothing of the save that was begun last is in the file: nobody begins from that.
+
+        `before` is the number of the last update in an earlier one, of which the file may hold a part.
+        """
+        self._begun = max(self.seq, before)
+        self._relay.store.mark(self._room.name, intended=Mark(self._begun, ""))
 
     def settle(self, seq: int, hash: str) -> None:
         """Take note that the file, whose hash is `hash`, is equal to the document after update `seq`."""
@@ -142,13 +163,7 @@ class MergeBase:
         if merged:  # it is in the log like any other edit, so that the document's past has it
             self._room.seq += 1
             self._relay.store.append(self._room.name, self._room.seq, edit.update, "")
-        await self._flush()
-
-    async def _flush(self) -> None:
-        try:
-            await asyncio.wait_for(self._relay.store.flush(), _FLUSH_TIMEOUT)
-        except (TimeoutError, StoreError) as error:
-            self._relay.log.warning("room %s: going on while the store has trouble: %s", self._room.name, error)
+        await self._relay.secure(self._room, self._room.seq + 1)
 
     async def _since(self, stored: StoredRoom, content: Content, original: Original, live: bytes | None) -> OutsideEdit:
         """Return what somebody else wrote, once it is clear which of our saves they began from.
@@ -157,17 +172,30 @@ class MergeBase:
         a crash or an error came between. Who began from the one would have had to put in, or to take away, all that
         lies between the two, besides their own edit: the smaller edit is theirs.
         """
-        edit = later = None
-        if stored.seq <= self.seq:
-            edit = await asyncio.to_thread(_edit, stored, self.seq, content, original, live)
         if self._begun > self.seq and self._begun >= stored.seq:
-            later = await asyncio.to_thread(_edit, stored, self._begun, content, original, live)
-        if later and (later.update == _NOTHING or (edit and _cost(later) <= _cost(edit))):
-            self.seq = self._begun
-            return later
-        if edit is None:
+            later = await asyncio.to_thread(_cost, stored, self._begun, content, original)
+            if later == 0 or (
+                stored.seq <= self.seq and later <= await asyncio.to_thread(_cost, stored, self.seq, content, original)
+            ):
+                self.seq = self._begun
+        if stored.seq > self.seq:
             raise BaseLostError("what the file was before is not in the store any more")
-        return edit
+        return await asyncio.to_thread(_edit, stored, self.seq, content, original, live)
+
+    async def _noted(self, edit: OutsideEdit) -> OutsideEdit:
+        """Return an edit with the records of its conflicts in it."""
+        if not edit.conflicts:
+            return edit
+        found = records(edit.conflicts, noted(self._room.name, "", await self._authors()))
+        return await asyncio.to_thread(_recorded, edit, found)
+
+    async def _authors(self) -> list[str]:
+        """Return who has edited the document since the base, as far as the store knows."""
+        try:
+            past = await self._relay.store.past(self._room.name)
+        except StoreError:
+            return []
+        return await asyncio.to_thread(_authors, past, self.seq) if past else []
 
     async def _stored(self) -> StoredRoom:
         try:
@@ -179,19 +207,46 @@ class MergeBase:
         return stored
 
 
-def _edit(stored: StoredRoom, seq: int, content: Content, original: Original, live: bytes | None) -> OutsideEdit:
+def noted(room: str, outside_by: str, typed_by: Sequence[str] = ()) -> Note:
+    """Return what is to be said of conflicts that are found now."""
+    return Note(room, datetime.now(UTC).isoformat(timespec="milliseconds"), typed_by, outside_by)
+
+
+def _edit(
+    stored: StoredRoom, seq: int, content: Content, original: Original, live: bytes | None, *, looking: bool = True
+) -> OutsideEdit:
+    """Make the edit; `looking` says whether to look for conflicts as well."""
     base = stored.state(seq)
-    update = outside(base, content, original, live)
-    doc: Doc[Any] = Doc()
-    doc.apply_update(base)
-    doc.apply_update(update)
-    return OutsideEdit(update, whole_state(doc, [base]))
+    merge = merged(base, content, original, live) if looking else Merge(outside(base, content, original, live), [])
+    doc = document(base)
+    doc.apply_update(merge.update)
+    return OutsideEdit(merge.update, whole_state(doc, [base]), merge.conflicts, {})
 
 
-def _cost(edit: OutsideEdit) -> int:
-    """Return how many characters, and other items, an edit puts in and takes away."""
-    put = sum(_clocks(pycrdt.get_state(edit.update)).values())
-    taken = deletions(pycrdt.get_update(edit.update, pycrdt.get_state(edit.base)))
+def _recorded(edit: OutsideEdit, made: Mapping[str, Any]) -> OutsideEdit:
+    """Put records into an edit."""
+    if not made:
+        return edit
+    doc = document(edit.base)
+    update = pycrdt.merge_updates(edit.update, write(doc, made))
+    return OutsideEdit(update, whole_state(doc, [edit.base]), edit.conflicts, made)
+
+
+def _authors(past: Past, seq: int) -> list[str]:
+    """Return who edited a document after update `seq`. What front ends set by themselves is no edit."""
+    found: dict[str, None] = {}
+    for (number, update), (author, _) in zip(past.stored.log, past.made, strict=True):
+        if number > seq and author and author not in found and not only_sets_values(update):
+            found[author] = None
+    return list(found)
+
+
+def _cost(stored: StoredRoom, seq: int, content: Content, original: Original) -> int:
+    """Return how many characters, and other items, are put in and taken away between a state and a file."""
+    base = stored.state(seq)
+    update = outside(base, content, original)
+    put = sum(_clocks(pycrdt.get_state(update)).values())
+    taken = deletions(pycrdt.get_update(update, pycrdt.get_state(pycrdt.merge_updates(base, update))))
     return put + sum(stop - start for _, start, stop in taken)
 
 

@@ -12,7 +12,7 @@ from ..relay import Mark, Member, Room, StoredRoom, Verdict
 from .autosave import Autosave, Pace
 from .base import BaseLostError, MergeBase
 from .content import Content
-from .files import FileError
+from .files import FileError, OvertakenError
 from .known import FileHost, KnownFile, Seen
 from .names import DocumentName
 from .status import Speaker, Status
@@ -88,6 +88,8 @@ class FileBinding:
             if arrived := await self._base.find(stored, self._content, original, hash):
                 self.room.doc.apply_update(arrived.update)
                 await self._base.include(arrived, hash, merged=True)
+            if not self._file.missing:  # what it holds of the save that was begun last is known now
+                self._base.abandon(self._file.begun)
         except BaseLostError:
             update = await self._strangers.reconcile(original, edited=True)
             if update != NO_CHANGE:
@@ -210,9 +212,14 @@ class FileBinding:
             verdict = await self._strangers.judge(member, updates)
             if self.room.genesis != genesis:
                 self.opened()
+            self.status.tell(self.path)
         if self._noticed and not self._closed:
             self._spawn(self.look())
         return verdict
+
+    def found(self, state: bytes) -> None:
+        """Keep what a damaged record of the document still held."""
+        self._spawn(self._strangers.salvage(state))
 
     # ------------------------------------------------------------------ saving
 
@@ -258,13 +265,19 @@ class FileBinding:
         if foreseen := await self._host.files.foresee(rendered):
             self.status.set(saving=foreseen)  # open pages know what the file holds, wherever a crash comes
         await self._base.intend(seq)
-        if await self._file.write(rendered, asked, sign=asked and self._content.trusted(value)):
+        try:
+            await self._file.write(rendered, seq, asked=asked, sign=asked and self._content.trusted(value))
+        except FileError as error:
+            if not error.shown:
+                self._base.abandon(self._file.begun)
+            if not isinstance(error, OvertakenError):
+                raise
+            self._autosave.edited = True  # once more
+            await self._save(asked)
+        else:
             self.status.saved()
             self._settle(seq)
             self._report("save")
-        else:  # somebody wrote it meanwhile: once more
-            self._autosave.edited = True
-            await self._save(asked)
 
     async def _read_document(self) -> tuple[Any, int]:
         """Return the value of the document and the number of its last update, both of the same moment."""
@@ -327,10 +340,14 @@ class FileBinding:
         self._astray = False
 
     async def _is_ours(self, seen: Seen) -> bool:
-        """Say whether somebody else wrote just what the document holds; then there is nothing to merge.
+        """Say whether the file holds what the document does, or did when it was last to be saved: nothing to merge.
 
-        A front end that saves by itself does, and so does another server on the same file.
+        A front end that saves by itself writes the one, and so does another server on the same file.
         """
+        if seen.seq is not None:
+            self._file.accept(seen)
+            self._settle(seen.seq)
+            return True
         if not self._autosave.edited:
             return False
         value, seq = await self._read_document()
@@ -355,6 +372,7 @@ class FileBinding:
             self._settle(self.room.seq)
         else:
             self.status.set(hash=hash)
+        self.status.tell(self.path)
         self._report("overwrite")
 
     def _report(self, action: str) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from io import StringIO
 from typing import Any
 
 from .align import match
 from .content import Value
-from .diff import Hunk, hunks, increasing
+from .diff import Hunk, hunks, increasing, lines_of
 from .ipynb import Notebook
 from .shape import same
 
@@ -27,7 +26,7 @@ def difference(old: Value, new: Value, names: tuple[str, str]) -> dict[str, Any]
 
 def unified(old: str, new: str, names: tuple[str, str]) -> str:
     """Return a unified diff of two texts, as ``patch`` reads it; empty where they are equal."""
-    old_lines, new_lines = _lines(old), _lines(new)
+    old_lines, new_lines = lines_of(old), lines_of(new)
     found = hunks(old_lines, new_lines)
     if not found:
         return ""
@@ -66,10 +65,6 @@ def _written(group: Sequence[Hunk], old: Sequence[str], new: Sequence[str]) -> I
 def _range(start: int, stop: int) -> str:
     """Write a range of lines as the unified format has it: from 1, and an empty one by the line before it."""
     return f"{start + 1 if stop > start else start},{stop - start}"
-
-
-def _lines(text: str) -> list[str]:
-    return list(StringIO(text, newline="\n"))
 
 
 def _text(value: Value) -> str:

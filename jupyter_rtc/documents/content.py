@@ -55,6 +55,7 @@ __all__ = [
     "content_of",
     "encoded",
     "rendered",
+    "value_of",
 ]
 
 Doc: TypeAlias = "pycrdt.Doc[Any]"
@@ -142,8 +143,8 @@ class ContentOf(Protocol[AnOriginal]):
 
         What is equal is not touched: cells keep their Map, texts their characters. The trust of cells that are
         in the document already is left alone, unless outputs change that nobody vouches for. `live` is what `doc`
-        will be merged into: cells that were edited there are neither deleted nor moved. Reached through
-        `merge.outside`.
+        will be merged into: cells that were edited there are neither deleted nor moved, and what was changed there in
+        the same way is not changed again. Reached through `merge.outside`.
         """
 
     def watch(self, doc: Doc, callback: Callable[[], None]) -> Callable[[], None]:
@@ -177,11 +178,16 @@ def rendered(content: Content, doc: Doc, original: Original | None = None) -> Or
 
     All that is as in `original` stays as it is there, as with `Content.render`; without it, it is a new file.
     """
+    made: Original = content.render(content.blank() if original is None else original, value_of(content, doc))
+    return made
+
+
+def value_of(content: Content, doc: Doc) -> Value:
+    """Return what a document holds, one that nobody edits meanwhile, in the thread that made it."""
     with content.read(doc) as reading:
         for _ in reading:
             pass
-        made: Original = content.render(content.blank() if original is None else original, reading.value)
-    return made
+        return reading.value
 
 
 def encoded(original: Original) -> Iterator[bytes | bytearray]:
@@ -265,7 +271,9 @@ class TextContent:
 
     def edit(self, doc: Doc, original: TextOriginal, live: Doc | None = None) -> None:
         """See `Content.edit`."""
-        edit_text(doc.get("source", type=Text), original.value)
+        edit_text(
+            doc.get("source", type=Text), original.value, None if live is None else str(live.get("source", type=Text))
+        )
 
     def watch(self, doc: Doc, callback: Callable[[], None]) -> Callable[[], None]:
         """See `Content.watch`."""

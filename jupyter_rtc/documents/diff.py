@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from difflib import SequenceMatcher
+from io import StringIO
 from itertools import pairwise
 from typing import NamedTuple
 from unicodedata import category
@@ -66,6 +67,11 @@ def text_hunks(old: str, new: str) -> list[Hunk]:
         block = Hunk(old_at[hunk.start], old_at[hunk.stop], new_at[hunk.begin], new_at[hunk.end])
         found.extend(_within(old, new, block))
     return found
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text with their line breaks, as editors and git count them: only a line feed ends one."""
+    return list(StringIO(text, newline="\n"))
 
 
 def increasing(numbers: Sequence[int]) -> list[int]:

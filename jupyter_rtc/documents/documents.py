@@ -144,6 +144,10 @@ class Documents(LoggingConfigurable):
         """Return the type of documents that is called `kind`; KeyError where nobody registered it."""
         return content_of(kind, {name: point.load() for name, point in self._kinds.items()})
 
+    def views(self, path: str | None = None) -> dict[str, str]:
+        """Return the names of the open documents' rooms with the paths of their files; those of one file, if given."""
+        return {name: binding.path for name, binding in self._bindings.items() if path in (None, binding.path)}
+
     def moved(self, old: str, new: str) -> None:
         """Follow a file, or all files of a folder, from the path `old` to `new`."""
         for binding in self._bindings.values():
@@ -220,10 +224,18 @@ class Documents(LoggingConfigurable):
         return self.content(self._document(room.name).kind).watch
 
     def describe(self, room: Room) -> dict[str, Any]:
-        """Return the path of the file, why it is not up to date, if it is not, and the number of recovery copies."""
-        binding = self._bindings[room.name]
-        status = binding.status
-        return {"path": binding.path, "trouble": status.trouble, "recovery": len(status.copies)}
+        """Return the file's path, why it is not up to date, if it is not, and how many copies and conflicts it has."""
+        status = self._bindings[room.name].status
+        kept = {"recovery": len(status.copies), "conflicts": status.conflicts}
+        return {"path": self._bindings[room.name].path, "trouble": status.trouble, **kept}
+
+    def told(self, room: Room, said: str) -> None:
+        """Say so as an event."""
+        self.report(room.name, self._bindings[room.name].path, said=said)
+
+    def found(self, room: Room, state: bytes) -> None:
+        """Keep what the document lacks of it as a recovery copy."""
+        self._bindings[room.name].found(state)
 
     def joined(self, room: Room, member: Member) -> None:
         """Say so as an event."""

@@ -22,18 +22,23 @@ from .content import Body, Original
 
 
 class FileError(Exception):
-    """The contents manager says no: `status` is the HTTP status it gave, the text its reason."""
+    """The contents manager says no: `status` is the HTTP status it gave, the text its reason.
 
-    def __init__(self, status: int, reason: str) -> None:
+    `shown` says whether any of what was to be written may have been in the file, if only for a moment: then somebody
+    else may have begun from that.
+    """
+
+    def __init__(self, status: int, reason: str, *, shown: bool = True) -> None:
         super().__init__(reason)
         self.status = status
+        self.shown = shown
 
 
 class OvertakenError(FileError):
     """Somebody else wrote the file at the last moment; what they wrote is still there, and ours is not."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(409, f"{path} was written by somebody else at this moment")
+    def __init__(self, path: str, *, shown: bool = False) -> None:
+        super().__init__(409, f"{path} was written by somebody else at this moment", shown=shown)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from posixpath import basename
 from typing import Any
 
 from jupyter_core.utils import ensure_async
@@ -16,14 +14,12 @@ from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado.web import HTTPError, authenticated
 
-from ..relay import Version
-from . import restore, trust
-from .content import Original
+from . import answers, restore, settle
 from .documents import BadRequest, Documents
 from .files import FileError
 from .forks import Fork, Forks
 from .history import History, HistoryError, Subject
-from .recovery import RecoveryCopy, RecoveryError
+from .recovery import RecoveryError
 from .timelines import Timelines
 
 _STEPS = {"undo": -1, "redo": 1, "restore": 0}
@@ -118,7 +114,7 @@ class CopyHandler(_DocumentsHandler):
             self.set_attachment_header(restore.filename(copy))
             self.finish(data, set_content_type="application/octet-stream")
         else:
-            self.finish(await asyncio.to_thread(_model, copy, data))
+            self.finish(await asyncio.to_thread(answers.copy_model, copy, data))
 
     @authenticated
     @authorized
@@ -151,6 +147,30 @@ class RestoreHandler(_DocumentsHandler):
             path = await restore.beside(self.documents, id)
         self.set_status(201)
         self.finish({"into": into, "path": path})
+
+
+class ConflictsHandler(_DocumentsHandler):
+    """``GET api/rtc/conflicts``: where both sides of a merge changed the same."""
+
+    @authenticated
+    @authorized
+    async def get(self) -> None:
+        """Return the conflicts of the open documents, the oldest first; of one file, where ``path`` names it."""
+        with _errors():
+            self.finish({"conflicts": await settle.listed(self.documents, *_file(self))})
+
+
+class ConflictHandler(_DocumentsHandler):
+    """``DELETE api/rtc/conflicts/<id>``: one conflict."""
+
+    @authenticated
+    @authorized
+    async def delete(self, id: str) -> None:
+        """Dismiss a conflict of an open document, or of that of the file which ``path`` names."""
+        with _errors():
+            await settle.dismiss(self.documents, id, *_file(self))
+        self.set_status(204)
+        self.finish()
 
 
 class TimelineHandler(APIHandler):
@@ -266,16 +286,16 @@ class HistoryHandler(APIHandler):
             subject = await self._subject(path)
             if "version" in self.request.arguments:
                 version, original = await self.history.version(subject, _number(self, "version"))
-                self.finish(await asyncio.to_thread(_past, subject, version, original))
+                self.finish(await asyncio.to_thread(answers.version_model, subject, version, original))
             elif "from" in self.request.arguments or "to" in self.request.arguments:
                 old, new = _number(self, "from"), _number(self, "to")
                 found = await self.history.difference(subject, old, new)
                 self.finish({"path": subject.path, "type": subject.kind, "from": old, "to": new, **found})
             else:
                 chronicle = await self.history.chronicle(subject)
-                versions = chronicle.versions if chronicle else []
+                versions = [answers.about(one) for one in (chronicle.versions if chronicle else ())]
                 room = str(subject.name) if chronicle else None
-                self.finish({"path": subject.path, "room": room, "versions": [_version(one) for one in versions]})
+                self.finish({"path": subject.path, "room": room, "versions": versions})
 
     @authenticated
     @authorized
@@ -297,23 +317,10 @@ class HistoryHandler(APIHandler):
         return await self.history.subject(path.strip("/"), form, kind)
 
 
-def _model(copy: RecoveryCopy, data: bytes) -> bytes:
-    """Return a copy as JSON, its content as the contents API has it. To be called in a thread."""
-    content: Any
-    if copy.name.form == "base64":
-        content = b64encode(data).decode()
-    else:
-        content = data.decode()
-        if copy.name.kind == "notebook":
-            content = _notebook(content.removeprefix("\ufeff"))
-    return json.dumps({**copy.described(), "content": content}).encode()
-
-
-def _notebook(text: str) -> Any:
-    try:
-        return trust.as_read(text)
-    except (LookupError, TypeError, AttributeError):  # of another format than today's: as it stands
-        return json.loads(text)
+def _file(handler: APIHandler) -> tuple[str, str, str]:
+    """Return the path, the format and the type in the arguments of a request; empty where they are not there."""
+    path, form, kind = (handler.get_query_argument(name, "") for name in ("path", "format", "type"))
+    return path.strip("/"), form, kind
 
 
 def _number(handler: APIHandler, name: str) -> int:
@@ -326,19 +333,3 @@ def _number(handler: APIHandler, name: str) -> int:
 async def _may_write(handler: APIHandler) -> bool:
     answer = handler.authorizer.is_authorized(handler, handler.current_user, "write", "contents")
     return bool(await ensure_async(answer))
-
-
-def _version(version: Version) -> dict[str, Any]:
-    return {"id": version.seq, "begun": version.begun, "ended": version.ended, "authors": list(version.authors)}
-
-
-def _past(subject: Subject, version: Version, original: Original) -> bytes:
-    """Return a version as JSON, as the contents API has a file. To be called in a thread."""
-    content: Any = original.body
-    form = "text"
-    if subject.kind == "notebook":
-        content, form = trust.as_read(content) if isinstance(content, str) else content, "json"
-    elif isinstance(content, bytes):
-        content, form = b64encode(content).decode(), "base64"
-    model = {"name": basename(subject.path), "path": subject.path, "type": subject.kind, "format": form}
-    return json.dumps({**model, "content": content, "version": _version(version)}).encode()

@@ -36,10 +36,22 @@ class FileHost(Protocol):
 
 
 class Seen(NamedTuple):
-    """A file that was read: what it holds, parsed, and what was known of it then."""
+    """A file that was read: what it holds, parsed, and what was known of it then.
+
+    `seq` is None, unless it is what a save of ours was to write that failed after it had written all of it: then it is
+    the number of the last update in that.
+    """
 
     original: Original
     info: FileInfo
+    seq: int | None = None
+
+
+class Begun(NamedTuple):
+    """A save that was begun: what it was to write, and the number of the last update in that."""
+
+    original: Original
+    seq: int
 
 
 class KnownFile:
@@ -64,12 +76,17 @@ class KnownFile:
         self._content = content
         self.name = name
         self._stamp: tuple[Any, ...] | None = None  # at the last look; None if there was no file
-        self._begun: Original | None = None  # what a save that failed may have left in the file, or a part of it
+        self._begun: Begun | None = None  # what a save that failed may have left in the file, or a part of it
 
     @property
     def stale(self) -> bool:
         """Whether it does not hold `original` any more, and nobody else's content either."""
         return self.missing or self._begun is not None
+
+    @property
+    def begun(self) -> int:
+        """The number of the last update in a save that failed, of which it may hold a part; 0 if there is none."""
+        return self._begun.seq if self._begun else 0
 
     async def load(self, stored: StoredRoom | None) -> None:
         """Read the file for the first time; `stored` says what became of the last saves.
@@ -94,11 +111,13 @@ class KnownFile:
 
     def accept(self, seen: Seen) -> None:
         """Take note that the file holds what was seen in it."""
-        self.original, self.info = seen
+        self.original, self.info, _ = seen
         self._stamp, self._begun = seen.info.stamp, None
 
     async def look(self) -> Seen | None:
-        """Return what somebody else wrote into the file since it was last seen; None if nobody did.
+        """Return what was written into the file since it was last seen, by somebody else or by a save that failed.
+
+        None where nothing was, or only a part of such a save.
 
         Raises:
             FileError: it cannot be read, is not whole for the moment, or is gone (404).
@@ -112,7 +131,9 @@ class KnownFile:
         if read.info.hash == self.info.hash:
             self.info, self._begun = read.info, None
             return None
-        if self._begun and _begins(read.body, self._begun.body):
+        if self._begun and _begins(read.body, self._begun.original.body):
+            if read.body == self._begun.original.body:
+                return Seen(self._begun.original, read.info, self._begun.seq)
             self.info = read.info  # ours, cut short
             return None
         if not read.body and self.original.body:
@@ -124,13 +145,14 @@ class KnownFile:
         except ContentError as error:
             raise FileError(409, f"{self.path} was changed outside and cannot be read: {error}") from None
 
-    async def write(self, original: Original, asked: bool, *, sign: bool) -> bool:
-        """Write the file if it is as it was at the last look; return whether it was.
+    async def write(self, original: Original, seq: int, *, asked: bool, sign: bool) -> None:
+        """Write the file if it is as it was at the last look.
 
-        A copy is kept of a file of which this leaves little. Where that cannot be, the file is written only if
-        somebody `asked` for it. `sign` says to sign a notebook.
+        `seq` is the number of the last update in `original`. A copy is kept of a file of which this leaves little.
+        Where that cannot be, the file is written only if somebody `asked` for it. `sign` says to sign a notebook.
 
         Raises:
+            OvertakenError: it was not, and is not written.
             FileError: it is not written; the text says why.
         """
         if not self.info.writable:
@@ -139,18 +161,19 @@ class KnownFile:
             await self._spare(original, asked)
         async with self._host.turn(self.path):
             if not await self._is_untouched():
-                return False
+                raise OvertakenError(self.path)
             over = FileInfo(self._stamp, True, self.info.hash) if self._stamp else None
-            begun, self._begun = self._begun, original
+            begun, self._begun = self._begun, Begun(original, seq)
             try:
                 change = Change(original, sign, over)
                 info = await self._host.files.write(self.path, self._content.kind, self.name.form, change)
-            except OvertakenError:
-                self._begun = begun
-                return False
+            except FileError as error:
+                error.shown = error.shown and not await self._is_as_before()
+                if isinstance(error, OvertakenError) or not error.shown:
+                    self._begun = begun
+                raise
         self.missing = False
         self.accept(Seen(original, info))
-        return True
 
     async def outlive(self, value: Any) -> None:
         """Keep what a document says whose file is gone, if it is not what that held. Raises FileError."""
@@ -186,13 +209,13 @@ class KnownFile:
         before = await self._host.files.backup(self.path)
         if before is None or before.info.hash != saved.hash:
             return False
-        original, _ = await self._parse(before)
+        original = (await self._parse(before)).original
         meant = await asyncio.to_thread(self._rendered, original, stored, intended.seq)
         if not await self._host.files.begins(self.path, meant.body):
             return False
         info = await self._stat()
         self.accept(Seen(original, FileInfo(info.stamp, info.writable, saved.hash)))
-        self._begun = meant
+        self._begun = Begun(meant, intended.seq)
         return True
 
     def _rendered(self, original: Original, stored: StoredRoom, seq: int) -> Original:
@@ -226,6 +249,13 @@ class KnownFile:
             if error.status != 404:
                 raise
             return self._stamp is None
+
+    async def _is_as_before(self) -> bool:
+        """Say whether the file holds what it did at the last look."""
+        try:
+            return (await self._read()).info.hash == self.info.hash
+        except FileError as error:
+            return error.status == 404 and self._stamp is None
 
     async def _stat(self) -> FileInfo:
         return await self._host.files.stat(self.path, self._content.kind)

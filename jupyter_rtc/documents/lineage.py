@@ -17,6 +17,7 @@ from pycrdt import Array, Map, Text
 
 from ..relay import decode_state_vector, document_of, whole_state
 from .align import match
+from .conflicts import Note, merged, records, write
 from .content import Content, Original, Value, rendered
 from .diff import hunks
 from .ipynb import Notebook
@@ -90,24 +91,24 @@ def examine(content: Content, original: Original, updates: Sequence[bytes]) -> B
     )
 
 
-def weigh(content: Content, brought: Brought, base: bytes | None, live: bytes) -> Weighed:
+def weigh(content: Content, brought: Brought, base: bytes | None, live: bytes, note: Note) -> Weighed:
     """Find out what a document holds that `live`, the whole state of the room's, lacks.
 
     `base` is a state of the room's history with the content from which the edits in `brought` began; None where that
-    is not known.
+    is not known. `note` says of conflicts when they were found, and whose document it is.
     """
     now = rendered(content, document_of([live]), brought.original)
     same = now is brought.original
     if base is None:
         return Weighed(None, live if same else None, same or holds(now.value, brought.original.value))
-    edits = outside(base, content, brought.original, live)
-    if edits == NO_CHANGE:
+    edits, conflicts = merged(base, content, brought.original, live)
+    if edits == NO_CHANGE and not conflicts:
         return Weighed(NO_CHANGE, base, contained=True)
     if same:
         base, edits = live, NO_CHANGE
     fork = document_of([base, edits])
-    record = _record(fork, brought)
-    return Weighed(pycrdt.merge_updates(edits, record), fork.get_update(), same)
+    written = [_record(fork, brought), write(fork, records(conflicts, note))]
+    return Weighed(pycrdt.merge_updates(edits, *written), fork.get_update(), same)
 
 
 def reconcile(content: Content, original: Original, live: bytes, *, edited: bool) -> bytes | None:

@@ -83,13 +83,23 @@ class LocalFiles(ManagedFiles):
         info = await asyncio.to_thread(self._write, os_path, path, change)
         if change.sign and (signature := await asyncio.to_thread(trust.signature, self._notary, original)):
             self._notary.store.store_signature(signature, self._notary.algorithm)
+        try:
+            await self._follow_up(path, kind, os_path)
+        except HTTPError as error:
+            raise file_error(error) from None
+        except OSError as error:
+            raise FileError(500, f"{path}: {error.strerror}") from None
+        return info
+
+    async def _follow_up(self, path: str, kind: str, os_path: str) -> None:
+        """Do what the manager's ``save`` does once a file is written."""
+        manager = self._manager
         if kind == "notebook" and not await ensure_async(manager.checkpoints.list_checkpoints(path)):
             await ensure_async(manager.create_checkpoint(path))
         if manager.post_save_hook or manager._post_save_hooks:
             model = await ensure_async(manager.get(path, type=api_type(kind), content=False))
             manager.run_post_save_hooks(model=model, os_path=os_path)
         manager.emit(data={"action": "save", "path": path})
-        return info
 
     async def foresee(self, original: Original) -> str | None:
         """Return the hash of the bytes that `write` will write, unless a hook may change them."""
@@ -188,14 +198,17 @@ class LocalFiles(ManagedFiles):
             with self._manager.atomic_writing(os_path, text=False) as file:
                 if not self._is_over(os_path, change.over):
                     raise OvertakenError(path)  # puts back what is being overwritten
-                for data in encoded(change.original):
+                shown = not self._was_replaced(os_path, _stamp(os.fstat(file.fileno())), digest.hexdigest())
+                for data in (
+                    encoded(change.original) if shown else ()
+                ):  # to raise now would put the old one in its place
                     file.write(data)
                     digest.update(data)
                 file.flush()
                 # Now, not when all is done: somebody else may have written by then, and that must show.
                 stamp = _stamp(os.fstat(file.fileno()))
-            if self._was_replaced(os_path, stamp, digest.hexdigest()):
-                raise OvertakenError(path)
+            if not shown or self._was_replaced(os_path, stamp, digest.hexdigest()):
+                raise OvertakenError(path, shown=shown)
         except HTTPError as error:
             raise file_error(error) from None
         except OSError as error:

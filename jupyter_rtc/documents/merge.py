@@ -41,25 +41,37 @@ def outside(base: bytes, content: Content, original: Original, live: bytes | Non
     it is. (Without it, what was typed into such a cell is deleted with it.) Where the document was edited while
     this ran, call it again with the state of now.
     """
-    fork, other = _document(base), None if live is None else _document(live)
+    return edits(document(base), content, original, None if live is None else document(live))
+
+
+def edits(fork: Doc, content: Content, original: Original, live: Doc | None = None) -> bytes:
+    """Do what `outside` does to a document that is at hand, and return the update."""
     made: list[bytes] = []
     subscription = fork.observe(lambda event: made.append(event.update))
-    content.edit(fork, original, other)
+    content.edit(fork, original, live)
     fork.unobserve(subscription)
     made = [update for update in made if update != NO_CHANGE]
     return pycrdt.merge_updates(*made) if made else NO_CHANGE
 
 
-def _document(state: bytes) -> Doc:
+def document(state: bytes) -> Doc:
+    """Return a document of its own with a state that we encoded ourselves."""
     doc: Doc = pycrdt.Doc()
     doc.apply_update(state)
     return doc
 
 
-def edit_text(text: Text, new: str) -> None:
-    """Make a shared text say `new`: lines that are equal are not touched, nor words within the others."""
+def edit_text(text: Text, new: str, live: str | None = None) -> None:
+    """Make a shared text say `new`: lines that are equal are not touched, nor words within the others.
+
+    What was changed in the same way in `live` already, the text that this will be merged into, is left out: it would
+    stand there twice.
+    """
     old, new = str(text), clean(new)
     hunks = text_hunks(old, new)
+    if live is not None and hunks:
+        done = {(start, stop, live[begin:end]) for start, stop, begin, end in text_hunks(old, live)}
+        hunks = [hunk for hunk in hunks if (hunk.start, hunk.stop, new[hunk.begin : hunk.end]) not in done]
     if not hunks:
         return
     # pycrdt counts bytes of UTF-8.
@@ -83,42 +95,69 @@ def edit_notebook(doc: Doc, original: Ipynb, live: Doc | None = None) -> None:
         _edit_frame(doc.get("meta", type=Map), original.value.meta)
         shared = [cells[at] for at in range(len(cells))]
         olds, news = [cell_of(cell) for cell in shared], original.value.cells
-        held, gone = _since(olds, live) if live else (set(), set())
+        now = _Now(olds, live)
         found = match(olds, news)
         # A cell that was deleted by people and changed outside comes back as it is there.
-        back = [place in gone and not _says_the_same(olds[place], new) for place, new in zip(found, news, strict=True)]
+        back = [
+            place in now.gone and not says_the_same(olds[place], new) for place, new in zip(found, news, strict=True)
+        ]
         stay = _staying([None if back[at] else place for at, place in enumerate(found)], olds, news)
         for at, place in enumerate(found):
-            if place is not None and (at in stay or place in held):
+            if place is not None and (at in stay or place in now.held):
                 own = not original.cells or original.cells[at].own
-                _edit_cell(shared[place], olds[place], news[at], own, original.trusted)
+                _edit_cell(shared[place], olds[place], news[at], own, original.trusted, now.cell(olds[place]))
         made = {
-            at: _trust(original, news[at], None if place is None else (shared[place], olds[place]))
+            at: _new_cell(news[at], _trust(original, news[at], None if place is None else (shared[place], olds[place])))
             for at, place in enumerate(found)
-            if at not in stay and place not in held
+            if at not in stay and place not in now.held and not (place is None and now.has(news[at]))
         }
-        kept = sorted(held.union(stay.values()))
+        kept = sorted(now.held.union(stay.values()))
         for low, high in reversed(list(pairwise([-1, *kept, len(shared)]))):
             del cells[low + 1 : high]
-        # From the end, so that what is still to come stays where it is; and an array finds its beginning fastest.
         position = {place: number for number, place in enumerate(kept)}
-        before = len(kept)
-        for at in range(len(news) - 1, -1, -1):
-            if at in stay:
-                before = position[stay[at]]
-            elif at in made:
-                cells.insert(before, _new_cell(news[at], made[at]))
+        _fill(cells, made, {at: position[place] for at, place in stay.items()})
 
 
-def _since(olds: list[dict[str, Any]], live: Doc) -> tuple[set[int], set[int]]:
-    """Return the indices of the cells that somebody edited in the living document, and of those deleted there."""
-    shared: Array[Any] = live.get("cells", type=Array)
-    now = {cell.get("id"): cell for cell in map(cell_of, shared)}
-    held = {at for at, old in enumerate(olds) if old and now.get(old.get("id"), old) != old}
-    return held, {at for at, old in enumerate(olds) if old and old.get("id") not in now}
+def _fill(cells: Array[Any], made: dict[int, Map[Any]], stay: dict[int, int]) -> None:
+    """Put the cells that are `made` between those that `stay`: by where they are in the file; the latter say where now.
+
+    From the end, so that what is still to come stays where it is; and an array finds its beginning fastest.
+    """
+    before = len(cells)
+    for at in sorted(made.keys() | stay.keys(), reverse=True):
+        if at in stay:
+            before = stay[at]
+        else:
+            cells.insert(before, made[at])
 
 
-def _says_the_same(old: dict[str, Any], new: dict[str, Any]) -> bool:
+class _Now:
+    """What became of the cells of a notebook in the living document, if there is one.
+
+    Attributes:
+        held: the indices of the cells that somebody edited there.
+        gone: the indices of those that somebody deleted there.
+    """
+
+    def __init__(self, olds: list[dict[str, Any]], live: Doc | None) -> None:
+        shared: Array[Any] = live.get("cells", type=Array) if live is not None else []
+        self._cells = {str(cell.get("id")): cell for cell in map(cell_of, shared)}
+        known = [(at, old, self.cell(old)) for at, old in enumerate(olds) if old and live is not None]
+        self.held = {at for at, old, cell in known if cell is not None and cell != old}
+        self.gone = {at for at, _, cell in known if cell is None}
+
+    def cell(self, old: dict[str, Any]) -> dict[str, Any] | None:
+        """Return what a cell is there; None where it is not."""
+        return self._cells.get(str(old.get("id")))
+
+    def has(self, new: dict[str, Any]) -> bool:
+        """Say whether somebody made the same cell there."""
+        cell = self.cell(new)
+        return cell is not None and says_the_same(cell, new)
+
+
+def says_the_same(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Say whether a cell of a file, `new`, is like one of a document, whatever their ids."""
     return same({**old, "id": None}, {**{clean(key): value for key, value in new.items()}, "id": None})
 
 
@@ -155,17 +194,22 @@ def _edit_map(shared: Map[Any], old: dict[str, Any], new: dict[str, Any]) -> Non
             shared[name] = sound(value)
 
 
-def _edit_cell(shared: Map[Any], old: dict[str, Any], new: dict[str, Any], own: bool, trusted: bool) -> None:
-    """Make the cell that says `old` say `new`; `own` says whether the file knows the id in `new`."""
+def _edit_cell(
+    shared: Map[Any], old: dict[str, Any], new: dict[str, Any], own: bool, trusted: bool, live: dict[str, Any] | None
+) -> None:
+    """Make the cell that says `old` say `new`; `own` says whether the file knows the id in `new`.
+
+    What it says in the living document already, `live`, is left out.
+    """
     fresh = {clean(key): value for key, value in new.items() if own or key != "id"}
     for key in old.keys() - fresh.keys() - {"id"}:
         del shared[key]
     for key, value in fresh.items():
-        if key in old and same(value, old[key]):
+        if any(said is not None and key in said and same(value, said[key]) for said in (old, live)):
             continue
         part = shared.get(key)
         if key == "source" and isinstance(part, Text):
-            edit_text(part, value)
+            edit_text(part, value, live["source"] if live and isinstance(live.get("source"), str) else None)
         elif key == "metadata" and isinstance(part, Map):
             _edit_map(part, old[key], value)
         elif key == "outputs" and isinstance(part, Array):

@@ -66,5 +66,6 @@ class Overview:
             "dirty": binding.dirty,
             "last_saved": status.last_saved,
             "save_error": status.trouble,
+            "conflicts": status.conflicts,
             "recovery": list(status.copies),
         }

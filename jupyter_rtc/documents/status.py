@@ -9,6 +9,9 @@ from typing import Any, Protocol
 from pycrdt import Map
 
 from ..relay import Relay, Room
+from .conflicts import MOST, forget, place_of, recorded
+
+_MOST_NAMED = 3
 
 
 class Listeners(Protocol):
@@ -45,6 +48,7 @@ class Status:
         self.trouble: str | None = None
         self.copies: Sequence[str] = ()
         self.last_saved: str | None = None
+        self._told: set[str] = set()
         self._speaker = speaker
         self._room = room
 
@@ -56,9 +60,10 @@ class Status:
             self._speaker.relay.edit(self._room, lambda doc: _update(doc.get("state", type=Map), new))
             self._speaker.overview.noted()
 
-    def begin(self, **values: Any) -> None:
-        """Set what is known when the room is opened; what an earlier life of it said is over."""
-        self.set(**values, trouble=self.trouble, recovery=list(self.copies) or None)
+    def begin(self, path: str, **values: Any) -> None:
+        """Set what is known when the room is opened; what an earlier life of it said is over, but for conflicts."""
+        self.set(path=path, **values, trouble=self.trouble, recovery=list(self.copies) or None)
+        self.tell(path)
 
     def saved(self) -> None:
         """Take note that the file was written just now."""
@@ -87,6 +92,25 @@ class Status:
         """Say which recovery copies there are."""
         self.copies = copies
         self.set(recovery=list(copies) or None)
+
+    @property
+    def conflicts(self) -> int:
+        """How many conflicts are recorded in the document."""
+        return len(recorded(self._room.doc))
+
+    def tell(self, path: str) -> None:
+        """Tell people of the conflicts that they were not told of yet; the oldest records beyond the bound go."""
+        found = recorded(self._room.doc)
+        if old := list(found)[:-MOST]:
+            self._speaker.relay.edit(self._room, lambda doc: forget(doc, old))
+        new = [place_of(record) for id, record in found.items() if id not in self._told and id not in old]
+        self._told = set(found)
+        if new:
+            more = f"; and {len(new) - _MOST_NAMED} more" if len(new) > _MOST_NAMED else ""
+            where = "; ".join(new[:_MOST_NAMED]) + more
+            self._speaker.relay.log.info("room %s: %s was changed on both sides: %s", self._room.name, path, where)
+            said = f"{path} was changed on both sides: {where}. What each wrote is listed at api/rtc/conflicts."
+            self._speaker.report(self._room.name, path, said=said)
 
 
 def _update(state: Map[Any], new: dict[str, Any]) -> None:

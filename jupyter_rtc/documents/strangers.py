@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from ..relay import Mark, Member, Relay, Room, StoredRoom, Verdict
 from .autosave import Autosave
-from .base import MergeBase
+from .base import MergeBase, noted
 from .content import Content, Original
 from .files import FileError
 from .known import KnownFile
@@ -28,6 +28,7 @@ _CONTAINED = "Nothing was lost. Reload to go on."
 _MERGED = "Your changes were merged. Reload to see them."
 _CHANGED = "It was changed outside, and what it was before is lost: the document as it was open is saved over it."
 _WHY = "It was typed into a document with another history than the one here, and could not be merged."
+_REMAINS = "It was found in a damaged record of the document, which began anew without it."
 
 _Result = TypeVar("_Result")
 
@@ -125,6 +126,19 @@ class Strangers:
             raise FileError(503, f"{path} was changed outside, what it was before is lost, and {error}") from None
         return NO_CHANGE
 
+    async def salvage(self, state: bytes) -> None:
+        """Keep what a damaged record of the document still held, if the document has not all of it."""
+        brought = await self._think(partial(examine, self._content, self._file.original, [state]))
+        weighed = await self._weigh(brought, None, "")
+        if weighed.contained:
+            return
+        try:
+            await self._host.recovery.keep(
+                self._file.name, self._file.path, brought.original, author="", reason=_REMAINS
+            )
+        except RecoveryError as error:
+            self._host.relay.log.error("room %s: of its damaged record, %s", self._room.name, error)
+
     def _adopt(self, brought: Brought) -> bool:
         """Go on with another history where that costs nobody anything; return whether that is done.
 
@@ -154,7 +168,7 @@ class Strangers:
             base = known.fork
         elif merged is None:  # else a part of it was merged, and nobody knows any more which
             base = await self._base.state(brought.hashes)
-        weighed = await self._weigh(brought, base)
+        weighed = await self._weigh(brought, base, member.identity.username)
         if weighed.update is None:
             if weighed.contained and not (known and known.copies):
                 return Stranger(brought, weighed.fork, known.reason if known else _CONTAINED)
@@ -164,11 +178,12 @@ class Strangers:
         reason = known.reason if known and weighed.contained else _CONTAINED if weighed.contained else _MERGED
         return Stranger(brought, weighed.fork, reason)
 
-    async def _weigh(self, brought: Brought, base: bytes | None) -> Weighed:
+    async def _weigh(self, brought: Brought, base: bytes | None, username: str) -> Weighed:
         """Weigh a document against the room's as it is at the return; or was a moment before, if it never rests."""
         for _ in range(_TRIES):
             seq, live = self._room.seq, self._room.whole_state()
-            weighed = await self._think(partial(weigh, self._content, brought, base, live))
+            note = noted(self._room.name, username)
+            weighed = await self._think(partial(weigh, self._content, brought, base, live, note))
             if self._room.seq == seq:
                 break
         return weighed

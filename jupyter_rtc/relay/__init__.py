@@ -6,12 +6,13 @@ from .delivery import Follower
 from .keeper import Keeper
 from .member import Member
 from .memory import settle_in
+from .memory_store import MemoryStore
 from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomOwner, Verdict
 from .protocol import CloseCode, ProtocolError, decode_state_vector
 from .relay import Relay
 from .room import Room
 from .sqlite import SQLiteStore
-from .store import Mark, MemoryStore, Past, Store, StoredRoom, StoreError, Version
+from .store import Mark, Past, Store, StoredRoom, StoreError, Version
 from .structure import only_sets_values
 from .updates import deletions, document_of, whole_state
 

@@ -18,9 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from .ahead import Ahead
 from .housekeeping import drop_spare, give_back, is_remote
 from .ledger import NEVER, Identity, Ledger, Refusal
-from .operations import GONE, SCHEMA, VERSION, Append, Compact, Create, Operation, Transaction
+from .operations import GONE, Append, Compact, Create, Operation, Transaction
+from .schema import CONVERSIONS, VERSION, forget_oldest
 
 __all__ = ["FAILURES", "Database", "Options"]
 
@@ -44,6 +46,9 @@ _BUSY_SECONDS = 0.5
 _WAL_BYTES = 16 * 2**20
 """To what size the write-ahead log is cut back while it is in use; a 60 MB snapshot passes through it whole."""
 
+_ASIDE_SHARE = 16
+"""What part of the file's limit damaged records may take that were set aside."""
+
 _FINE = Refusal(0, "")
 
 _T = TypeVar("_T")
@@ -62,12 +67,14 @@ class Database:
     """Write operations to one SQLite file, and read rooms from it. Opens it when it is first used.
 
     Attributes:
-        damage: what happened to the file since the start, if it was set aside, removed or replaced; the last time.
+        damage: what happened since the start to the file, if it was set aside, removed or replaced, or to a record in
+            it; the last time.
     """
 
-    def __init__(self, path: Path, options: Options, log: logging.Logger) -> None:
+    def __init__(self, path: Path, options: Options, ahead: Ahead, log: logging.Logger) -> None:
         self._path = path
         self._options = options
+        self._ahead = ahead
         self._log = log
         self._rested = False
         self.damage: str | None = None
@@ -127,7 +134,10 @@ class Database:
         try:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                Transaction(connection, self._writer, ledger).carry_out(operations)
+                transaction = Transaction(connection, self._writer, ledger)
+                transaction.carry_out(operations)
+                if transaction.aside:
+                    forget_oldest(connection, self._options.size_limit // _ASIDE_SHARE)
         except _UNSTORABLE as error:
             middle = len(operations) // 2
             if middle == 0:
@@ -138,6 +148,10 @@ class Database:
             return
         self._replace_ledger(ledger)
         self._rested = False
+        for room, seq in transaction.caught_up.items():
+            self._ahead.settle(room, seq)
+        for room in transaction.aside:
+            self._tell(f"The record of room {room!r} was damaged; what it had is in the table damaged of {self._path}")
 
     def _give_up(self, operation: Operation, error: Exception) -> None:
         self._log.error("room %r: a change cannot be stored: %s", operation.room, error)
@@ -261,19 +275,19 @@ class Database:
         connection.execute(f"PRAGMA journal_mode={mode}")
         connection.execute(f"PRAGMA synchronous={options.synchronous}")
         connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
-        if version == 0:
+        if version != VERSION:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                if self._check_version(connection) == 0:  # unless another process has just done it
-                    for statement in SCHEMA:
-                        connection.execute(statement)
+                # Another process may have done it meanwhile.
+                for statement in CONVERSIONS.get(self._check_version(connection), ()):
+                    connection.execute(statement)
 
     def _check_version(self, connection: sqlite3.Connection) -> int:
-        """Return VERSION, or 0 for an empty file; raise DatabaseError for a file that is not ours to touch."""
+        """Return the file's version, 0 for an empty one; raise DatabaseError for a file that is not ours to touch."""
         # In this order: another process that makes the tables meanwhile commits the version with them.
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != VERSION and (version, tables) != (0, 0):
+        if version not in (VERSION, *CONVERSIONS) or (version == 0 and tables):
             raise sqlite3.DatabaseError(f"its version is {version}, and only {VERSION} is known here")
         return int(version)
 

@@ -67,7 +67,7 @@ class Delivery:
         for frame in frames:
             if member in served.connections:
                 self._take(served, member, frame, now)
-        self._outgoing.at_once_or_soon(now)
+        self._outgoing.at_once(now)
 
     def drop(self, served: ServedRoom, member: Member, code: int, reason: str) -> None:
         """Close a member, if it is still there, and see it off."""
@@ -119,12 +119,12 @@ class Delivery:
     # ------------------------------------------------------------------ effects
 
     def carry_out(self, served: ServedRoom, effects: list[Effect]) -> None:
-        """Do what a room asks for; frames for everybody leave at the end of the turn."""
+        """Do what a room asks for; frames for everybody leave at the end of the turn, or a moment later."""
         self._apply(served, effects)
-        self._outgoing.soon()
+        self._outgoing.soon(monotonic())
 
     def flush(self) -> None:
-        """Send now what waits for the end of the turn."""
+        """Send now what waits to leave."""
         self._outgoing.flush()
 
     def follow(self, name: str, follower: Follower) -> None:

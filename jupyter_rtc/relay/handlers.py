@@ -271,5 +271,4 @@ class RoomsHandler(APIHandler):
     @authorized
     def get(self) -> None:
         """Return the open rooms with members, sizes and counters, and what is wrong with the store."""
-        store = self.relay.store
-        self.finish({"rooms": self.relay.overview(), "store": {"trouble": store.trouble, "damage": store.damage}})
+        self.finish({"rooms": self.relay.overview(), "store": self.relay.keeper.report()})

@@ -6,7 +6,7 @@ import re
 import sqlite3
 from pathlib import Path
 
-from .operations import delete_room
+from .schema import delete_room
 
 _PAGES = 2048
 """How many free pages are given back at a time: 8 MB, some milliseconds."""

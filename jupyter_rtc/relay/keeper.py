@@ -11,22 +11,32 @@ from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
 from .checkpoints import Limits, Watch, fold, versions
+from .ledger import NEVER
+from .protocol import NO_CHANGE
 from .served import ServedRoom
-from .store import Checkpoint, Past, Store, StoredRoom, StoreError, Version
+from .store import Checkpoint, DamagedError, Past, Store, StoredRoom, StoreError, Version, in_part
 
 _DAY = 86_400.0
 _SHARE = 8
 """A room over its limit is folded whenever its log is so many times smaller than its snapshot, or larger."""
 
 _FLUSH_TIMEOUT = 5.0
+_OUTRUN = "the file was saved while the store could not be written, so that what is stored is older than the file"
 
 
 class Loaded(NamedTuple):
-    """What the store has of a room, as a document too, and whether it may keep the room from now on."""
+    """What the store has of a room, as a document too.
+
+    `unkept` says why the store may not keep the room from now on, in a sentence; it is empty where it may. `damage`
+    says what became of a record that was damaged, and `remains` is the state that it still held, where the room has
+    to begin without it.
+    """
 
     stored: StoredRoom | None
     doc: Doc[Any]
-    keeps: bool
+    unkept: str = ""
+    damage: str = ""
+    remains: bytes = NO_CHANGE
 
 
 class Keeper(LoggingConfigurable):
@@ -75,10 +85,44 @@ class Keeper(LoggingConfigurable):
         """
         try:
             stored = await self._store.load(name)
-            return Loaded(stored, await asyncio.to_thread(stored.document) if stored else Doc(), True)
+            doc = await asyncio.to_thread(stored.document) if stored else Doc()
+            if stored and await self._store.is_outrun(name, stored):
+                self.log.warning("room %s: %s; the document begins anew", name, _OUTRUN)
+                remains = await asyncio.to_thread(stored.state, stored.last)
+                return Loaded(None, Doc(), damage=f"{_OUTRUN}; it began anew", remains=remains)
+            return Loaded(stored, doc)
+        except DamagedError as error:
+            return await self._salvage(name, error)
         except StoreError as error:
             self.log.error("room %s: served without the store, which cannot be read: %s", name, error)
-            return Loaded(None, Doc(), False)
+            return Loaded(None, Doc(), unkept=f"what is stored of it cannot be read: {error}")
+
+    async def _salvage(self, name: str, damage: DamagedError) -> Loaded:
+        """Set aside what is damaged of a room and go on with the rest; or without it, where that fits no file."""
+        rest, seqs = damage.stored, damage.seqs
+        while True:
+            rest = rest.without(seqs)
+            try:
+                doc = await asyncio.to_thread(rest.document)
+                break
+            except DamagedError as error:
+                seqs |= error.seqs
+        self.log.error("room %s: the store has a damaged record of it: %s", name, damage)
+        if damage.stored.misses(seqs):
+            remains = await asyncio.to_thread(rest.state, rest.last)
+            return Loaded(None, Doc(), damage=f"{damage}; it began anew", remains=remains)
+        self._store.set_aside(name, seqs)
+        return Loaded(rest, doc, damage=f"{damage}; it goes on with the rest")
+
+    def begin(self, served: ServedRoom, loaded: Loaded, first: StoredRoom | None) -> None:
+        """Keep a room that was loaded from now on, beginning with `first` where that is given."""
+        name = served.room.name
+        if served.stored and first:
+            if loaded.damage:  # only now that there is something to put in its place
+                self._store.set_aside(name, None)
+            self._store.create(name, first)
+        if kept := first or loaded.stored:
+            served.stores(kept.seq, len(kept.snapshot), sum(len(update) for _, update in kept.log))
 
     async def has_all(self, name: str) -> bool:
         """Return whether everything that was queued of a room is stored."""
@@ -97,12 +141,42 @@ class Keeper(LoggingConfigurable):
             return None
         return (await asyncio.to_thread(self._fold, past, seq, watch))[1] if past else None
 
+    async def secure(self, name: str, seq: int, *, kept: bool) -> None:
+        """Make a room's log durable up to update `seq`, with which its file is about to be written.
+
+        Where that cannot be, what is stored is marked as older than the file (`Store.outrun`): after a crash it would
+        be taken for the base of what the file has more, although that came from here. `kept` says whether the store
+        keeps the room at all.
+        """
+        try:
+            if kept and await asyncio.wait_for(self.has_all(name), _FLUSH_TIMEOUT):
+                return
+        except TimeoutError:
+            pass
+        self.log.warning("room %s: going on while the store has trouble", name)
+        try:
+            await self._store.outrun(name, seq if kept else NEVER)
+        except StoreError as error:
+            self.log.error("room %s: after a crash, what is saved now may stand twice: %s", name, error)
+
     async def settle(self) -> None:
         """Wait until everything that was queued is stored; not for long, where the store has trouble."""
         try:
             await asyncio.wait_for(self._store.flush(), _FLUSH_TIMEOUT)
         except (TimeoutError, StoreError) as error:
             self.log.warning("going on while the store has trouble: %s", error)
+
+    def report(self) -> dict[str, str | None]:
+        """Say what is wrong with the store now, and what happened to it since the start; each None where nothing is."""
+        partial = self._store.partial
+        trouble = self._store.trouble or (in_part(partial) if partial else None)
+        return {"trouble": trouble, "damage": self._store.damage}
+
+    def trouble(self, served: ServedRoom) -> str:
+        """Say why the changes of a room are not stored, in a sentence; it is empty where they are."""
+        if served.unkept or not served.owner.stored:
+            return served.unkept
+        return self._store.partial.get(served.room.name) or self._store.trouble or ""
 
     def adopt(self, served: ServedRoom, stored: StoredRoom) -> bool:
         """Put another history in place of a room's, in the store too; return whether that was possible."""
@@ -159,7 +233,13 @@ class Keeper(LoggingConfigurable):
         if name in self._store.partial:  # only the whole state makes it whole again
             self._store_whole(served)
             return
-        past = await self._store.past(name)
+        try:
+            past = await self._store.past(name)
+        except DamagedError as damage:
+            self.log.error("room %s: stored anew, for the store has a damaged record of it: %s", name, damage)
+            self._store.set_aside(name, damage.seqs)
+            self._store_whole(served)
+            return
         seq = served.owner.settled(served.room)
         if past is None:
             return

@@ -1,4 +1,4 @@
-"""What a SQLiteStore does to its rooms, as values that can be queued, and their meaning in tables.
+"""What a SQLiteStore does to its rooms, as values that can be queued, and their meaning in tables (schema.py).
 
 Nothing here opens, commits or closes anything; database.py does.
 """
@@ -8,17 +8,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from .ledger import IDENTITY, NEVER, Identity, Ledger
-from .store import Checkpoint, Mark, Past, StoredRoom, Version
+from .schema import checksum, delete_room, keep_beside, keep_damaged_past, take_out
+from .store import Checkpoint, Mark, StoredRoom
 
 __all__ = [
     "GONE",
-    "SCHEMA",
-    "VERSION",
     "Append",
     "Claim",
     "Compact",
@@ -26,30 +25,12 @@ __all__ = [
     "Forget",
     "Operation",
     "Release",
+    "SetAside",
     "SetMarks",
     "Transaction",
-    "delete_room",
     "memory",
-    "read_past",
-    "read_room",
     "squash",
 ]
-
-VERSION = 2
-"""The `user_version` of the schema below."""
-
-# A snapshot stands apart from its room because SQLite rewrites a whole row, blobs and all, to change one column.
-SCHEMA = (
-    "CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, lineage TEXT NOT NULL,"
-    " genesis INTEGER NOT NULL, writer TEXT NOT NULL, intended_seq INTEGER, intended_hash TEXT,"
-    " saved_seq INTEGER, saved_hash TEXT, released REAL)",
-    "CREATE TABLE snapshots (room INTEGER PRIMARY KEY, seq INTEGER NOT NULL, state BLOB NOT NULL)",
-    "CREATE TABLE log (room INTEGER NOT NULL, seq INTEGER NOT NULL, time REAL NOT NULL, author TEXT NOT NULL,"
-    " data BLOB NOT NULL, PRIMARY KEY (room, seq)) WITHOUT ROWID",
-    "CREATE TABLE checkpoints (room INTEGER NOT NULL, seq INTEGER NOT NULL, begun REAL NOT NULL, ended REAL NOT NULL,"
-    " authors TEXT NOT NULL, data BLOB NOT NULL, UNIQUE (room, seq))",
-    f"PRAGMA user_version={VERSION}",
-)
 
 GONE = "its record is gone from the database"
 """Why a room is refused whose record somebody else removed."""
@@ -98,6 +79,13 @@ class Forget(NamedTuple):
     room: str
 
 
+class SetAside(NamedTuple):
+    """Take updates out of a room, or all of it (None), and keep them beside the rooms."""
+
+    room: str
+    seqs: Collection[int] | None
+
+
 class Claim(NamedTuple):
     """Become the writer of a room that is not in use here yet; who wrote to it before is refused from now on."""
 
@@ -111,7 +99,7 @@ class Release(NamedTuple):
     spare: bool
 
 
-Operation: TypeAlias = Append | Create | Compact | SetMarks | Forget | Claim | Release
+Operation: TypeAlias = Append | Create | Compact | SetMarks | Forget | SetAside | Claim | Release
 
 
 def memory(operation: Operation) -> int:
@@ -138,8 +126,8 @@ def squash(operations: Sequence[Operation]) -> list[Operation]:
             continue
         if isinstance(operation, (Create, Forget, SetMarks)) and reach == NEVER:
             continue
-        if isinstance(operation, Release):
-            covered.pop(room, None)  # what comes after it may be ignored
+        if isinstance(operation, (Release, SetAside)):
+            covered.pop(room, None)  # what comes after the one may be ignored, what came before the other is kept
         elif isinstance(operation, Compact):
             covered[room] = operation.seq
         elif isinstance(operation, (Create, Forget)):
@@ -154,9 +142,15 @@ class Transaction:
 
     A room belongs to the `writer` who created or claimed it last, in whichever process: two of them would give
     different updates the same number. What anybody else writes to it is refused, as is what would leave a gap.
+
+    Attributes:
+        aside: the rooms of which something was set aside.
+        caught_up: the rooms whose records know of a save, each with the number of its last update.
     """
 
     def __init__(self, connection: sqlite3.Connection, writer: str, ledger: Ledger) -> None:
+        self.aside: list[str] = []
+        self.caught_up: dict[str, int] = {}
         self._connection = connection
         self._writer = writer
         self._ledger = ledger
@@ -166,19 +160,19 @@ class Transaction:
         for kind, group in groupby(operations, type):
             if kind is Append:
                 rows = self._log_rows([operation for operation in group if isinstance(operation, Append)])
-                self._connection.executemany("INSERT OR REPLACE INTO log VALUES (?, ?, ?, ?, ?)", rows)
+                self._connection.executemany("INSERT OR REPLACE INTO log VALUES (?, ?, ?, ?, ?, ?)", rows)
             else:
                 for operation in group:
                     self._carry_out_one(operation)
 
-    def _log_rows(self, appends: Sequence[Append]) -> Iterator[tuple[int, int, float, str, bytes]]:
+    def _log_rows(self, appends: Sequence[Append]) -> Iterator[tuple[int, int, float, str, bytes, int]]:
         numbers: dict[str, int | None] = {}
         for room, seq, update, author, when in appends:
             if numbers.get(room) is None:
                 numbers[room] = self._writable(room, seq)
             number = numbers[room]
             if number is not None:
-                yield number, seq, when, author, update
+                yield number, seq, when, author, update, checksum(number, seq, update)
 
     def _carry_out_one(self, operation: Operation) -> None:
         match operation:
@@ -190,6 +184,8 @@ class Transaction:
                 self._set_marks(operation)
             case Forget():
                 self._forget(operation.room)
+            case SetAside():
+                self._set_aside(*operation)
             case Claim():
                 self._claim(operation.room)
             case Release():
@@ -238,10 +234,15 @@ class Transaction:
     def _create(self, room: str, stored: StoredRoom) -> None:
         self._forget(room)
         number = self._begin(room, Identity(stored.lineage, stored.genesis, stored.intended, stored.saved))
-        self._connection.execute("INSERT INTO snapshots VALUES (?, ?, ?)", (number, stored.seq, stored.snapshot))
+        self._put_snapshot(number, stored.seq, stored.snapshot)
         now = time.time()
-        rows = ((number, seq, now, "", update) for seq, update in stored.log)
-        self._connection.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?)", rows)
+        rows = ((number, seq, now, "", update, checksum(number, seq, update)) for seq, update in stored.log)
+        self._connection.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self.caught_up[room] = NEVER
+
+    def _put_snapshot(self, number: int, seq: int, snapshot: bytes) -> None:
+        row = number, seq, snapshot, checksum(number, seq, snapshot)
+        self._connection.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?)", row)
 
     def _begin(self, room: str, identity: Identity) -> int:
         self._ledger.in_use[room] = identity
@@ -272,12 +273,20 @@ class Transaction:
             return
         # Not an UPDATE: that would take new pages before it frees the old ones, and double the file.
         execute("DELETE FROM snapshots WHERE room = ?", (number,))
-        execute("INSERT INTO snapshots VALUES (?, ?, ?)", (number, seq, snapshot))
+        self._put_snapshot(number, seq, snapshot)
         execute("DELETE FROM log WHERE room = ? AND seq <= ?", (number, seq))
         if checkpoints is not None:
-            execute("DELETE FROM checkpoints WHERE room = ?", (number,))
-            rows = ((number, *version[:3], json.dumps(version.authors), data) for version, data in checkpoints)
-            self._connection.executemany("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._replace_past(room, number, checkpoints)
+
+    def _replace_past(self, room: str, number: int, checkpoints: Sequence[Checkpoint]) -> None:
+        if keep_damaged_past(self._connection, room, number):
+            self.aside.append(room)
+        self._connection.execute("DELETE FROM checkpoints WHERE room = ?", (number,))
+        rows = (
+            (number, *version[:3], json.dumps(version.authors), data, checksum(number, version.seq, data))
+            for version, data in checkpoints
+        )
+        self._connection.executemany("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def _set_marks(self, operation: SetMarks) -> None:
         self._ledger.mark(*operation)
@@ -286,60 +295,25 @@ class Transaction:
             return
         for column, mark in (("intended", operation.intended), ("saved", operation.saved)):
             if mark is not None:
+                self.caught_up[operation.room] = mark.seq
                 self._connection.execute(
                     f"UPDATE rooms SET {column}_seq = ?, {column}_hash = ? WHERE id = ?",  # noqa: S608  # two constants
                     (mark.seq, mark.hash, number),
                 )
+
+    def _set_aside(self, room: str, seqs: Collection[int] | None) -> None:
+        found = self._find(room)
+        if room not in self._ledger.in_use or not found or found[1] != self._writer:
+            return
+        self.aside.append(room)
+        keep_beside(self._connection, room, found[0], seqs)
+        if seqs is None:
+            self._forget(room)
+        else:
+            take_out(self._connection, found[0], seqs)
 
     def _forget(self, room: str) -> None:
         self._ledger.in_use.pop(room, None)
         self._ledger.refusals.pop(room, None)
         if found := self._find(room):
             delete_room(self._connection, found[0])
-
-
-def delete_room(connection: sqlite3.Connection, number: int) -> None:
-    """Delete everything of the room with the id `number`."""
-    for statement in (
-        "DELETE FROM log WHERE room = ?",
-        "DELETE FROM checkpoints WHERE room = ?",
-        "DELETE FROM snapshots WHERE room = ?",
-        "DELETE FROM rooms WHERE id = ?",
-    ):
-        connection.execute(statement, (number,))
-
-
-def read_room(connection: sqlite3.Connection, room: str) -> StoredRoom | None:
-    """Return what is stored of a room, or None. The caller has begun a transaction."""
-    row = connection.execute(
-        f"SELECT id, seq, state, {IDENTITY} FROM rooms JOIN snapshots ON room = id WHERE name = ?",  # noqa: S608
-        (room,),
-    ).fetchone()
-    if row is None:
-        return None
-    number, seq, snapshot, *columns = row
-    log = connection.execute(
-        "SELECT seq, data FROM log WHERE room = ? AND seq > ? ORDER BY seq", (number, seq)
-    ).fetchall()
-    return StoredRoom(snapshot=snapshot, seq=seq, log=tuple(log), **Identity.read(columns)._asdict())
-
-
-def read_past(connection: sqlite3.Connection, room: str) -> Past | None:
-    """Return the history of a room, or None. The caller has begun a transaction."""
-    stored = read_room(connection, room)
-    if stored is None:
-        return None
-    of_room = "WHERE room = (SELECT id FROM rooms WHERE name = ?)"
-    made = connection.execute(
-        f"SELECT author, time FROM log {of_room} AND seq > ? ORDER BY seq",  # noqa: S608  # a constant
-        (room, stored.seq),
-    ).fetchall()
-    rows = connection.execute(
-        f"SELECT seq, begun, ended, authors, data FROM checkpoints {of_room} ORDER BY seq",  # noqa: S608
-        (room,),
-    )
-    checkpoints = tuple(
-        Checkpoint(Version(seq, begun, ended, tuple(json.loads(authors))), data)
-        for seq, begun, ended, authors, data in rows
-    )
-    return Past(stored, tuple(made), checkpoints)

@@ -1,4 +1,4 @@
-"""When frames for whole rooms leave: those of one turn of the event loop together, in one write for each peer."""
+"""When frames for whole rooms leave: in one write for each peer, the sooner the fewer peers there are."""
 
 from __future__ import annotations
 
@@ -8,50 +8,61 @@ from time import monotonic
 from .room import Broadcast
 from .served import ServedRoom
 
-_PAUSE = 0.002
-
 
 class Outgoing:
-    """Frames that wait for the end of the turn.
+    """Frames that wait to leave.
 
-    While much is going on, frames of many peers so leave in one write. After a pause of `_PAUSE` seconds there is
-    nothing to gather, and waiting for another turn costs as much as five deliveries.
+    A frame that comes after a pause leaves at once. One that comes soon after another waits for a moment, and leaves
+    with all that came meanwhile: what a server pays for is the write to each socket, not what is in it. The moment
+    grows with the number of peers (`ServedRoom.due`), and with it what is saved.
     """
 
     def __init__(self) -> None:
         """Begin with nothing to send."""
-        self._dirty: list[ServedRoom] = []
+        self._fresh: list[ServedRoom] = []
+        self._planned: dict[ServedRoom, asyncio.Handle] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._planned = False
-        self._flushed = 0.0
 
     def add(self, served: ServedRoom, effect: Broadcast) -> None:
-        """Take in a frame for all members of a room; `soon` or `at_once_or_soon` must follow in this turn."""
+        """Take in a frame for all members of a room; `soon` or `at_once` must follow in this turn of the event loop."""
         if served.enqueue(effect):
-            self._dirty.append(served)
+            self._fresh.append(served)
 
-    def soon(self) -> None:
-        """Have everything leave at the end of the turn."""
-        if self._dirty and not self._planned:
-            # Kept: asking for it each time costs a system call.
-            self._loop = self._loop or asyncio.get_running_loop()
-            self._planned = True
-            self._loop.call_soon(self._end_of_turn)
+    def soon(self, now: float) -> None:
+        """Have what was taken in leave when it may, at the end of this turn or later; it is `now` on `monotonic`."""
+        for served in self._take():
+            self._plan(served, served.due - now)
 
-    def at_once_or_soon(self, now: float) -> None:
-        """Have everything leave: at once if nothing left lately, at the time `now` of the monotonic clock."""
-        if self._dirty and not self._planned and now - self._flushed > _PAUSE:
-            self.flush()
-        else:
-            self.soon()
+    def at_once(self, now: float) -> None:
+        """Have what was taken in leave when it may: now, if nothing left the room lately."""
+        for served in self._take():
+            if served.due <= now:
+                served.flush(now)
+            else:
+                self._plan(served, served.due - now)
 
     def flush(self) -> None:
-        """Write everything."""
-        dirty, self._dirty = self._dirty, []
-        now = self._flushed = monotonic()
-        for served in dirty:
-            served.flush(now)
+        """Write everything now."""
+        for handle in self._planned.values():
+            handle.cancel()
+        waiting = [*self._planned, *self._take()]
+        self._planned.clear()
+        for served in waiting:
+            served.flush(monotonic())
 
-    def _end_of_turn(self) -> None:
-        self._planned = False
-        self.flush()
+    def _take(self) -> list[ServedRoom]:
+        fresh = self._fresh
+        if fresh:
+            self._fresh = []
+        return fresh
+
+    def _plan(self, served: ServedRoom, delay: float) -> None:
+        # Kept: asking for it each time costs a system call.
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        self._planned[served] = (
+            loop.call_later(delay, self._leave, served) if delay > 0 else loop.call_soon(self._leave, served)
+        )
+
+    def _leave(self, served: ServedRoom) -> None:
+        del self._planned[served]
+        served.flush(monotonic())

@@ -97,6 +97,14 @@ class RoomOwner(Protocol):
         """Return what the list of rooms says of a room besides what the relay knows."""
         ...
 
+    def told(self, room: Room, said: str) -> None:
+        """Take note of a sentence for those in the room: about what becomes of it in the store."""
+        ...
+
+    def found(self, room: Room, state: bytes) -> None:
+        """Take in what was still found of a room that had to begin without it, for its record was damaged."""
+        ...
+
     def joined(self, room: Room, member: Member) -> None:
         """Take note that a member came in."""
         ...
@@ -176,6 +184,12 @@ class PlainOwner:
     def describe(self, room: Room) -> dict[str, Any]:
         """Know nothing more."""
         return {}
+
+    def told(self, room: Room, said: str) -> None:
+        """Tell nobody: a plain Yjs client has no way to be told."""
+
+    def found(self, room: Room, state: bytes) -> None:
+        """Have nothing to do: where nothing is saved, no room has to begin without its record."""
 
     def joined(self, room: Room, member: Member) -> None:
         """Have nothing to do."""

@@ -80,8 +80,16 @@ class Relay(LoggingConfigurable):
         " document is larger than this waits until the log is as large as the document.",
     ).tag(config=True)
 
-    def __init__(self, owners: Iterable[RoomOwner] = (), **kwargs: Any) -> None:
-        """Make a relay that serves the rooms of `owners`; the first that owns a name has it."""
+    def __init__(
+        self,
+        owners: Iterable[RoomOwner] = (),
+        announce: Callable[[dict[str, str | None]], None] = lambda report: None,
+        **kwargs: Any,
+    ) -> None:
+        """Make a relay that serves the rooms of `owners`; the first that owns a name has it.
+
+        `announce` is told what is wrong with the store (see `Keeper.report`) whenever that changes.
+        """
         super().__init__(**kwargs)
         self._owners = list(owners)
         self._rooms: dict[str, ServedRoom] = {}
@@ -90,8 +98,10 @@ class Relay(LoggingConfigurable):
         self._watching: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._evicted = False
+        self._announce = announce
         self.store = cast(Store, self.store_class(parent=self))
         self.keeper = Keeper(self.store, parent=self)
+        self._reported = self.keeper.report()
         self._delivery = Delivery(self.store, self.keeper, self.spawn, self.log)
         self.faults = self._delivery.faults
 
@@ -178,6 +188,11 @@ class Relay(LoggingConfigurable):
             await self.keeper.settle()
             self._delivery.carry_out(served, [effect for effect in effects if isinstance(effect, Broadcast)])
 
+    async def secure(self, room: Room, seq: int) -> None:
+        """Have everything stored up to update `seq` before a file is written; trouble with the store stops nobody."""
+        served = self._rooms.get(room.name)
+        await self.keeper.secure(room.name, seq, kept=served is None or served.stored)
+
     def adopt(self, room: Room, stored: StoredRoom) -> bool:
         """Go on with another history of an open room's document; return whether that is so now.
 
@@ -262,22 +277,23 @@ class Relay(LoggingConfigurable):
         owner = self.owner(name)
         if owner is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
-        stored, doc, keeps = await self.keeper.load(name) if owner.stored else Loaded(None, Doc(), False)
+        loaded = await self.keeper.load(name) if owner.stored else Loaded(None, Doc())
+        stored = loaded.stored
         room = Room(name, stored.lineage if stored else uuid4().hex)
         if stored:
-            room.replace(doc)
-            room.begin(stored.last, stored.genesis, waiting=await asyncio.to_thread(stored.waiting, doc))
+            room.replace(loaded.doc)
+            room.begin(stored.last, stored.genesis, waiting=await asyncio.to_thread(stored.waiting, loaded.doc))
         first = await owner.load(room, stored)
         if self._closing:
             raise RoomError(CloseCode.GOING_AWAY, "the server stops")
-        served = ServedRoom(room, owner, keeps, monotonic())
-        if keeps and first:
-            self.store.create(name, first)
-        if kept := first or stored:
-            served.stores(kept.seq, len(kept.snapshot), sum(len(update) for _, update in kept.log))
+        served = ServedRoom(room, owner, loaded.unkept, monotonic())
+        self.keeper.begin(served, loaded, first)
         self._rooms[name] = served
         owner.opened(room)
         self._delivery.opened(room)
+        if loaded.damage:
+            owner.told(room, loaded.damage)
+            owner.found(room, loaded.remains)
         self.log.info("room %s: open, update %d", name, room.seq)
         return served
 
@@ -314,6 +330,9 @@ class Relay(LoggingConfigurable):
         while True:
             await asyncio.sleep(min(1.0, self.eviction_delay or 1.0, self.keepalive_interval))
             now = monotonic()
+            if (report := self.keeper.report()) != self._reported:
+                self._reported = report
+                self._announce(report)
             for served in list(self._rooms.values()):
                 self._attend(served, now)
             if self._evicted and now - given_back >= _GIVING_BACK:
@@ -326,6 +345,14 @@ class Relay(LoggingConfigurable):
         served.forget_state(now)
         if self.keeper.is_due(served, self.compact_bytes):
             self.spawn(self.keeper.compact(served))
+        if (trouble := self.keeper.trouble(served)) != served.trouble:
+            served.trouble = trouble
+            told = (
+                f"What is typed here is not being stored: {trouble}"
+                if trouble
+                else "What is typed here is stored again"
+            )
+            served.owner.told(served.room, told)
         if not served.in_use and now - served.idle_since >= self.eviction_delay:
             served.idle_since = now
             self.spawn(self._evict(served))

@@ -13,6 +13,12 @@ from .room import Broadcast, Room
 _LARGE = 1 << 16
 _STATE_KEPT = 10.0
 
+_GAP_PER_MEMBER = 0.0004
+"""Seconds between two writes to all members, for each of them: so a room takes a fortieth of a core for its writes."""
+
+_LONGEST_GAP = 0.02
+"""The most seconds between two writes, about what a screen takes from one picture to the next."""
+
 
 class ServedRoom:
     """A room, its owner, and its members' connections.
@@ -22,18 +28,24 @@ class ServedRoom:
         snapshot_seq: the number of the last update in the snapshot in the store.
         snapshot_bytes: its size.
         log_bytes: size of the log after it.
+        stored: whether the store keeps the room.
+        unkept: why it does not, although it should, in a sentence; else empty.
+        trouble: why the room's changes were not stored when that was last looked at, in a sentence; empty if they were.
         compacting: whether the log is being folded into the snapshot.
         rebased: how often the owner replaced the snapshot.
+        due: when frames for everybody may leave again, in seconds of the relay's clock.
         heard: the members with another history that are being heard.
         told: what members with another history were told last, by user and clients.
         meanwhile: the updates that came while the document is being built again; None while it is not.
     """
 
-    def __init__(self, room: Room, owner: RoomOwner, stored: bool, now: float) -> None:
-        """Serve `room` for `owner`, from the time `now` on; `stored` says whether the store keeps it."""
+    def __init__(self, room: Room, owner: RoomOwner, unkept: str, now: float) -> None:
+        """Serve `room` for `owner` from the time `now` on; `unkept` says why the store cannot keep it, if so."""
         self.room = room
         self.owner = owner
-        self.stored = stored
+        self.stored = owner.stored and not unkept
+        self.unkept = unkept
+        self.trouble = ""
         self.connections: dict[Member, Connection] = {}
         self.idle_since = now
         self.snapshot_seq = 0
@@ -41,6 +53,7 @@ class ServedRoom:
         self.log_bytes = 0
         self.compacting = False
         self.rebased = 0
+        self.due = now
         self.heard: set[Member] = set()
         self.told: dict[tuple[str, frozenset[int]], str] = {}
         self.meanwhile: list[bytes] | None = None
@@ -84,6 +97,7 @@ class ServedRoom:
     def flush(self, now: float) -> None:
         """Write what was kept: one write per member, the same bytes for all who sent nothing of it."""
         pending, self._pending = self._pending, []
+        self.due = now + min(len(self.connections) * _GAP_PER_MEMBER, _LONGEST_GAP)
         whole = b"".join([frame for frame, _ in pending])
         senders = {sender for _, sender in pending}
         self._deliveries += len(pending) * len(self.connections)
@@ -128,5 +142,6 @@ class ServedRoom:
             "frames_in": self._frames_in,
             "bytes_in": self._bytes_in,
             "deliveries": self._deliveries,
+            "unstored": self.trouble or None,
             **self.owner.describe(self.room),
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from jupyter_core.paths import jupyter_data_dir
 from traitlets import Bool, Enum, Float, Integer, Unicode
 from traitlets.config import LoggingConfigurable
 
+from .ahead import Ahead
 from .database import Database, Options
 from .operations import (
     Append,
@@ -27,12 +28,12 @@ from .operations import (
     Forget,
     Operation,
     Release,
+    SetAside,
     SetMarks,
     memory,
-    read_past,
-    read_room,
 )
-from .store import Checkpoint, Mark, Past, StoredRoom, StoreError
+from .schema import read_past, read_room
+from .store import Checkpoint, Mark, Past, StoredRoom, StoreError, in_part
 from .writer import Request, Writer
 
 __all__ = ["SQLiteStore"]
@@ -96,7 +97,8 @@ class SQLiteStore(LoggingConfigurable):
         default = Path(jupyter_data_dir()) / "jupyter_rtc" / "rooms.db"
         path = Path(self.path).expanduser().absolute() if self.path else default
         options = Options(self.journal_mode, self.synchronous, self.exclusive, self.size_limit)
-        database = Database(path, options, self.log)
+        self._ahead = Ahead(path)
+        database = Database(path, options, self._ahead, self.log)
         self._path = path
         self._database = database
         self._limit = self.queue_limit
@@ -107,17 +109,13 @@ class SQLiteStore(LoggingConfigurable):
 
     @property
     def trouble(self) -> str | None:
-        """Say in a sentence what is not being stored, and why; None while everything is."""
-        if reason := self._writer.failing:
-            return f"Cannot write to {self._path}: {reason}"
-        if partial := self.partial:
-            room, reason = next(iter(partial.items()))
-            return f"{len(partial)} room(s) are stored only in part, such as {room}: {reason}"
-        return None
+        """Say in a sentence why nothing can be stored; None while it can."""
+        reason = self._writer.failing
+        return f"Cannot write to {self._path}: {reason}" if reason else None
 
     @property
     def damage(self) -> str | None:
-        """Say what happened to the file since the start, if it was set aside, removed or replaced; else None."""
+        """Say what happened to the file, or a record, since the start: set aside, removed, replaced; else None."""
         return self._database.damage
 
     @property
@@ -134,7 +132,7 @@ class SQLiteStore(LoggingConfigurable):
         """Return what is stored of a room, with everything queued before the call; None if nothing is.
 
         Waits some seconds for the end of a trouble that has just begun. Raises StoreError where the store
-        cannot be read, or holds the room only in part.
+        cannot be read, or holds the room only in part; DamagedError where it is not what was stored.
         """
         self._put(Claim(room))
         stored: StoredRoom | None = await self._whole(room, read_room)
@@ -185,6 +183,28 @@ class SQLiteStore(LoggingConfigurable):
         if room not in self._cut:  # else the mark might speak of updates that the store does not hold
             self._put(SetMarks(room, intended, saved))
 
+    async def outrun(self, room: str, seq: int) -> None:
+        """Take note beside the database that a file is about to hold a room's state after update `seq`.
+
+        Raises StoreError where no file can be written there.
+        """
+        try:
+            await asyncio.to_thread(self._ahead.note, room, seq)
+        except OSError as error:
+            raise StoreError(f"{self._path.parent} cannot be written: {error.strerror}") from None
+
+    async def is_outrun(self, room: str, stored: StoredRoom) -> bool:
+        """Say whether a room's file may hold more than what is stored of it, which therefore is no base of it."""
+        known = max(mark.seq for mark in (stored.intended, stored.saved, Mark(0, "")) if mark)
+        return await asyncio.to_thread(self._ahead.of, room) > known
+
+    def set_aside(self, room: str, seqs: Collection[int] | None) -> None:
+        """Take updates out of a room's record, or all of it, and keep them in the table `damaged`.
+
+        What is there is kept up to a sixteenth of `size_limit`; what was set aside last stays whole.
+        """
+        self._put(SetAside(room, seqs))
+
     def release(self, room: str, spare: bool) -> None:
         """Take note that nobody uses a room until it is loaded again; one that is `spare` may be dropped then."""
         self._put(Release(room, spare))
@@ -201,7 +221,7 @@ class SQLiteStore(LoggingConfigurable):
         """
         await self._ask()
         if partial := self.partial:
-            raise StoreError(self.trouble or "", frozenset(partial))
+            raise StoreError(in_part(partial), frozenset(partial))
 
     async def close(self) -> None:
         """Write what is queued, then stop the thread and close the file, even where that raises StoreError.

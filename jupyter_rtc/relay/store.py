@@ -2,23 +2,21 @@
 
 A Store is told of every change on the event loop, at once and without waiting, and makes it durable later;
 `flush` is the one place where a caller learns that this has happened, or that it could not. `MemoryStore`
-here keeps rooms for tests and throw-away servers; `SQLiteStore` (sqlite.py) keeps them on disk.
+(memory_store.py) keeps rooms for tests and throw-away servers; `SQLiteStore` (sqlite.py) keeps them on disk.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from pycrdt import Doc
-from traitlets.config import LoggingConfigurable
 
-from .protocol import ProtocolError
-from .updates import guarded, unmet, whole_state
+from .protocol import NO_CHANGE
+from .updates import take_in, unmet, whole_state
 
-__all__ = ["Checkpoint", "Mark", "MemoryStore", "Past", "Store", "StoreError", "StoredRoom", "Version"]
+__all__ = ["Checkpoint", "DamagedError", "Mark", "Past", "Store", "StoreError", "StoredRoom", "Version", "in_part"]
 
 
 class StoreError(Exception):
@@ -30,6 +28,18 @@ class StoreError(Exception):
     def __init__(self, reason: str, rooms: frozenset[str] = frozenset()) -> None:
         super().__init__(reason)
         self.rooms = rooms
+
+
+class DamagedError(StoreError):
+    """Say that parts of what is stored of a room are not what was stored.
+
+    `stored` is the room with them; `seqs` are their numbers, that of the snapshot among them if it is damaged.
+    """
+
+    def __init__(self, stored: StoredRoom, seqs: frozenset[int]) -> None:
+        super().__init__(f"{len(seqs)} of the {len(stored.log) + 1} parts of what is stored are damaged")
+        self.stored = stored
+        self.seqs = seqs
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class StoredRoom:
     - `lineage`: the identity of this history, a uuid4 in hex;
     - `genesis`: the client id of the document's first build; 0 where it was never built from a file;
     - `snapshot`: a CRDT update (version 1), the document's state after update number `seq`;
-    - `log`: the updates after the snapshot with their numbers, ascending and without gaps;
+    - `log`: the updates after the snapshot with their numbers, ascending; without gaps, unless some were set aside;
     - `intended`: a save that was about to be written; after a crash it may or may not have reached the disk;
     - `saved`: the last save that is known to be on disk.
     """
@@ -72,14 +82,13 @@ class StoredRoom:
     def document(self, until: int | None = None) -> Doc[Any]:
         """Return a document that holds what is stored, up to the update number `until`.
 
-        Raises StoreError where that makes none: a disk may change bytes, which not every store notices.
+        Raises DamagedError where that makes none, with all from there on where it fails: a disk may change bytes, which
+        not every store notices, and what follows may fit no more.
         """
         doc: Doc[Any] = Doc()
-        try:
-            for update in self._updates(until):
-                guarded(doc.apply_update, update)
-        except ProtocolError as error:
-            raise StoreError(f"what is stored is damaged: {error.reason}") from None
+        bad = take_in(doc, self._entries(until))
+        if bad is not None:
+            raise DamagedError(self, frozenset(number for number, _ in self._entries() if number >= bad))
         return doc
 
     def state(self, until: int) -> bytes:
@@ -93,8 +102,26 @@ class StoredRoom:
         """Return what `doc`, which was made by `document`, could not take in yet, as one update."""
         return unmet(doc.get_state(), self._updates())
 
+    def without(self, seqs: Collection[int]) -> StoredRoom:
+        """Return the room without the updates of these numbers, and without its snapshot if that has one of them."""
+        snapshot = NO_CHANGE if self.seq in seqs else self.snapshot
+        return replace(self, snapshot=snapshot, log=tuple(entry for entry in self.log if entry[0] not in seqs))
+
+    def misses(self, seqs: Collection[int]) -> bool:
+        """Say whether a file cannot be told from the document any more without the updates of these numbers.
+
+        It cannot where a save mark speaks of them. Those that came after the saves are missed as if a crash had
+        come before they were stored: whoever made them still may bring them.
+        """
+        marked = [mark.seq for mark in (self.intended, self.saved) if mark]
+        return bool(marked) and min(seqs) <= max(self.seq, *marked)
+
+    def _entries(self, until: int | None = None) -> list[tuple[int, bytes]]:
+        log = [entry for entry in self.log if until is None or entry[0] <= until]
+        return [(self.seq, self.snapshot), *log]
+
     def _updates(self, until: int | None = None) -> list[bytes]:
-        return [self.snapshot, *(update for number, update in self.log if until is None or number <= until)]
+        return [update for _, update in self._entries(until)]
 
 
 class Version(NamedTuple):
@@ -128,6 +155,12 @@ class Past(NamedTuple):
     checkpoints: tuple[Checkpoint, ...]
 
 
+def in_part(partial: Mapping[str, str]) -> str:
+    """Say in a sentence which rooms are stored only in part, and why."""
+    room, reason = next(iter(partial.items()))
+    return f"{len(partial)} room(s) are stored only in part, such as {room}: {reason}"
+
+
 class Store(Protocol):
     """Keep rooms. All methods are called from the thread of one event loop.
 
@@ -137,7 +170,7 @@ class Store(Protocol):
 
     @property
     def trouble(self) -> str | None:
-        """Say in a sentence what is not being stored, and why; None while everything is."""
+        """Say in a sentence why nothing can be stored; None while it can."""
 
     @property
     def damage(self) -> str | None:
@@ -154,7 +187,7 @@ class Store(Protocol):
         """Return what is stored of a room, with everything queued before the call; None if nothing is.
 
         Raises StoreError where the store cannot be read or the room is `partial`: what is stored must not be
-        taken for the whole.
+        taken for the whole. Raises DamagedError where it is not what was stored; `set_aside` ends that.
         """
 
     async def past(self, room: str) -> Past | None:
@@ -179,6 +212,22 @@ class Store(Protocol):
     def mark(self, room: str, *, intended: Mark | None = None, saved: Mark | None = None) -> None:
         """Note a save that is about to be written, or one that was; None leaves a mark as it is."""
 
+    async def outrun(self, room: str, seq: int) -> None:
+        """Take note, without what cannot be written, that a file is about to hold a room's state after update `seq`.
+
+        Raises StoreError where that is impossible too.
+        """
+
+    async def is_outrun(self, room: str, stored: StoredRoom) -> bool:
+        """Say whether a room's file may hold more than what is stored of it, which therefore is no base of it."""
+
+    def set_aside(self, room: str, seqs: Collection[int] | None) -> None:
+        """Take the updates of these numbers out of a room's record, or all of the record, and keep them beside it.
+
+        Where the number of the snapshot is among them, an empty one takes its place. A room that is set aside whole
+        is as one that was forgotten. How much is kept beside the rooms, and how, is the store's affair.
+        """
+
     def release(self, room: str, spare: bool) -> None:
         """Take note that nobody uses a room until it is loaded again.
 
@@ -196,124 +245,3 @@ class Store(Protocol):
 
         Whatever is asked of a closed store is ignored, or raises StoreError where it can.
         """
-
-
-@dataclass
-class _Room:
-    """Hold one room of a MemoryStore: a StoredRoom whose parts can be replaced."""
-
-    lineage: str
-    genesis: int
-    snapshot: bytes
-    seq: int
-    log: list[tuple[int, bytes]]
-    made: list[tuple[str, float]]
-    checkpoints: tuple[Checkpoint, ...]
-    intended: Mark | None
-    saved: Mark | None
-
-
-class MemoryStore(LoggingConfigurable):
-    """Keep rooms in memory, for tests and for servers that may forget everything when they stop."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._rooms: dict[str, _Room] = {}
-        self._closed = False
-
-    @property
-    def trouble(self) -> str | None:
-        """Return None: memory has no trouble that a process survives."""
-        return None
-
-    @property
-    def damage(self) -> str | None:
-        """Return None: memory is not damaged."""
-        return None
-
-    @property
-    def partial(self) -> Mapping[str, str]:
-        """Return nothing: memory refuses no change."""
-        return {}
-
-    async def load(self, room: str) -> StoredRoom | None:
-        """Return what is stored of a room; None if nothing is. Raises StoreError on a closed store."""
-        self._require_open()
-        kept = self._rooms.get(room)
-        if kept is None:
-            return None
-        return StoredRoom(
-            lineage=kept.lineage,
-            genesis=kept.genesis,
-            snapshot=kept.snapshot,
-            seq=kept.seq,
-            log=tuple(kept.log),
-            intended=kept.intended,
-            saved=kept.saved,
-        )
-
-    async def past(self, room: str) -> Past | None:
-        """Return a room's history; None if nothing is stored of it. Raises StoreError on a closed store."""
-        stored = await self.load(room)
-        if stored is None:
-            return None
-        kept = self._rooms[room]
-        return Past(stored, tuple(kept.made), kept.checkpoints)
-
-    def create(self, room: str, stored: StoredRoom) -> None:
-        """Begin a room's history with `stored`, in place of whatever stood under that name."""
-        if not self._closed:
-            self._rooms[room] = _Room(
-                lineage=stored.lineage,
-                genesis=stored.genesis,
-                snapshot=stored.snapshot,
-                seq=stored.seq,
-                log=list(stored.log),
-                made=[("", time.time())] * len(stored.log),
-                checkpoints=(),
-                intended=stored.intended,
-                saved=stored.saved,
-            )
-
-    def append(self, room: str, seq: int, update: bytes, author: str) -> None:
-        """Add update number `seq` to a room's log."""
-        kept = self._rooms.get(room)
-        if kept is not None:
-            kept.log.append((seq, update))
-            kept.made.append((author, time.time()))
-
-    def compact(self, room: str, seq: int, snapshot: bytes, checkpoints: Sequence[Checkpoint] | None = None) -> None:
-        """Replace a room's snapshot by its state after update `seq`, and drop the log up to there."""
-        kept = self._rooms.get(room)
-        if kept is not None and seq >= kept.seq:
-            kept.seq, kept.snapshot = seq, snapshot
-            folded = sum(number <= seq for number, _ in kept.log)
-            del kept.log[:folded], kept.made[:folded]
-            kept.checkpoints = kept.checkpoints if checkpoints is None else tuple(checkpoints)
-
-    def mark(self, room: str, *, intended: Mark | None = None, saved: Mark | None = None) -> None:
-        """Note a save that is about to be written, or one that was; None leaves a mark as it is."""
-        kept = self._rooms.get(room)
-        if kept is not None:
-            kept.intended = intended or kept.intended
-            kept.saved = saved or kept.saved
-
-    def release(self, room: str, spare: bool) -> None:
-        """Have nothing to do: there is no limit."""
-
-    def forget(self, room: str) -> None:
-        """Delete everything that is stored of a room."""
-        self._rooms.pop(room, None)
-
-    async def flush(self) -> None:
-        """Return: memory is as durable as it gets. Raises StoreError on a closed store."""
-        self._require_open()
-
-    async def close(self) -> None:
-        """Let go of every room."""
-        self._closed = True
-        self._rooms.clear()
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise StoreError("the store is closed")

@@ -6,7 +6,7 @@ everything that it encodes: whoever copies a document, or folds a log into its s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import pycrdt
@@ -18,6 +18,9 @@ from .structure import refuse_hazards, without_deletions
 _MOST_UNSEEN = 1000
 _LARGEST_UNSEEN = 1 << 20
 
+_AT_ONCE = 1000
+
+_Given = TypeVar("_Given")
 _Result = TypeVar("_Result")
 
 
@@ -35,8 +38,8 @@ def checked(apply: Callable[[bytes], _Result], update: bytes) -> _Result:
     return guarded(apply, update)
 
 
-def guarded(apply: Callable[[bytes], _Result], update: bytes) -> _Result:
-    """Do what `checked` does with an update that was let through once, and is known to be no hazard."""
+def guarded(apply: Callable[[_Given], _Result], update: _Given) -> _Result:
+    """Do what `checked` does with an update, or several, that were let through once, and are known to be no hazard."""
     try:
         return apply(update)
     except ValueError:
@@ -47,6 +50,29 @@ def guarded(apply: Callable[[bytes], _Result], update: bytes) -> _Result:
         if type(error).__name__ != "PanicException":
             raise
         raise TaintedError("not an update") from None
+
+
+def take_in(doc: Doc[Any], entries: Sequence[tuple[int, bytes]]) -> int | None:
+    """Apply numbered updates in order; return the number of the first that cannot be, None if there is none.
+
+    A thousand at a time: whenever a transaction ends, yrs joins what was typed to what its author typed before it, and
+    copies that to do so. 100,000 characters in a row take 1.7 s with a transaction for each, and 0.1 s so.
+    """
+    number = 0
+
+    def apply(some: Sequence[tuple[int, bytes]]) -> None:
+        nonlocal number
+        with doc.transaction():
+            for entry in some:
+                number = entry[0]
+                doc.apply_update(entry[1])
+
+    for at in range(0, len(entries), _AT_ONCE):
+        try:
+            guarded(apply, entries[at : at + _AT_ONCE])
+        except ProtocolError:
+            return number
+    return None
 
 
 def examined(read: Callable[[bytes], _Result], update: bytes) -> _Result:

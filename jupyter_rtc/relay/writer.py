@@ -12,8 +12,9 @@ from threading import Event, Thread
 from typing import Any, NamedTuple, TypeVar
 
 from .database import FAILURES, Database
-from .operations import Claim, Operation, Release, memory, read_room, squash
-from .store import StoreError
+from .operations import Claim, Operation, Release, memory, squash
+from .schema import read_room
+from .store import DamagedError, StoreError
 
 _FIRST_DELAY = 0.1
 """Seconds before the first new try after a failure; the delay doubles from try to try."""
@@ -175,5 +176,7 @@ class Writer(Thread):
             return StoreError(f"{room} is not written yet: {self.failing}", frozenset([room]))
         try:
             return self._database.read(request.read, room)
+        except DamagedError as error:
+            return error
         except FAILURES as error:
             return StoreError(f"{room} cannot be read: {error}", frozenset([room]))

@@ -1,4 +1,8 @@
-"""Files and folders that somebody looks at: those that were asked for, and those that are open."""
+"""Files and folders that somebody looks at: those that were asked for, and those that are open.
+
+Nothing is given a file id here. The manager of file ids follows a rename only where nothing has the new path yet: an id
+given to a file that is just being moved would cost an open document its own, and with it its room.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +19,11 @@ from .records import ContentRecord, FolderRecord, iso
 from .service import Changed, MissingError
 from .services import OpenDocuments
 
-_AT_ONCE = 20
+_AT_ONCE = 200
 
 
 class FileIds(Protocol):
     """What is used of jupyter_server_fileid's manager."""
-
-    def index(self, path: str) -> str | None:
-        """Return the id of the file at `path`, giving it one where it has none."""
-        ...
 
     def get_id(self, path: str) -> str | None:
         """Return the id of the file at `path`, or None."""
@@ -91,13 +91,16 @@ class Contents:
             await self._documents.open(path, format, type)
 
     async def list(self) -> Mapping[str, ContentRecord]:
-        """Return the files and folders by file id; `folders` is of the same moment."""
+        """Return the files and folders by file id, by ``path:`` and the path where they have none.
+
+        `folders` is of the same moment.
+        """
         found = [one for path in self._paths() if (one := await self._listing(path))]
         self._watch_disk(found)
         models = {entry["path"].strip("/"): entry for _, entries in found for entry in entries or ()}
         models |= {model["path"].strip("/"): model for model, _ in found}
-        ids = await self._identify(models)
         opened = {record["path"]: (room, record) for room, record in self._documents.records().items()}
+        ids = await self._identify(models, {path: record["file_id"] for path, (_, record) in opened.items()})
         folders = {
             ids[model["path"].strip("/")]: _folder(model["path"].strip("/"), entries, ids)
             for model, entries in found
@@ -163,19 +166,14 @@ class Contents:
             self._asked.pop(path, None)
             return None
 
-    async def _identify(self, paths: Mapping[str, Any]) -> Mapping[str, str]:
-        """Return the file ids of paths that have one. A new one is written to the disk, so others have their turn."""
+    async def _identify(self, paths: Mapping[str, Any], opened: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the file ids of paths; of one that has none, ``path:`` and the path."""
         manager = self._ids()
         known: dict[str, str] = {}
         for number, path in enumerate(paths):
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
-            id = self._known.get(path) or manager.get_id(path)
-            if id is None:
-                id = manager.index(path)
-                await asyncio.sleep(0)
-            if id is not None:
-                known[path] = id
+            known[path] = opened.get(path) or self._known.get(path) or manager.get_id(path) or f"path:{path}"
         self._known = known
         return known
 

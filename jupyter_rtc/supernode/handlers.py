@@ -1,12 +1,22 @@
-"""The supernode's routes: the tables as JSON. Tornado in, one method call, out."""
+"""The supernode's routes: the tables as JSON, and the actions. Tornado in, one method call, out."""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from jupyter_client.jsonutil import json_default
 from jupyter_core.utils import ensure_async
 from jupyter_server.base.handlers import APIHandler
+from jupyter_server.utils import url_escape, url_path_join
 from tornado.web import HTTPError, authenticated
 
+from .actions import Action, ActionError, Created, declared, fields
 from .supernode import Supernode
+
+_LARGEST = 1 << 20  # bytes of a body
 
 
 class _Reading(APIHandler):
@@ -46,3 +56,88 @@ class TableHandler(_Reading):
         if mirror is None:
             raise HTTPError(404, f"there is no table {name!r}")
         self.finish(mirror.overview() | {"records": mirror.table.records})
+
+
+class _Bound(NamedTuple):
+    """An action, and the object that carries it out."""
+
+    action: Action
+    owner: Any
+
+
+def routes(owners: Iterable[Any]) -> list[tuple[str, type[APIHandler], dict[str, Any]]]:
+    """Return the routes of all actions that the classes of `owners` declare."""
+    found: dict[str, dict[str, _Bound]] = {}
+    for owner in owners:
+        for action in declared(type(owner)):
+            found.setdefault(action.path, {})[action.method] = _Bound(action, owner)
+    return [(_pattern(path), ActionHandler, {"actions": actions}) for path, actions in found.items()]
+
+
+def _pattern(path: str) -> str:
+    """Return the regular expression of a route; only an API path may have slashes, or be empty."""
+    return "/api/rtc/" + re.sub(r"{\w+}", "([^/]+)", path.replace("/{path}", "(?:/(.*))?"))
+
+
+class _Refused(HTTPError):
+    """An action was refused; `answer` says why in the form of Jupyter's own API, and which field is wrong."""
+
+    def __init__(self, error: ActionError) -> None:
+        super().__init__(error.status)
+        self.answer = {"message": str(error), "reason": None, **({"field": error.field} if error.field else {})}
+
+
+class ActionHandler(APIHandler):
+    """The actions of one route, by their HTTP methods."""
+
+    def initialize(self, actions: Mapping[str, _Bound]) -> None:
+        """Take the actions."""
+        self.actions = actions
+
+    @authenticated
+    async def post(self, *parts: str | None) -> None:
+        """Carry out the action."""
+        action, owner = self._bound()
+        found = [part or "" for part in parts]
+        try:
+            await self._authorize(action.right.action, action.right.resource or owner.resource(*found))
+            answer = await getattr(owner, action.call)(*found, **fields(self.request.body, action.body, _LARGEST))
+        except ActionError as error:
+            raise _Refused(error) from error.__cause__
+        self._answer(answer)
+
+    get = put = patch = delete = post
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with the error, in JSON."""
+        if status_code == 405:
+            self.set_header("Allow", ", ".join(sorted(self.actions)))
+        error = kwargs.get("exc_info", (None, None))[1]
+        if isinstance(error, _Refused):
+            self.finish(json.dumps(error.answer))
+        else:
+            super().write_error(status_code, **kwargs)
+
+    def compute_etag(self) -> None:
+        """Leave out what would be computed from the whole answer on the event loop."""
+
+    def _bound(self) -> _Bound:
+        assert self.request.method is not None
+        if self.request.method not in self.actions:
+            raise HTTPError(405)
+        return self.actions[self.request.method]
+
+    async def _authorize(self, action: str, resource: str) -> None:
+        if not await ensure_async(self.authorizer.is_authorized(self, self.current_user, action, resource)):
+            raise HTTPError(403, f"{self.current_user.username} may not {action} {resource}")
+
+    def _answer(self, answer: Any) -> None:
+        if answer is None:
+            self.set_status(204)
+            self.finish()
+            return
+        if isinstance(answer, Created):
+            self.set_status(201)
+            self.set_header("Location", url_path_join(self.base_url, "api/rtc", url_escape(answer.location)))
+            answer = answer.record
+        self.finish(json.dumps(answer, default=json_default))

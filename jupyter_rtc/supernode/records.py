@@ -78,7 +78,8 @@ class DocumentRecord(TypedDict):
     `lineage` identifies its history; `hash` is that of its file as it was last seen;
     `members` are those who have it open: the user, and whether edits count;
     `dirty` is whether there is something to save; `save_error` is why the file is not up to date, null while all is
-    well; `recovery` are the ids of the file's recovery copies.
+    well; `conflicts` is how many places are recorded in it that both people and a program changed; `recovery` are the
+    ids of the file's recovery copies.
     """
 
     path: str
@@ -90,11 +91,12 @@ class DocumentRecord(TypedDict):
     dirty: bool
     last_saved: str | None
     save_error: str | None
+    conflicts: int
     recovery: list[str]
 
 
 class ContentRecord(TypedDict):
-    """A file or a folder, by its file id.
+    """A file or a folder, by its file id; by ``path:`` and its path where it was never opened and so has none.
 
     `type` is directory, file or notebook; `size` is in bytes, null for a folder; `format`, `hash`, `hash_algorithm` and
     `room`, the room of its document, are null unless it is open; `fetched` is whether it is.

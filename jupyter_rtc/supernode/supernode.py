@@ -80,7 +80,7 @@ class Supernode(LoggingConfigurable):
         10.0, min=0, help="Seconds between two looks at the sessions, besides those when one changes; 0: no others."
     ).tag(config=True)
     documents_interval = Float(
-        0.0,
+        10.0,
         min=0,
         help="Seconds between two looks at the open documents, besides those when one changes; 0: no others.",
     ).tag(config=True)

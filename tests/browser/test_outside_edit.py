@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .awaiting import eventually_equal
+from .awaiting import eventually, eventually_equal
 from .conftest import Pair
 from .notebooks import notebook
 
@@ -22,6 +22,21 @@ def test_text_file_edited_on_disk_with_unsaved_typing(pair: Pair) -> None:
     pair.a.type_in_text(" typed")
     (pair.server.root / "merged.txt").write_text("TOP\nmiddle\nbottom", encoding="utf-8")
     eventually_equal(pair.texts, ("TOP\nmiddle\nbottom typed",) * 3)
+
+
+def test_the_same_line_edited_on_both_sides(pair: Pair) -> None:
+    """Both texts stay on both pages, the log console says where they met, and typing and saving go on."""
+    pair.open_notebook("met.ipynb", "line", "2")
+    pair.a.command("logconsole:open")
+    pair.a.page.get_by_label("Log level").select_option("Info")
+    pair.a.type_in_cell(0, " typed")
+    (pair.server.root / "met.ipynb").write_text(notebook("line outside", "2"), encoding="utf-8")
+    log = pair.a.page.locator(".jp-LogConsolePanel")
+    log.get_by_text("met.ipynb was changed on both sides: cell").wait_for()
+    first = eventually(pair.cells, lambda cells: cells[0] == cells[1] == cells[2], "all alike")[0][0]
+    assert sorted(first.split()) == ["line", "outside", "typed"]
+    pair.b.type_in_cell(1, "3")
+    eventually_equal(pair.cells, ([first, "23"],) * 3)
 
 
 def test_notebook_edited_on_disk(pair: Pair) -> None:

@@ -14,6 +14,7 @@ from jupyterlab.commands import get_app_dir
 
 import jupyter_rtc
 from jupyter_rtc.relay import CloseCode
+from jupyter_rtc.supernode.handlers import ActionHandler
 
 from .pages import DOCS, PAGES, README, ROOT, anchors, blocks, headings, links
 
@@ -26,7 +27,12 @@ FRONT_ENDS = ("@jupyter/docprovider-extension", "@jupyter/collaboration-extensio
 @pytest.fixture(scope="module")
 def make_reference() -> ModuleType:
     """Return the script that writes the configuration reference."""
-    spec = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
+    return script("make_reference")
+
+
+def script(name: str) -> ModuleType:
+    """Return a script that writes a page."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -63,9 +69,18 @@ def test_no_other_close_code_is_documented() -> None:
     assert set(map(int, re.findall(r"^\| (\d{4}) \| `", PROTOCOL, re.MULTILINE))) == set(map(int, CloseCode))
 
 
+def test_the_actions_are_those_of_the_code() -> None:
+    """Each stands there with its fields and its answers; else run `python docs/make_actions.py`."""
+    page: str = script("make_actions").render()
+    assert page == (DOCS / "reference" / "actions.md").read_text(encoding="utf-8")
+    for route in ("POST /api/rtc/kernels", "PATCH /api/rtc/sessions/<id>", "GET /api/rtc/spec"):
+        assert f"| `{route}` |" in page
+
+
 async def test_every_route_is_documented(server) -> None:
-    """Each route that the extension registers stands in the protocol, and no other."""
-    registered = {re.sub(r"\(.*$", "", pattern) for pattern, *_ in server.extension.handlers}
+    """Each route that the extension registers stands in the protocol, and no other; actions have their own page."""
+    routes = [pattern for pattern, handler, *_ in server.extension.handlers if handler is not ActionHandler]
+    registered = {re.sub(r"\(.*$", "", pattern) for pattern in routes}
     registered = {pattern.removeprefix(server.base_url.rstrip("/")) for pattern in registered}
     documented = set(re.findall(r"^\| `(?:GET|PUT|POST|DELETE|WS) (/[^<`]*)", PROTOCOL, re.MULTILINE))
     assert {route for route in registered if "/api/" in route} == documented

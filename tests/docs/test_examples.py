@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -51,3 +52,12 @@ async def test_the_script_that_appends_to_a_file(server, jp_root_dir: Path) -> N
     while file.read_text() != "A line from a person.\nA line from a script.\n":
         assert asyncio.get_running_loop().time() < deadline, file.read_text()
         await asyncio.sleep(0.05)
+
+
+async def test_the_script_that_acts_on_the_server(server, jp_root_dir: Path) -> None:
+    """It prints what the page says, and leaves nothing behind."""
+    page = DOCS / "how-to" / "act-on-the-server.md"
+    (shown,) = (block.code for block in blocks(page) if not block.language)
+    assert await run(example(page, "runs"), server) == shown
+    assert server.app.kernel_manager.list_kernels() == []
+    assert [name for name in os.listdir(jp_root_dir) if not name.startswith(".")] == []

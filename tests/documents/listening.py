@@ -13,6 +13,7 @@ import websockets
 from .process import Jupyter
 
 SESSION = "https://schema.jupyter.org/jupyter_collaboration/session/v1"
+STORE = "https://schema.jupyter.org/jupyter_rtc/store/v1"
 FORK = "https://schema.jupyter.org/jupyter_collaboration/fork/v1"
 
 

@@ -456,3 +456,42 @@ def test_the_same_outside_edit_by_two_servers_is_merged_by_no_engine() -> None:
     for _ in range(2):
         doc.apply_update(outside(base, TEXT, TEXT.parse("a\nb\n")))
     assert read(TEXT, doc) == "a\nb\nb\n"
+
+
+def test_what_both_sides_changed_alike_stands_once_in_a_text() -> None:
+    doc = built(TEXT, TEXT.parse("one\ntwo\nthree\nfour\nfive\n"))
+    base = doc.get_update()
+    source = doc.get("source", type=Text)
+    source[8:13] = "3"
+    source.insert(4, "new\n")
+    after = TEXT.parse("one\nnew\ntwo\n3\nfour\nFIVE\n")
+    doc.apply_update(outside(base, TEXT, after, doc.get_update()))
+    assert read(TEXT, doc) == after.value
+
+
+def test_what_both_sides_changed_alike_stands_once_in_a_notebook() -> None:
+    doc = built(NOTEBOOK, NOTEBOOK.parse(as_nbformat(BASE)))
+    base = doc.get_update()
+    new, shown = code("new", id="new"), stream("shown\n")
+    after = copy.deepcopy(BASE)
+    after["cells"][0].update(source="# both\n" + SOURCES[0] + "# theirs\n", outputs=[shown])
+    after["cells"].insert(1, new)
+    cells_of(doc)[0]["source"].insert(0, "# both\n")
+    cells_of(doc)[0]["outputs"].append(Map({**shown, "text": Text("shown\n")}))
+    cells_of(doc).insert(1, Map({**new, "source": Text("new"), "metadata": Map(), "outputs": Array()}))
+    doc.apply_update(outside(base, NOTEBOOK, NOTEBOOK.parse(as_nbformat(after)), doc.get_update()))
+    value = read(NOTEBOOK, doc)
+    assert [cell["source"] for cell in value.cells] == [cell["source"] for cell in after["cells"]]
+    assert value.cells[0]["outputs"] == [shown]
+
+
+@settings(calm, max_examples=100)
+@given(PLAIN.with_ids.filter(lambda before: before["cells"]), PLAIN.with_ids)
+def test_the_same_edit_on_both_sides_is_no_edit(before: dict[str, Any], after: dict[str, Any]) -> None:
+    doc = built(NOTEBOOK, NOTEBOOK.parse(as_nbformat(before)))
+    base, outer = doc.get_update(), NOTEBOOK.parse(as_nbformat(after))
+    doc.apply_update(outside(base, NOTEBOOK, outer))
+    doc.apply_update(outside(base, NOTEBOOK, outer, doc.get_update()))
+    value = read(NOTEBOOK, doc)
+    assert [cell["source"] for cell in value.cells] == [cell["source"] for cell in outer.value.cells]
+    assert NOTEBOOK.render(outer, value) is outer

@@ -192,6 +192,21 @@ class TestMerged:
         await until(lambda: peer.text == file.read_text() == expected, lambda: (peer.text, file.read_text()))
         assert not (server.root / "a.txt.overtake").exists()
 
+    @pytest.mark.parametrize("moment", ["write before", "replace before", "replace during"])
+    async def test_a_program_that_writes_much_the_same_at_the_last_moment(
+        self, start: Starter, join: Opener, moment: str
+    ) -> None:
+        """It cannot have begun from what the server was about to write, much as what it wrote looks like it."""
+        server = start(OVERTAKING.replace('.replace("begin", "outside begin")', ' + "import sys\\n"'))
+        file = server.root / "a.txt"
+        file.write_text("begin\n")
+        peer = await join(server, "a.txt")
+        (server.root / "a.txt.overtake").write_text(moment)
+        peer.type("import os\n")
+        assert await peer.save() == "success"
+        await until(lambda: "sys" in peer.text and peer.text == file.read_text(), lambda: peer.text)
+        assert sorted(peer.text.split()) == ["begin", "import", "import", "os", "sys"]
+
     @pytest.mark.parametrize("moment", ["replace before", "replace during"])
     async def test_a_program_that_replaces_a_notebook_at_the_last_moment(
         self, start: Starter, join: Opener, moment: str

@@ -138,6 +138,8 @@ class TestKilled:
             crowd.outside()
         await asyncio.to_thread(server.start)
         await crowd.agrees()
+        if when == "half-way":  # then all of it was our own, and met nobody's
+            assert (await server.ask("GET", "api/rtc/conflicts"))[1] == {"conflicts": []}
 
     async def test_in_the_middle_of_a_save_that_a_program_then_changed(self, start: Starter, join: Opener) -> None:
         """Of what the last save brought, which nobody knows of, the program takes a part away, and adds to the rest."""
@@ -153,6 +155,26 @@ class TestKilled:
         (server.root / "a.txt.kill").unlink()
         assert file.read_text() == peer.text
         expected = peer.text.replace("two of many lines\n", "outside\n")
+        file.write_text(expected)
+        await asyncio.to_thread(server.start)
+        await until(lambda: peer.online and peer.text == expected, lambda: peer.text)
+        await until(lambda: file.read_text() == expected)
+
+    async def test_in_the_middle_of_a_save_that_a_program_then_took_a_part_of(
+        self, start: Starter, join: Opener
+    ) -> None:
+        """What is left of it is in the document already, but nobody else has written it: it says where they began."""
+        server = start(SUICIDE + DEATHS["after"])
+        file = server.root / "a.txt"
+        file.write_text("begin\n")
+        peer = await join(server, "a.txt")
+        (server.root / "a.txt.kill").touch()
+        peer.source.insert(0, "a long line before all others\n")
+        peer.type("end\n")
+        await until(lambda: not server.alive())
+        (server.root / "a.txt.kill").unlink()
+        assert file.read_text() == peer.text
+        expected = "a long line before all others\nbegin\n"
         file.write_text(expected)
         await asyncio.to_thread(server.start)
         await until(lambda: peer.online and peer.text == expected, lambda: peer.text)

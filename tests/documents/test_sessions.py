@@ -228,7 +228,7 @@ class TestForeign:
 
     async def test_where_the_store_is_lost_the_file_decides(self, start: Starter, join: Opener) -> None:
         """The history of a file that is as it was is the same, and nobody notices; another one's is another."""
-        server = start("c.Relay.store_class = 'jupyter_rtc.relay.store.MemoryStore'")
+        server = start("c.Relay.store_class = 'jupyter_rtc.relay.MemoryStore'")
         (server.root / "same.ipynb").write_text(as_nbformat(notebook(code("x"), code("y"))))
         (server.root / "other.txt").write_text("old\n")
         same, other = await join(server, "same.ipynb"), await join(server, "other.txt")

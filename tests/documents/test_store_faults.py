@@ -36,11 +36,10 @@ def locked(database: Path) -> Iterator[None]:
 def full(database: Path) -> Iterator[None]:
     """Fill the disk that the database is on."""
     filler = database.with_name("filler")
-    with filler.open("wb") as file:
+    with filler.open("wb", buffering=0) as file:  # a buffer would be written once more at the end, in vain
         try:
             while True:
                 file.write(bytes(1 << 16))
-                file.flush()
         except OSError:
             pass
     yield
@@ -218,3 +217,39 @@ async def test_a_database_that_is_lost_while_the_server_is_down(start: Starter, 
         assert "set it aside" in server.log()
     assert store_of(server)["trouble"] is None
     await everything_is_kept(server, join, ["before", "after"])
+
+
+async def reload_when_told(peers: list[Peer], join: Opener, server: Jupyter) -> list[Peer]:
+    """Return the same people once each is in the document again; who is told to reload does so."""
+    there = []
+    for peer in peers:
+        await until(lambda peer=peer: peer.online or peer.disposed, timeout=30)
+        there.append(await join(server, "a.txt", token=peer.token) if peer.disposed else peer)
+    return there
+
+
+@pytest.mark.parametrize("outside", ["", "outside\n"])
+async def test_what_was_saved_while_the_database_was_locked_stands_once_after_a_crash(
+    start: Starter, join: Opener, outside: str
+) -> None:
+    """The file has what the store has not; so have those who typed it, who come back with it."""
+    server = start()
+    peers = await prepared(server, join)
+    with locked(server.database):
+        peers[0].type("during\n")
+        await until(lambda: "during" in (server.root / "a.txt").read_text(), timeout=30)
+        peers[1].type("unsaved\n")
+        await until(lambda: "unsaved" in peers[0].text)
+        server.kill()
+    with (server.root / "a.txt").open("a") as file:
+        file.write(outside)
+    await asyncio.to_thread(server.start)
+    wanted = ["before", "during", outside.strip() or "unsaved"]
+    again = await reload_when_told(peers, join, server)
+    for view in (lambda: again[0].text, lambda: again[1].text, (server.root / "a.txt").read_text):
+        await until(lambda view=view: view().split() == wanted, view)
+    # Where it was changed outside, nobody knows from what state: what came back with people is kept beside it.
+    kept = [copy["id"] for copy in server.request("GET", "api/rtc/recovery")[1]["copies"]]
+    assert bool(kept) == bool(outside)
+    assert all(f"recovery copy {id}" in server.log() for id in kept)
+    assert all("unsaved" in server.request("GET", f"api/rtc/recovery/{id}")[1]["content"] for id in kept)

@@ -67,13 +67,6 @@ class Client:
         return [message.payload for message in messages if message.kind is protocol.Kind.UPDATE]
 
 
-async def flushed() -> None:
-    """Let the turn of the event loop end in which frames gather."""
-    done = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_soon(done.set_result, None)
-    await done
-
-
 @asynccontextmanager
 async def relay_with(*owners: PlainOwner, config: dict[str, Any] | None = None, **traits: Any) -> AsyncIterator[Relay]:
     """Run a relay for `owners`, or for free rooms, with this configuration or these traits."""
@@ -162,8 +155,6 @@ class TestDelivery:
             frames = [protocol.update(update) for letter in "hello" for update in observed(ada.doc, append(letter))]
             relay.receive(room, ada.member, *frames)
             assert len(bob.socket.writes) == before + 1
-            await flushed()
-            assert len(bob.socket.writes) == before + 1
             for update in bob.updates:
                 bob.doc.apply_update(update)
             assert text_of(bob.doc) == "hello"
@@ -176,7 +167,7 @@ class TestDelivery:
             for letter in "hello":
                 relay.edit(room, append(letter))
             assert len(bob.socket.writes) == before
-            await flushed()
+            await eventually(lambda: len(bob.socket.writes) > before)
             assert len(bob.socket.writes) == before + 1
             for update in bob.updates:
                 bob.doc.apply_update(update)
@@ -188,8 +179,7 @@ class TestDelivery:
             ada, bob, carol = (Client(relay, room) for _ in range(3))
             ada.write("a")
             bob.write("b")
-            await flushed()
-            assert [len(client.updates) for client in (ada, bob, carol)] == [1, 1, 2]
+            await eventually(lambda: [len(client.updates) for client in (ada, bob, carol)] == [1, 1, 2])
             assert ada.updates == carol.updates[1:]
             assert bob.updates == carol.updates[:1]
 
@@ -197,8 +187,7 @@ class TestDelivery:
         async with relay_with() as relay:
             ada = Client(relay, await relay.open("room"))
             ada.show()
-            await flushed()
-            assert ada.socket.frames[-1][0] == 1
+            await eventually(lambda: ada.socket.frames[-1][0] == 1)
 
     async def test_a_large_state_is_copied_for_nobody(self) -> None:
         async with relay_with() as relay:
@@ -216,12 +205,12 @@ class TestDelivery:
             room = await relay.open("room")
             ada, deaf = Client(relay, room), Client(relay, room, "deaf", reads=False)
             deaf.show()
-            await flushed()
+            gone = protocol.awareness([AwarenessEntry(deaf.doc.client_id, 1, None)])
+            await eventually(lambda: ada.socket.frames[-1][0] == 1)
             ada.write("x" * 2000)
-            await flushed()
+            await eventually(lambda: deaf.socket.closed)
             assert deaf.socket.closed == [(CloseCode.TOO_SLOW, "reads too slowly")]
-            await flushed()
-            assert ada.socket.frames[-1] == protocol.awareness([AwarenessEntry(deaf.doc.client_id, 1, None)])
+            await eventually(lambda: ada.socket.frames[-1] == gone)
             assert [member["username"] for member in relay.overview()[0]["members"]] == ["ada"]
 
     async def test_a_keepalive_too_much_stops_nothing(self) -> None:

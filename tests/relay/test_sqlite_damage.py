@@ -16,7 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jupyter_rtc.relay.ahead import Ahead
 from jupyter_rtc.relay.database import Database, Options
+from jupyter_rtc.relay.ledger import NEVER
 from jupyter_rtc.relay.operations import (
     Append,
     Claim,
@@ -25,10 +27,12 @@ from jupyter_rtc.relay.operations import (
     Forget,
     Operation,
     Release,
+    SetAside,
     SetMarks,
-    read_room,
     squash,
 )
+from jupyter_rtc.relay.schema import read_room
+from jupyter_rtc.relay.sqlite import SQLiteStore
 from jupyter_rtc.relay.store import Mark, StoredRoom, StoreError
 
 from .stores import ROOM, append, awaited, locked, log_of, opened, until
@@ -358,6 +362,7 @@ OPERATIONS = st.one_of(
     st.builds(Compact, NAMES, SEQS, BLOBS),
     st.builds(SetMarks, NAMES, MARKS, MARKS),
     st.builds(Forget, NAMES),
+    st.builds(SetAside, NAMES, st.none() | st.frozensets(SEQS)),
     st.builds(Claim, NAMES),
     st.builds(Release, NAMES, st.booleans()),
 )
@@ -369,7 +374,7 @@ OPTIONS = Options("DELETE", "OFF")
 def outcome(path: Path, operations: list[Operation]) -> list[StoredRoom | None]:
     """Carry out operations on a file where room `a` stands already, and return the rooms."""
     log = logging.getLogger("test.store")
-    earlier, database = Database(path, OPTIONS, log), Database(path, OPTIONS, log)
+    earlier, database = (Database(path, OPTIONS, Ahead(path), log) for _ in range(2))
     earlier.write([Create("a", replace(ROOM, log=log_of(1, 2)))])
     earlier.close()
     database.write(operations)
@@ -393,3 +398,42 @@ def test_a_squashed_queue_holds_one_snapshot_and_what_follows() -> None:
     queue = [*appends[:3], Compact("a", 2, b"two"), marks, *appends[3:], Compact("a", 6, b"six")]
     assert squash(queue) == [marks, appends[6], Compact("a", 6, b"six")]
     assert squash([*queue, Forget("a")]) == [Forget("a")]
+
+
+@awaited
+async def test_a_file_that_is_saved_while_nothing_can_be_written_outruns_what_is_stored(tmp_path: Path) -> None:
+    path = tmp_path / "rooms.db"
+    store = SQLiteStore(path=str(path))
+    store.create("a", ROOM)
+    store.mark("a", saved=Mark(3, "three"))
+    await store.flush()
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store.append("a", 4, b"four", "ann")
+        store.mark("a", intended=Mark(4, ""))
+        await store.outrun("a", 4)
+        stored = read_room(other, "a")
+        assert stored
+        assert await store.is_outrun("a", stored)  # as the next server finds it after a crash
+        assert not await store.is_outrun("b", stored)
+        other.execute("ROLLBACK")
+    await store.flush()
+    stored = await store.load("a")
+    assert stored
+    assert not await store.is_outrun("a", stored)
+    assert list((tmp_path / "rooms.db-ahead").iterdir()) == []  # what has caught up leaves nothing behind
+    await store.outrun("a", NEVER)
+    assert await store.is_outrun("a", stored)
+    store.create("a", stored)
+    await store.flush()
+    assert not await store.is_outrun("a", stored)
+    await store.close()
+
+
+@awaited
+async def test_where_not_even_that_can_be_written_down_it_is_said(tmp_path: Path) -> None:
+    store = SQLiteStore(path=str(tmp_path / "rooms.db"))
+    (tmp_path / "rooms.db-ahead").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be written"):
+        await store.outrun("a", 4)
+    await store.close()

@@ -14,6 +14,7 @@ from traitlets.config import Config
 from jupyter_rtc.relay import FreeRooms, Identity, Member, MemoryStore, Relay, SQLiteStore, StoredRoom, protocol
 from jupyter_rtc.relay.protocol import NO_CHANGE
 from jupyter_rtc.relay.room import Broadcast, EditError
+from jupyter_rtc.relay.store import DamagedError
 from jupyter_rtc.relay.updates import unmet, whole_state
 
 from .by_hand import Peer, append, delete, frames, observed, replayed, room_with, text_of
@@ -81,6 +82,29 @@ class TestUpdates:
         for update in order:
             here = [whole_state(given_to([*here, update]), [*here, update])]
         assert text_of(given_to(here)) == text_of(given_to(made))
+
+
+class TestLongLog:
+    """More updates than are applied at once."""
+
+    def test_it_makes_the_document_that_it_came_from(self) -> None:
+        doc: Doc[Any] = Doc()
+        updates = typed(*("ab"[number % 2] for number in range(2500)), doc=doc)
+        updates += observed(doc, delete(10, 2000))
+        late = updates.pop(1200)
+        room = StoredRoom("", 0, NO_CHANGE, 0, tuple(enumerate([*updates, late], 1)), None, None)
+        assert text_of(room.document()) == text_of(doc) == "ab" * 5 + "ab" * 250
+        assert text_of(room.document(500)) == "ab" * 250
+
+    @pytest.mark.parametrize("bad", [1, 999, 1000, 1001, 2500])
+    def test_what_cannot_be_applied_is_found_where_it_is(self, bad: int) -> None:
+        log = list(enumerate(typed(*["a"] * 2500), 1))
+        log[bad - 1] = (bad, b"\xff" * 20)
+        room = StoredRoom("", 0, NO_CHANGE, 0, tuple(log), None, None)
+        with pytest.raises(DamagedError) as damaged:
+            room.document()
+        assert damaged.value.seqs == set(range(bad, 2501))
+        assert text_of(room.without(damaged.value.seqs).document()) == "a" * (bad - 1)
 
 
 class TestRoom:

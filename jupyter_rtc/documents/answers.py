@@ -1,0 +1,50 @@
+"""What the routes answer with, as JSON: what may be large is encoded here, in a thread."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from posixpath import basename
+from typing import Any
+
+from ..relay import Version
+from . import trust
+from .content import Original
+from .history import Subject
+from .recovery import RecoveryCopy
+
+
+def copy_model(copy: RecoveryCopy, data: bytes) -> bytes:
+    """Return a copy as JSON, its content as the contents API has it. To be called in a thread."""
+    content: Any
+    if copy.name.form == "base64":
+        content = b64encode(data).decode()
+    else:
+        content = data.decode()
+        if copy.name.kind == "notebook":
+            content = _notebook(content.removeprefix("\ufeff"))
+    return json.dumps({**copy.described(), "content": content}).encode()
+
+
+def _notebook(text: str) -> Any:
+    try:
+        return trust.as_read(text)
+    except (LookupError, TypeError, AttributeError):  # of another format than today's: as it stands
+        return json.loads(text)
+
+
+def about(version: Version) -> dict[str, Any]:
+    """Return what is said of a version."""
+    return {"id": version.seq, "begun": version.begun, "ended": version.ended, "authors": list(version.authors)}
+
+
+def version_model(subject: Subject, version: Version, original: Original) -> bytes:
+    """Return a version as JSON, as the contents API has a file. To be called in a thread."""
+    content: Any = original.body
+    form = "text"
+    if subject.kind == "notebook":
+        content, form = trust.as_read(content) if isinstance(content, str) else content, "json"
+    elif isinstance(content, bytes):
+        content, form = b64encode(content).decode(), "base64"
+    model = {"name": basename(subject.path), "path": subject.path, "type": subject.kind, "format": form}
+    return json.dumps({**model, "content": content, "version": about(version)}).encode()

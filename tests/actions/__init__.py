@@ -1,0 +1,1 @@
+"""Actions, in a real server with real kernels, terminals and files."""

@@ -1,0 +1,52 @@
+"""Trouble with the store is said once: to the people in each document, and to whoever looks after the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .conftest import Opener, Starter
+from .listening import STORE, heard, sentences
+from .peer import until
+from .process import Jupyter
+from .test_store_faults import locked, remove
+
+
+def overview(server: Jupyter) -> dict[str, Any]:
+    """Return what the server says of its store and its rooms."""
+    return dict(server.request("GET", "api/rtc/rooms")[1])
+
+
+async def test_a_database_that_is_locked_for_a_while(start: Starter, join: Opener) -> None:
+    server = start()
+    for name in ("a.txt", "b.txt"):
+        (server.root / name).write_text("")
+    ada, bob = await join(server, "a.txt"), await join(server, "b.txt", token="bob")
+    async with heard(server) as said, heard(server, STORE) as told:
+        with locked(server.database):
+            ada.type("during\n")
+            await until(lambda: told and sentences(said, ada.room) and sentences(said, bob.room))
+            (sentence,) = sentences(said, ada.room)
+            assert sentence == f"What is typed here is not being stored: {told[0]['trouble']}"
+            assert "locked" in sentence
+            rooms = {room["name"]: room for room in overview(server)["rooms"]}
+            assert rooms[ada.room]["unstored"] == rooms[bob.room]["unstored"] == told[0]["trouble"]
+            # Before each save the store is waited for, for some seconds and several tries; nobody hears of those.
+            await until(lambda: "during" in (server.root / "a.txt").read_text(), timeout=30)
+        await until(lambda: len(told) > 1 and len(sentences(said, ada.room)) > 1 and len(sentences(said, bob.room)) > 1)
+        assert [event["trouble"] for event in told] == [told[0]["trouble"], None]
+        assert {event["damage"] for event in told} == {None}
+        both = [sentence, "What is typed here is stored again"]
+        assert sentences(said, ada.room) == sentences(said, bob.room) == both
+        assert {room["unstored"] for room in overview(server)["rooms"]} == {None}
+
+
+async def test_a_database_that_is_removed(start: Starter, join: Opener) -> None:
+    server = start()
+    (server.root / "a.txt").write_text("")
+    ada = await join(server, "a.txt")
+    async with heard(server, STORE) as told:
+        remove(server.database)
+        ada.type("during\n")
+        await until(lambda: told and told[-1]["trouble"] is None and told[-1]["damage"], lambda: told, timeout=30)
+        assert "removed or replaced" in told[-1]["damage"]
+        assert overview(server)["store"] == {"trouble": None, "damage": told[-1]["damage"]}
