@@ -209,7 +209,9 @@ class TestContents:
             await shows(home, copies, "")
             path = (await home.ask("POST", "api/contents", {"type": "notebook"}))["path"]
             await shows(home, copies, "")
-            id = next(id for id, record in copies.records["contents"].items() if record["path"] == path)
+            await home.supernode.refresh("contents", path=path, content=True)  # then it has an id, which follows it
+            id = (await copies.until(lambda: by_path(copies)[path]["room"])).split(":")[-1]
+            await copies.until(lambda: id in copies.records["contents"])
             await home.ask("PATCH", f"api/contents/{path}", {"path": "moved.ipynb"})
             await copies.until(lambda: copies.records["contents"][id]["path"] == "moved.ipynb")
             await shows(home, copies, "")
