@@ -109,6 +109,12 @@ class TestKernels:
             await copies.until(lambda: copies.records["kernels"][kernel]["connections"] == 0)
             await agree(home, copies, "kernels", "status")
 
+    @pytest.mark.traits(MappingKernelManager={"transport_encryption": "required"})
+    async def test_one_that_is_talked_to_in_secret(self, home: Server) -> None:
+        async with home.copies("kernels") as copies:
+            kernel = await home.kernel()
+            await copies.until(lambda: copies.records["kernels"].get(kernel, {}).get("info"))
+
     @pytest.mark.traits(MappingKernelManager={"cull_idle_timeout": 1, "cull_interval": 1})
     async def test_one_that_is_culled(self, home: Server) -> None:
         async with home.copies("kernels", "sessions") as copies:
