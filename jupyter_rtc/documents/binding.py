@@ -49,6 +49,7 @@ class FileBinding:
         self._autosave = Autosave(host, lambda trip: content.watch(room.doc, trip), self._save_if_wanted)
         self._file = KnownFile(host, content, path, name)
         self._strangers = Strangers(host, room, content, self._file, self._base, self._autosave)
+        self._under_way = False  # whether a save was begun that is not through
         self._astray = False  # whether the file could not be made out at the last look
         self._closed = False
         self._noticed = False
@@ -68,7 +69,7 @@ class FileBinding:
     @property
     def dirty(self) -> bool:
         """Whether there is something to save."""
-        return self._autosave.edited
+        return self._autosave.edited or self._under_way
 
     # ------------------------------------------------------------------ opening
 
@@ -255,6 +256,7 @@ class FileBinding:
             if not (asked and error.status == 404):
                 raise
         value, seq = await self._read_document()
+        self._under_way = True
         self._autosave.arm()
         rendered = await asyncio.to_thread(self._content.render, self._file.original, value)
         if rendered is self._file.original and not self._file.stale:
@@ -286,6 +288,7 @@ class FileBinding:
 
     def _settle(self, seq: int) -> None:
         """Take note that the file is equal to the document as it was after update `seq`."""
+        self._under_way = False
         self._base.settle(seq, self._file.info.hash)
         self.status.set(hash=self._file.info.hash, **({} if self._autosave.edited else {"dirty": False}))
 

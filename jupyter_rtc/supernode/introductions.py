@@ -11,11 +11,12 @@ from .service import Changed
 
 _TOLD = ("language_info", "banner", "protocol_version", "supported_features")
 _PATIENCE = 60.0
+_FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 60.0
 
 
 class Introductions:
-    """Asks each kernel once what it is (``kernel_info_request``), and again after a restart."""
+    """Asks each kernel what it is (``kernel_info_request``), and again after a restart."""
 
     def __init__(self, told: Changed) -> None:
         """Call `told` whenever a kernel has answered."""
@@ -39,12 +40,23 @@ class Introductions:
             asking.cancel()
 
     async def _ask(self, id: str, kernel: Any) -> None:
-        pause = 0.5
-        while (answer := await self._answer(kernel)) is None:
+        """Ask until there is an answer, and until the server has noticed that the kernel is there.
+
+        A kernel is `starting` until the server hears it on a channel on which the first words may get lost.
+        """
+        pause = _FIRST_PAUSE
+        while (answer := await self._answer(kernel)) is None or kernel.execution_state == "starting":
+            if answer is not None:
+                self._heard(id, answer)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-        self._answers[id] = json_safe({name: answer.get(name) for name in _TOLD})
-        self._told()
+        self._heard(id, answer)
+
+    def _heard(self, id: str, answer: Mapping[str, Any]) -> None:
+        told = json_safe({name: answer.get(name) for name in _TOLD})
+        if told != self._answers.get(id):
+            self._answers[id] = told
+            self._told()
 
     async def _answer(self, kernel: Any) -> Mapping[str, Any] | None:
         """Return what the kernel answers; None if it does not, for it may be busy, or die meanwhile.

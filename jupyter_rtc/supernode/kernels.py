@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -16,16 +17,21 @@ from .service import Changed
 from .wraps import Wraps
 
 _OBSERVED = ["execution_state", "reason", "last_activity"]
+_MOST_PASSED = 50
 _STATES = frozenset(("starting", "idle", "busy", "restarting", "dead"))
 _OF_THE_MANAGER = ("start_kernel", "remove_kernel", "notify_connect", "notify_disconnect")
 _OF_A_KERNEL = ("shutdown_kernel", "interrupt_kernel")
 
 
 class _Attended(NamedTuple):
-    """A kernel that is observed: its manager, and what was wrapped of it."""
+    """A kernel that is observed: its manager, what was wrapped of it, and the states that were not listed yet.
+
+    A short execution is over before the table is looked at: it is shown nevertheless, one state at a look.
+    """
 
     manager: Any
     wraps: Wraps
+    passed: deque[str]
 
 
 class Kernels:
@@ -55,7 +61,15 @@ class Kernels:
         if self._remote:  # asks the gateway, and takes what it says into the kernels here
             models = {model["id"]: model for model in await ensure_async(self._manager.list_kernels())}
         self._attend()
-        return {id: self._record(id, models.get(id, {})) for id in self._ids()}
+        records = {id: self._record(id, models.get(id, {})) for id in self._ids()}
+        if any(kernel.passed for kernel in self._attended.values()):
+            self._tell()
+        return records
+
+    def count(self) -> tuple[int, int]:
+        """Return how many kernels there are, and how many clients are connected to them."""
+        ids = self._ids()
+        return len(ids), sum(map(self._connections, ids))
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call `changed` whenever a kernel comes, goes or changes."""
@@ -90,16 +104,22 @@ class Kernels:
 
     def _record(self, id: str, model: Mapping[str, Any]) -> KernelRecord:
         kernel = self._manager.get_kernel(id)
-        state = "restarting" if id in self._restarting else getattr(kernel, "execution_state", None)
+        passed = self._attended[id].passed if id in self._attended else ()
+        state = passed.popleft() if passed else getattr(kernel, "execution_state", None)
+        if id in self._restarting:
+            state = "restarting"
         return {
             "name": model.get("name") or kernel.kernel_name,
             "last_activity": iso(getattr(kernel, "last_activity", None), self._rounding),
-            "connections": self._manager._kernel_connections.get(id, 0),
+            "connections": self._connections(id),
             "execution_state": state if state in _STATES else "unknown",
             "reason": getattr(kernel, "reason", "") or "",
             "incarnation": self._restarts.get(id, 0),
             "info": self._introductions.of(id),
         }
+
+    def _connections(self, id: str) -> int:
+        return int(self._manager._kernel_connections.get(id, 0))
 
     # ------------------------------------------------------------------ observation
 
@@ -123,7 +143,7 @@ class Kernels:
 
     def _take_on(self, id: str) -> None:
         kernel, wraps = self._manager.get_kernel(id), Wraps()
-        self._attended[id] = _Attended(kernel, wraps)
+        self._attended[id] = _Attended(kernel, wraps, deque(maxlen=_MOST_PASSED))
         wraps.after(kernel, "restart_kernel", lambda done: self._restarted(id, done), lambda: self._restart_begins(id))
         for method in _OF_A_KERNEL:
             wraps.after(kernel, method, lambda _: self._look())
@@ -133,7 +153,7 @@ class Kernels:
             self._introductions.ask(id, kernel)
 
     def _let_go(self, id: str) -> None:
-        kernel, wraps = self._attended.pop(id)
+        kernel, wraps, _ = self._attended.pop(id)
         wraps.undo()
         if hasattr(kernel, "unobserve"):
             kernel.unobserve(self._observed, [name for name in _OBSERVED if kernel.has_trait(name)])
@@ -144,6 +164,10 @@ class Kernels:
     def _observed(self, change: Any) -> None:
         if change["name"] == "last_activity" and not self._is_later(change["old"], change["new"]):
             return
+        if change["name"] == "execution_state":
+            for kernel in self._attended.values():
+                if kernel.manager is change["owner"]:
+                    kernel.passed.append(change["new"])
         self._tell()
 
     def _is_later(self, old: Any, new: Any) -> bool:
@@ -162,6 +186,7 @@ class Kernels:
         if attended := self._attended.get(id):
             if done:
                 self._restarts[id] = self._restarts.get(id, 0) + 1
-            if not self._remote:  # who restarted by itself stays "starting" until somebody asks it something
+            if not self._remote:  # it is "busy" for ever if it died of that, and "starting" until it is asked something
+                attended.manager.execution_state = "starting"
                 self._introductions.ask(id, attended.manager)
         self._tell()

@@ -107,7 +107,8 @@ class Mirror(PlainOwner):
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
             return
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._hinted.wait(), max(self._interval, least) if self._interval else None)
+            async with asyncio.timeout(max(self._interval, least) if self._interval else None):
+                await self._hinted.wait()
 
     async def _look(self) -> None:
         try:

@@ -172,13 +172,13 @@ class Status:
 
     async def list(self) -> Mapping[str, StatusRecord]:
         """Return the one record."""
-        kernels = (await self._kernels.list()).values()
+        kernels, connections = self._kernels.count()
         return {
             "status": {
                 "started": iso(self._started) or "",
                 "last_activity": iso(self._last_activity(), self._rounding) or "",
-                "connections": sum(kernel["connections"] for kernel in kernels),
-                "kernels": len(kernels),
+                "connections": connections,
+                "kernels": kernels,
             }
         }
 
