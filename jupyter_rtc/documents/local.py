@@ -200,9 +200,8 @@ class LocalFiles(ManagedFiles):
         try:
             with self._manager.atomic_writing(os_path, text=False, opener=opener) as file:
                 shown = not self._was_replaced(os_path, _stamp(os.fstat(file.fileno())), digest.hexdigest())
-                for data in (
-                    encoded(change.original) if shown else ()
-                ):  # to raise now would put the old one in its place
+                # Where another file stands there now, nothing is written; to raise here would put the old one back.
+                for data in encoded(change.original) if shown else ():
                     size += file.write(data)
                     digest.update(data)
                 file.flush()
