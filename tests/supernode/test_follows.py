@@ -208,12 +208,26 @@ class TestContents:
             await shows(home, copies, "")
             path = (await home.ask("POST", "api/contents", {"type": "notebook"}))["path"]
             await shows(home, copies, "")
-            id = next(id for id, record in copies.records["contents"].items() if record["path"] == path)
             await home.ask("PATCH", f"api/contents/{path}", {"path": "moved.ipynb"})
-            await copies.until(lambda: copies.records["contents"][id]["path"] == "moved.ipynb")
+            await copies.until(lambda: "moved.ipynb" in by_path(copies) and path not in by_path(copies))
             await shows(home, copies, "")
             await home.ask("DELETE", "api/contents/moved.ipynb")
             await shows(home, copies, "")
+
+    async def test_a_file_has_its_id_from_when_it_is_opened_and_keeps_it(self, home: Server) -> None:
+        (home.root / "a.txt").write_text("a")
+        file_ids = home.running.app.web_app.settings["file_id_manager"]
+        async with home.copies("contents", "folders") as copies:
+            await home.supernode.refresh("contents", path="")
+            await copies.until(lambda: "path:a.txt" in copies.records["contents"])
+            assert file_ids.get_id("a.txt") is None  # being listed gives no id: it may just be on its way elsewhere
+            session = await home.ask("PUT", "api/collaboration/session/a.txt", {"format": "text", "type": "file"})
+            id = session["fileId"]
+            await copies.until(lambda: id in copies.records["contents"])
+            await home.ask("PATCH", "api/contents/a.txt", {"path": "b.txt"})
+            await copies.until(lambda: copies.records["contents"][id]["path"] == "b.txt")
+            await shows(home, copies, "")
+            assert "path:a.txt" not in copies.records["contents"]
 
     async def test_an_open_document_has_its_room_and_its_hash(self, home: Server) -> None:
         (home.root / "a.txt").write_text("a")
