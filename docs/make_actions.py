@@ -24,9 +24,10 @@ uses them: [Act on the server](../how-to/act-on-the-server.md).
 
 All stand under the server's base URL, and need an authenticated user; with a cookie, the XSRF token must come along.
 A body is JSON, in UTF-8, of at most 1 MiB; a field that is not in the table is refused. What was made is in the answer,
-and for a 201 its address in the header `Location`. An error has the form of Jupyter's own API,
-`{"message", "reason"}`, and names in `field` what is wrong in the request, if something is. Besides those of each
-action there are:
+as the [shared tables](tables.md) show it, and with its `id`; those fields of kernels and sessions that are not named
+here are there while their tables are switched on. For a 201, the header `Location` has its address. An error has the
+form of Jupyter's own API, `{"message", "reason"}`, and names in `field` what is wrong in the request, if something is.
+Besides those of each action there are:
 
 """
 

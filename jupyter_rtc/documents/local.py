@@ -12,6 +12,8 @@ import hashlib
 import os
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from stat import S_ISREG
 from typing import Any
@@ -193,21 +195,19 @@ class LocalFiles(ManagedFiles):
         return digest.hexdigest()
 
     def _write(self, os_path: str, path: str, change: Change) -> FileInfo:
-        digest = hashlib.new(self._manager.hash_algorithm)
+        digest, size = hashlib.new(self._manager.hash_algorithm), 0
+        opener = self._opener(path, change.over)
         try:
-            with self._manager.atomic_writing(os_path, text=False) as file:
-                if not self._is_over(os_path, change.over):
-                    raise OvertakenError(path)  # puts back what is being overwritten
+            with self._manager.atomic_writing(os_path, text=False, opener=opener) as file:
                 shown = not self._was_replaced(os_path, _stamp(os.fstat(file.fileno())), digest.hexdigest())
-                for data in (
-                    encoded(change.original) if shown else ()
-                ):  # to raise now would put the old one in its place
-                    file.write(data)
+                # Where another file stands there now, nothing is written; to raise here would put the old one back.
+                for data in encoded(change.original) if shown else ():
+                    size += file.write(data)
                     digest.update(data)
                 file.flush()
                 # Now, not when all is done: somebody else may have written by then, and that must show.
                 stamp = _stamp(os.fstat(file.fileno()))
-            if not shown or self._was_replaced(os_path, stamp, digest.hexdigest()):
+            if not shown or stamp[1] != size or self._was_replaced(os_path, stamp, digest.hexdigest()):
                 raise OvertakenError(path, shown=shown)
         except HTTPError as error:
             raise file_error(error) from None
@@ -215,18 +215,32 @@ class LocalFiles(ManagedFiles):
             raise FileError(500, f"{path}: {error.strerror}") from None
         return FileInfo(stamp, True, digest.hexdigest())
 
-    def _is_over(self, os_path: str, over: FileInfo | None) -> bool:
-        """Say whether the file that is being overwritten, of which a copy was made right before, is `over`."""
-        copy = _copy_of(os_path)
-        if not self._manager.use_atomic_writing or not os.access(os.path.dirname(copy), os.W_OK):
-            return True  # no copy is made
-        try:
-            if over and _stamp(os.stat(copy))[:2] == over.stamp[:2]:
-                return True
-            with open(copy, "rb") as file:
-                return over is not None and self._hash(file.read()) == over.hash
-        except FileNotFoundError:  # there was no file
-            return True
+    def _opener(self, path: str, over: FileInfo | None) -> Callable[[str, int], int]:
+        """Return what opens a file to be written, and empties it only if it is `over` then.
+
+        It is opened before it is looked at: whoever puts another file in its place later has theirs left alone.
+        """
+
+        def open_it(os_path: str, flags: int) -> int:
+            file = os.open(os_path, flags & ~os.O_TRUNC, 0o666)
+            try:
+                if not self._is_over(os_path, _stamp(os.fstat(file)), over):
+                    with suppress(FileNotFoundError):
+                        os.unlink(_copy_of(os_path))
+                    raise OvertakenError(path)
+                os.ftruncate(file, 0)
+            except BaseException:
+                os.close(file)
+                raise
+            return file
+
+        return open_it
+
+    def _is_over(self, os_path: str, stamp: tuple[Any, ...], over: FileInfo | None) -> bool:
+        """Say whether the file with this stamp is `over`, or holds the same; where that is None, whether it is new."""
+        if over is None:
+            return bool(stamp[1] == 0)
+        return bool(stamp[:2] == over.stamp[:2] or self._read(os_path, "", "base64")[1].hash == over.hash)
 
     def _was_replaced(self, os_path: str, stamp: tuple[Any, ...], digest: str) -> bool:
         """Say whether another file stands where we wrote one: somebody put it there meanwhile, as git does."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from .binding import FileBinding
+from .files import FileError
 
 
 class Opener(Protocol):
@@ -41,10 +42,13 @@ class Overview:
     async def open(self, path: str, form: str, kind: str) -> None:
         """Open the document of a file, in the usual type or format where these are empty.
 
-        Raises BadRequest, which is a ValueError, and FileError, as the documents do.
+        Raises BadRequest, which is a ValueError, as the documents do, and OSError where the file cannot be read.
         """
         path, kind, form = self._opener.usual(path, form, kind)
-        await self._opener.session(path, form, kind)
+        try:
+            await self._opener.session(path, form, kind)
+        except FileError as error:
+            raise OSError(str(error)) from error
 
     def noted(self) -> None:
         """Tell who watches. Cheap: called often, and more often than something changes."""

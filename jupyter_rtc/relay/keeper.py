@@ -240,9 +240,9 @@ class Keeper(LoggingConfigurable):
             self._store.set_aside(name, damage.seqs)
             self._store_whole(served)
             return
-        seq = served.owner.settled(served.room)
         if past is None:
             return
+        seq = min(served.owner.settled(served.room), past.stored.last)  # edits went on while this was read
         if seq <= past.stored.seq:
             if self._is_over(served):
                 self.log.warning("room %s: over its limit in the store: what is not saved yet is folded too", name)
@@ -251,7 +251,8 @@ class Keeper(LoggingConfigurable):
         snapshot, checkpoints = await asyncio.to_thread(self._fold, past, seq, served.owner.watch(served.room))
         if served.rebased == rebased:
             self._store.compact(name, seq, snapshot, checkpoints)
-            served.stores(seq, len(snapshot), sum(len(update) for number, update in past.stored.log if number > seq))
+            folded = sum(len(update) for number, update in past.stored.log if number <= seq)
+            served.stores(seq, len(snapshot), max(0, served.log_bytes - folded))
 
     def _store_whole(self, served: ServedRoom) -> None:
         """Store a room's present state, in place of all that is stored of it."""

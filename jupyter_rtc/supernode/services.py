@@ -201,7 +201,7 @@ class OpenDocuments(Protocol):
     async def open(self, path: str, form: str, kind: str) -> object:
         """Open the document of a file, in the usual type or format where these are empty.
 
-        Raises ValueError for a type or format that does not exist, else what the file system makes of it.
+        Raises ValueError for a type or format that does not exist, OSError where the file cannot be read.
         """
         ...
 

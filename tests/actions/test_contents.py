@@ -70,6 +70,8 @@ async def test_a_folder_is_copied(client: Client, jp_root_dir: Path) -> None:
         ({"copy_from": ".hidden"}, "copy_from"),
         ({"copy_from": "/"}, "copy_from"),
         ({"copy_from": "work"}, "copy_from"),
+        ({"copy_from": "loop"}, "copy_from"),
+        ({"copy_from": "broken"}, "copy_from"),
         ({"copy_from": "a.txt", "type": "file"}, "type"),
         ({"copy_from": "a.txt", "ext": ".md"}, "ext"),
         ({"ext": "/../../x"}, "ext"),
@@ -82,6 +84,8 @@ async def test_what_is_not_created(client: Client, jp_root_dir: Path, body: dict
     (jp_root_dir / "work").mkdir()
     for name in ("a.txt", ".hidden"):
         (jp_root_dir / name).write_text("")
+    (jp_root_dir / "loop").symlink_to("loop")
+    (jp_root_dir / "broken").symlink_to("nowhere")
     refused(await client.act("POST", "contents/work", body), 400, field)
     assert os.listdir(jp_root_dir / "work") == []
 

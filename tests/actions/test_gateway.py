@@ -99,6 +99,8 @@ async def busy(gateway: Jupyter, kernel: str, mark: Path) -> None:
     while not await asyncio.to_thread(mark.exists):
         assert asyncio.get_running_loop().time() < deadline
         await asyncio.sleep(0.01)
+    client.shell_channel.stop()
+    client.context.destroy(linger=0)
 
 
 async def test_a_gateway_that_is_not_there(server: Jupyter, gateway: Jupyter) -> None:

@@ -20,6 +20,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "history": {"hist_access_type": "tail"},
     "comm_info": {},
 }
+pytestmark = pytest.mark.traits(Questions={"time_limit": 60.0})  # for a busy machine
 impatient = pytest.mark.traits(Questions={"time_limit": 1.0})
 
 

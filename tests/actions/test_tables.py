@@ -68,6 +68,8 @@ async def test_a_document_is_opened(client: Client, jp_root_dir: Path) -> None:
         ("contents", {"path": "a.txt/b"}, "path"),
         ("contents", {"path": "a.txt", "content": True, "type": "drawing"}, "type"),
         ("contents", {"path": "a.txt", "content": True, "type": "file", "format": "json"}, "type"),
+        ("contents", {"path": "loop"}, "path"),
+        ("contents", {"path": "broken", "content": True}, "path"),
         ("folders", {"path": "nowhere"}, "path"),
     ],
 )
@@ -75,6 +77,8 @@ async def test_what_cannot_be_looked_at(
     client: Client, jp_root_dir: Path, name: str, body: dict[str, Any], field: str
 ) -> None:
     (jp_root_dir / "a.txt").write_text("text")
+    (jp_root_dir / "loop").symlink_to("loop")
+    (jp_root_dir / "broken").symlink_to("nowhere")
     refused(await client.act("POST", f"tables/{name}/refresh", body), 400, field)
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from pycrdt import Text
 
 from .pages import DOCS, README, blocks
@@ -54,6 +55,7 @@ async def test_the_script_that_appends_to_a_file(server, jp_root_dir: Path) -> N
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.traits(Questions={"time_limit": 60.0})
 async def test_the_script_that_acts_on_the_server(server, jp_root_dir: Path) -> None:
     """It prints what the page says, and leaves nothing behind."""
     page = DOCS / "how-to" / "act-on-the-server.md"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pycrdt import Doc, Map, Text
 
+from jupyter_rtc.documents.conflicts import Note
 from jupyter_rtc.documents.content import Original
 from jupyter_rtc.documents.lineage import Brought, examine, holds, reconcile, recorded, weigh
 from jupyter_rtc.documents.update import NO_CHANGE
@@ -20,6 +21,8 @@ TEXTS = [
     ("a\nc\n", "a\nb\n", False),
     ("b\na\n", "a\nb\n", False),
 ]
+
+NOTE = Note("room", "2026-11-25T12:00:00.000+00:00", (), "bob")
 
 
 @pytest.mark.parametrize(("text", "other", "held"), TEXTS)
@@ -85,7 +88,7 @@ class TestWeigh:
         other.get("source", type=Text).insert(0, "begin\nother\n")
         found = brought(other, original)
         assert recorded(live, found.clocks) is None
-        weighed = weigh(TEXT, found, base.get_update(), live.get_update())
+        weighed = weigh(TEXT, found, base.get_update(), live.get_update(), NOTE)
         assert weighed.update is not None
         live.apply_update(weighed.update)
         assert read(TEXT, live) == "live\nbegin\nother\n"
@@ -97,7 +100,7 @@ class TestWeigh:
         original = TEXT.parse("begin\n")
         base, other = built(TEXT, original), Doc()
         other.get("source", type=Text).insert(0, "begin\n")
-        weighed = weigh(TEXT, brought(other, original), base.get_update(), base.get_update())
+        weighed = weigh(TEXT, brought(other, original), base.get_update(), base.get_update(), NOTE)
         assert weighed.update == NO_CHANGE
         assert weighed.contained
 

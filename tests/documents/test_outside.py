@@ -22,6 +22,10 @@ from .process import Jupyter
 PATIENCE = 45.0
 
 
+MOMENTS = ["write before", "replace before", "write opening", "replace opening", "replace during", "replace after"]
+"""How a program comes in between when the server writes a file, and when it does."""
+
+
 def plainly(file: Path, content: str) -> None:
     """Write a file in place, as most programs do."""
     file.write_text(content)
@@ -178,7 +182,7 @@ class TestMerged:
             PATIENCE,
         )
 
-    @pytest.mark.parametrize("moment", ["write before", "replace before", "replace during", "replace after"])
+    @pytest.mark.parametrize("moment", MOMENTS)
     async def test_a_program_that_writes_at_the_last_moment(self, start: Starter, join: Opener, moment: str) -> None:
         """Between the server's last look at a file and the end of its writing: what both wrote survives."""
         server = start(OVERTAKING)
@@ -192,7 +196,7 @@ class TestMerged:
         await until(lambda: peer.text == file.read_text() == expected, lambda: (peer.text, file.read_text()))
         assert not (server.root / "a.txt.overtake").exists()
 
-    @pytest.mark.parametrize("moment", ["write before", "replace before", "replace during"])
+    @pytest.mark.parametrize("moment", MOMENTS[:-1])
     async def test_a_program_that_writes_much_the_same_at_the_last_moment(
         self, start: Starter, join: Opener, moment: str
     ) -> None:
@@ -207,7 +211,7 @@ class TestMerged:
         await until(lambda: "sys" in peer.text and peer.text == file.read_text(), lambda: peer.text)
         assert sorted(peer.text.split()) == ["begin", "import", "import", "os", "sys"]
 
-    @pytest.mark.parametrize("moment", ["replace before", "replace during"])
+    @pytest.mark.parametrize("moment", ["replace before", "replace opening", "replace during"])
     async def test_a_program_that_replaces_a_notebook_at_the_last_moment(
         self, start: Starter, join: Opener, moment: str
     ) -> None:
@@ -287,6 +291,14 @@ class OvertakenManager(AsyncLargeFileManager):
                 text = file.read().replace("begin", "outside begin")
         if moment == "before":
             self.overtake(how, os_path, text)
+        elif moment == "opening":  # the copy is made, and the file not yet opened
+            given = options.get("opener", os.open)
+
+            def opener(name, flags):
+                self.overtake(how, os_path, text)
+                return given(name, flags)
+
+            options["opener"] = opener
         with super().atomic_writing(os_path, *args, **options) as file:
             if moment == "during":
                 self.overtake(how, os_path, text)

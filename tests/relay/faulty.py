@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from jupyter_rtc.relay import MemoryStore, StoredRoom, StoreError
+from jupyter_rtc.relay import MemoryStore, Past, StoredRoom, StoreError
 
 
 class Faulty(MemoryStore):
@@ -28,6 +28,14 @@ class Faulty(MemoryStore):
         if self.broken:
             raise StoreError("the disk is on fire")
         return found
+
+    async def past(self, room: str) -> Past | None:
+        """Return a room's history as it was when asked, once the store is open."""
+        self.asked.set()
+        stored = await MemoryStore.load(self, room)
+        kept = None if stored is None else Past(stored, (("", 0.0),) * len(stored.log), ())
+        await self.open.wait()
+        return kept
 
     async def flush(self) -> None:
         """Return if nothing is wrong."""

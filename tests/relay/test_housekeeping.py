@@ -18,6 +18,7 @@ from jupyter_rtc.relay.housekeeping import is_remote
 
 from .by_hand import append as typed
 from .by_hand import observed, text_of
+from .faulty import Faulty
 from .peer import eventually
 from .stores import ROOM, append, awaited, opened, until
 from .wire import Socket
@@ -169,6 +170,26 @@ async def test_a_long_log_is_folded_however_small_it_is(tmp_path: Path) -> None:
     assert stored is not None
     assert len(stored.log) < 10
     assert text_of(stored.document()) == text_of(doc)
+    await relay.close()
+
+
+async def test_what_is_typed_while_a_log_is_folded_is_not_folded_away() -> None:
+    relay = Relay([FreeRooms()], config=Config({"Relay": {"store_class": Faulty}, "Keeper": {"compact_updates": 10}}))
+    store = relay.store
+    assert isinstance(store, Faulty)
+    room = await relay.open("room")
+    member, doc = joined(relay, room)
+    store.asked.clear()
+    store.open.clear()
+    write(relay, room, member, doc, *"abcdefghijkl")
+    await store.asked.wait()  # what it answers is known now, and on its way
+    write(relay, room, member, doc, *"mnop")
+    store.open.set()
+    await eventually(lambda: relay.overview()[0]["snapshot_bytes"] > 2)
+    stored = await store.load("room")
+    assert stored is not None
+    assert text_of(stored.document()) == text_of(doc) == "abcdefghijklmnop"
+    assert relay.overview()[0]["log_bytes"] == sum(len(update) for _, update in stored.log)
     await relay.close()
 
 

@@ -28,6 +28,7 @@ class Person:
         path: the file's path, followed as the front end does.
         peer: the document of the tab as it is now.
         reloads: how often the page was loaded again.
+        in_pieces: whether words are typed key by key, so that others see, and programs save, half of one.
     """
 
     def __init__(self, server: Jupyter, kind: Kind, path: str, ledger: Ledger, name: str, rng: random.Random) -> None:
@@ -36,6 +37,7 @@ class Person:
         self.path = path
         self.kind = kind
         self.reloads = 0
+        self.in_pieces = True
         self.peer = self._new_peer(server)
         self._server = server
         self._ledger = ledger
@@ -144,7 +146,7 @@ class Person:
                 await self._type_keys()
 
     async def _type_keys(self) -> None:
-        """Type a word in three pieces, each its own edit, with a moment between them."""
+        """Type a word in three pieces, each its own edit, with a moment between them; or all of it at once."""
         peer = self.peer
         texts = [text for text in self.kind.texts(peer) if self.kind.places(str(text))]
         if not texts:
@@ -153,6 +155,10 @@ class Person:
         text = self._rng.choice(texts)
         said = str(text)
         places = self.kind.places(said)
+        if not self.in_pieces:
+            _insert(text, said, self._rng.choice(places), f"{token}{self.kind.separator(self._rng)}")
+            self._ledger.note(token)
+            return
         _insert(text, said, self._rng.choice(places), token[:-1])
         for piece, before in ((token[-1], token[:-1]), (self.kind.separator(self._rng), token)):
             await asyncio.sleep(self._rng.choice((0, 0.005, 0.02)))

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from conftest import RunningServer
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from tornado.httpclient import HTTPClientError
 
 from jupyter_rtc.supernode import Supernode
-from tests.conftest import RunningServer
 
 from .copying import Copies
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from conftest import RunningServer
 from traitlets.config import Config
-
-from tests.conftest import RunningServer
 
 from .asking import Server
 

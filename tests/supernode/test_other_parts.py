@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documents.process import Jupyter
+from relay.peer import eventually
 
 from jupyter_rtc.supernode.wraps import Wraps
-from tests.documents.process import Jupyter
-from tests.relay.peer import eventually
 
 from .copying import Copies
 

@@ -9,8 +9,7 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.auth import Authorizer, User
 from pycrdt import Doc, Map
-
-from tests.relay.peer import Peer, eventually
+from relay.peer import Peer, eventually
 
 from .asking import ALL, Server
 

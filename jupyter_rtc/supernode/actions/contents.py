@@ -101,7 +101,7 @@ class Contents:
 
     async def _copy(self, original: str, folder: str) -> dict[str, Any]:
         source = normal(original, "copy_from")
-        if not source or await self._hidden(source):
+        if not source or await self._hidden(source, "copy_from"):
             raise ActionError(400, f"there is no file or folder {original!r}", "copy_from")
         if folder == source or folder.startswith(f"{source}/"):
             raise ActionError(400, "a folder cannot be copied into itself", "copy_from")
@@ -138,8 +138,8 @@ class Contents:
             raise ActionError(404, f"there is no file or folder {path!r}")
         return found
 
-    async def _hidden(self, path: str) -> bool:
-        with managing_contents("path"):
+    async def _hidden(self, path: str, field: str = "path") -> bool:
+        with managing_contents(field):
             return bool(path) and not self._manager.allow_hidden and await ensure_async(self._manager.is_hidden(path))
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import zmq
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import KernelManager
-from zmq.asyncio import Context
+from zmq.asyncio import Context, Socket
 from zmq.utils.monitor import recv_monitor_message
 
 
@@ -80,10 +80,10 @@ class ShellLine:
         client: AsyncKernelClient = manager.client_factory(context=context)
         client.load_connection_info(manager.get_connection_info())
         self._session = client.session
-        self._channel = client.shell_channel
+        self._socket: Socket = client.shell_channel.socket
         self._closed = closed
         self._replies = Replies()
-        self._monitor = self._channel.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._watch())]
         for task in self._tasks:
             task.add_done_callback(lambda _: self.close())
@@ -99,7 +99,8 @@ class ShellLine:
             raise LineBroken
         message = self._session.msg(kind, content)
         reply = self._replies.expect(message)
-        self._session.send(self._channel.socket, message)
+        # Not Session.send: that goes past the socket's own wait for replies, which may then never hear of them.
+        await self._socket.send_multipart(self._session.serialize(message))
         return await reply
 
     def close(self) -> None:
@@ -109,16 +110,17 @@ class ShellLine:
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
-        self._channel.socket.disable_monitor()
+        self._socket.disable_monitor()
         self._monitor.close(linger=0)
-        self._channel.stop()
+        self._socket.close(linger=0)
         self._replies.break_off()
         self._closed()
 
     async def _listen(self) -> None:
         while True:
+            parts = await self._socket.recv_multipart()
             with suppress(ValueError):  # not signed with the kernel's key: from somebody else
-                self._replies.take(await self._channel.get_msg(timeout=None))
+                self._replies.take(self._session.deserialize(self._session.feed_identities(parts)[1]))
 
     async def _watch(self) -> None:
         await recv_monitor_message(self._monitor)

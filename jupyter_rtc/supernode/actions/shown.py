@@ -34,7 +34,7 @@ class Shown:
             await self._supernode.refresh(table, **what)
         except KeyError:
             raise ActionError(404, f"there is no table {table!r}") from None
-        except MissingError as error:
+        except (MissingError, OSError) as error:
             raise ActionError(400, str(error), "path") from None
         except ValueError as error:
             raise ActionError(400, str(error), "type") from None
