@@ -69,6 +69,7 @@ class Contents:
         self._log = log
         self._asked: dict[str, float] = {}
         self._known: dict[str, str] = {}
+        self._made: dict[str, tuple[Model, ContentRecord]] = {}
         self._opened: frozenset[tuple[str, str, str]] = frozenset()
         self._watchers: list[Changed] = []
         self._followers: list[Changed] = []
@@ -101,6 +102,7 @@ class Contents:
         models |= {model["path"].strip("/"): model for model, _ in found}
         opened = {record["path"]: (room, record) for room, record in self._documents.records().items()}
         ids = await self._identify(models, {path: record["file_id"] for path, (_, record) in opened.items()})
+        records = await self._records(models, ids, opened)
         folders = {
             ids[model["path"].strip("/")]: _folder(model["path"].strip("/"), entries, ids)
             for model, entries in found
@@ -110,8 +112,7 @@ class Contents:
             self.folders = folders
             for follower in self._followers:
                 follower()
-        algorithm = self._listings.hash_algorithm
-        return {ids[path]: _content(path, models[path], opened.get(path), algorithm) for path in ids}
+        return records
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call `changed` when something that is looked at changed on the local disk, or was opened or closed."""
@@ -176,6 +177,24 @@ class Contents:
             known[path] = opened.get(path) or self._known.get(path) or manager.get_id(path) or f"path:{path}"
         self._known = known
         return known
+
+    async def _records(
+        self,
+        models: Mapping[str, Model],
+        ids: Mapping[str, str],
+        opened: Mapping[str, tuple[str, Mapping[str, Any]]],
+    ) -> dict[str, ContentRecord]:
+        """Return the records by id; what is still described by the same model has the same record."""
+        made: dict[str, tuple[Model, ContentRecord]] = {}
+        for number, (path, model) in enumerate(models.items()):
+            if number % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)
+            one = self._made.get(path)
+            if one is None or one[0] is not model or one[1]["fetched"] or path in opened:
+                one = model, _content(path, model, opened.get(path), self._listings.hash_algorithm)
+            made[path] = one
+        self._made = made
+        return {ids[path]: record for path, (_, record) in made.items()}
 
     def _watch_disk(self, found: Any) -> None:
         """Watch the folders of what was found."""

@@ -89,7 +89,7 @@ class Kernels:
 
     def state(self, id: str | None) -> str:
         """Return how it stands with the start of a kernel: pending, created or error."""
-        kernel = self._manager._kernels.get(id) if id else None
+        kernel = self._manager.get_kernel(id) if id and id in self._manager else None
         ready = getattr(kernel, "ready", None)
         if ready is None or not hasattr(ready, "done"):
             return "created"

@@ -18,6 +18,7 @@ from .service import MissingError
 Model: TypeAlias = Mapping[str, Any]
 """A file or folder as ``GET api/contents`` describes it, without its content."""
 
+_MOST_SEEN = 100
 _OURS = "jupyter_server.services.contents."
 _METHODS = ("get", "_base_model", "_dir_model", "_file_model", "_notebook_model", "_get_os_path", "is_writable")
 
@@ -71,13 +72,15 @@ class ManagedListings:
 class LocalListings:
     """Lists what Jupyter Server's own managers of the local disk have, as they do it, but in a thread.
 
-    Their ``get`` takes one after the other on the event loop, and emits an event for each.
+    Their ``get`` takes one after the other on the event loop, and emits an event for each. What did not change since
+    the folder was listed last is described by the same object.
     """
 
     def __init__(self, manager: Any) -> None:
         """List what `manager` has."""
         self._manager = manager
         self.hash_algorithm: str = manager.hash_algorithm
+        self._seen: dict[str, dict[str, tuple[tuple[int, ...], Model]]] = {}
 
     @staticmethod
     def serves(manager: Any) -> bool:
@@ -105,12 +108,20 @@ class LocalListings:
             if isinstance(error, OSError) or 400 <= getattr(error, "status_code", 500) < 500:
                 raise MissingError(f"{path or '/'}: {getattr(error, 'log_message', None) or error}") from None
             raise
+        before, seen = self._seen.pop(path, {}), {}
         with os.scandir(folder) as entries:
-            found = [self._entry(f"{path}/{entry.name}".lstrip("/"), entry) for entry in entries]
-        return Listing(model, [model for model in found if model])
+            for entry in entries:
+                if one := self._entry(f"{path}/{entry.name}".lstrip("/"), entry, before.get(entry.name)):
+                    seen[entry.name] = one
+        self._seen[path] = seen
+        while len(self._seen) > _MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
+        return Listing(model, [model for _, model in seen.values()])
 
-    def _entry(self, path: str, entry: os.DirEntry[str]) -> Model | None:
-        """Return the model of what is in a folder; None if it is not shown, or is gone already."""
+    def _entry(
+        self, path: str, entry: os.DirEntry[str], before: tuple[tuple[int, ...], Model] | None
+    ) -> tuple[tuple[int, ...], Model] | None:
+        """Return what changes when an entry of a folder does, and its model; None if it is not shown, or is gone."""
         try:
             stat = entry.stat(follow_symlinks=False)
             if not (S_ISLNK(stat.st_mode) or S_ISREG(stat.st_mode) or S_ISDIR(stat.st_mode)):
@@ -119,7 +130,8 @@ class LocalListings:
                 return None
             if not self._manager.allow_hidden and is_file_hidden(entry.path, stat_res=stat):
                 return None
-            return self._model(path, entry.path)
+            stamp = (stat.st_ino, stat.st_mode, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
+            return before if before and before[0] == stamp else (stamp, self._model(path, entry.path))
         except OSError:
             return None
 

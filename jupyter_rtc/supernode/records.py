@@ -85,9 +85,9 @@ class DocumentRecord(TypedDict):
     path: str
     type: str
     file_id: str
+    hash: str
     lineage: str
     members: list[dict[str, Any]]
-    hash: str
     dirty: bool
     last_saved: str | None
     save_error: str | None

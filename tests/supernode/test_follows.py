@@ -9,7 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from relay.peer import Peer, eventually
+
+from tests.relay.peer import Peer, eventually
 
 from . import expected
 from .asking import Server
@@ -107,6 +108,12 @@ class TestKernels:
                 await copies.until(lambda: copies.records["status"]["status"]["connections"] == 1)
             await copies.until(lambda: copies.records["kernels"][kernel]["connections"] == 0)
             await agree(home, copies, "kernels", "status")
+
+    @pytest.mark.traits(MappingKernelManager={"transport_encryption": "required"})
+    async def test_one_that_is_talked_to_in_secret(self, home: Server) -> None:
+        async with home.copies("kernels") as copies:
+            kernel = await home.kernel()
+            await copies.until(lambda: copies.records["kernels"].get(kernel, {}).get("info"))
 
     @pytest.mark.traits(MappingKernelManager={"cull_idle_timeout": 1, "cull_interval": 1})
     async def test_one_that_is_culled(self, home: Server) -> None:
@@ -208,26 +215,14 @@ class TestContents:
             await shows(home, copies, "")
             path = (await home.ask("POST", "api/contents", {"type": "notebook"}))["path"]
             await shows(home, copies, "")
+            await home.supernode.refresh("contents", path=path, content=True)  # then it has an id, which follows it
+            id = (await copies.until(lambda: by_path(copies)[path]["room"])).split(":")[-1]
+            await copies.until(lambda: id in copies.records["contents"])
             await home.ask("PATCH", f"api/contents/{path}", {"path": "moved.ipynb"})
-            await copies.until(lambda: "moved.ipynb" in by_path(copies) and path not in by_path(copies))
+            await copies.until(lambda: copies.records["contents"][id]["path"] == "moved.ipynb")
             await shows(home, copies, "")
             await home.ask("DELETE", "api/contents/moved.ipynb")
             await shows(home, copies, "")
-
-    async def test_a_file_has_its_id_from_when_it_is_opened_and_keeps_it(self, home: Server) -> None:
-        (home.root / "a.txt").write_text("a")
-        file_ids = home.running.app.web_app.settings["file_id_manager"]
-        async with home.copies("contents", "folders") as copies:
-            await home.supernode.refresh("contents", path="")
-            await copies.until(lambda: "path:a.txt" in copies.records["contents"])
-            assert file_ids.get_id("a.txt") is None  # being listed gives no id: it may just be on its way elsewhere
-            session = await home.ask("PUT", "api/collaboration/session/a.txt", {"format": "text", "type": "file"})
-            id = session["fileId"]
-            await copies.until(lambda: id in copies.records["contents"])
-            await home.ask("PATCH", "api/contents/a.txt", {"path": "b.txt"})
-            await copies.until(lambda: copies.records["contents"][id]["path"] == "b.txt")
-            await shows(home, copies, "")
-            assert "path:a.txt" not in copies.records["contents"]
 
     async def test_an_open_document_has_its_room_and_its_hash(self, home: Server) -> None:
         (home.root / "a.txt").write_text("a")

@@ -129,6 +129,31 @@ async def test_the_document_of_another_table_is_not_mixed_in(home: Server) -> No
         assert copies.records["kernels"] == {}
 
 
+@pytest.mark.traits(Relay={"eviction_delay": 0.1})
+async def test_a_table_full_of_what_went_is_made_anew_when_nobody_has_it_open(home: Server) -> None:
+    relay, mirror = home.running.extension.relay, home.supernode.tables["kernels"]
+    assert relay is not None
+    async with home.copies("kernels"):
+        lineage = relay.get("table:kernels").lineage
+    mirror.table.garbage = 2 << 20  # as it is after some ten thousand kernels
+    await eventually(lambda: relay.get("table:kernels") is None)
+    kernel = await home.kernel()
+    async with home.copies("kernels") as copies:
+        await copies.until(lambda: kernel in copies.records["kernels"])
+        assert relay.get("table:kernels").lineage != lineage
+        assert mirror.table.garbage == 0
+
+
+async def test_one_that_is_much_too_full_is_made_anew_in_any_case(home: Server) -> None:
+    async with home.running.connect("table:kernels") as one, Peer(one) as peer:
+        await peer.until(lambda: peer.synced)
+        home.supernode.tables["kernels"].table.garbage = 1 << 24
+        await home.supernode.refresh("kernels")
+        assert (await peer.closed())[0] == 1001
+    async with home.copies("kernels") as copies:
+        assert copies.records["kernels"] == {}
+
+
 @pytest.mark.traits(ServerApp={"kernel_spec_manager_class": Moody})
 async def test_a_service_that_fails_keeps_its_records_and_stops_no_other(home: Server, caplog: Any) -> None:
     specs = home.running.app.kernel_spec_manager

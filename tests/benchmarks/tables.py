@@ -1,0 +1,206 @@
+"""Measure what the shared tables cost: while nothing happens, for each change of a kernel, and with many files.
+
+`python tests/benchmarks/tables.py` prints each figure; `--quick` uses small sizes, for a look. For Linux. The server
+is a real process, its kernels are real kernels, and those who watch are connected over real WebSockets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import meter
+from clients import request
+from keeping import Kept
+from servers import HOST, TOKEN
+from websockets.asyncio.client import ClientConnection, connect
+
+OFF = "--Supernode.shown=[]"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How big the cases are; `span` is in seconds."""
+
+    kernels: int = 20
+    span: float = 60.0
+    watchers: int = 100
+    executions: int = 500
+    files: int = 10_000
+
+
+QUICK = Sizes(kernels=4, span=10.0, watchers=20, executions=50, files=1000)
+
+
+def own_cpu(pid: int) -> float:
+    """Return the CPU seconds of a process, without its children: here, the kernels."""
+    return time.clock_gettime((~pid) << 3 | 2)
+
+
+async def ask(server: Kept, method: str, path: str, body: Any = None) -> Any:
+    """Send a REST request; return the decoded answer."""
+    return (await request(server.room("any"), method, f"{path}?token={TOKEN}", body))[1]
+
+
+async def begun(server: Kept, number: int) -> list[str]:
+    """Start kernels; return their ids when all are idle."""
+    ids = [(await ask(server, "POST", "/api/kernels", {"name": "python3"}))["id"] for _ in range(number)]
+    for _ in range(600):
+        if all(kernel["execution_state"] == "idle" for kernel in await ask(server, "GET", "/api/kernels")):
+            break
+        for id in ids:  # a kernel that nobody ever talked to is "starting" for ever
+            async with socket(server, f"api/kernels/{id}/channels") as channels:
+                await execute(channels)
+        await asyncio.sleep(0.2)
+    await meter.quiet(server.pid, 3.0)
+    return ids
+
+
+def socket(server: Kept, path: str) -> connect:
+    """Connect a WebSocket."""
+    url = f"ws://{HOST}:{server.port}/{path}?token={TOKEN}"
+    return connect(url, max_size=None, compression=None, proxy=None)
+
+
+async def execute(channels: ClientConnection) -> None:
+    """Have a kernel run nothing, and wait until it is idle again."""
+    id = uuid4().hex
+    header = {"msg_id": id, "username": "", "session": "bench", "msg_type": "execute_request", "version": "5.3"}
+    content = {"code": "pass", "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
+    message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+    await channels.send(json.dumps(message))
+    async for text in channels:
+        answer = json.loads(text)
+        if answer["parent_header"].get("msg_id") == id and answer["content"].get("execution_state") == "idle":
+            return
+
+
+async def idle(sizes: Sizes) -> None:
+    """Leave a server with kernels alone, with tables and without."""
+    spent = {}
+    for name, options in {"on": [], "off": [OFF]}.items():
+        server = Kept(*options)
+        await server.start()
+        await begun(server, sizes.kernels)
+        before = own_cpu(server.pid)
+        await asyncio.sleep(sizes.span)
+        spent[name] = 1000 * (own_cpu(server.pid) - before) / sizes.span
+        server.close()
+    print(f"{sizes.kernels} idle kernels, CPU per second: {spent['on']:.2f} ms, without tables {spent['off']:.2f} ms,")
+    print(f"  the tables: {spent['on'] - spent['off']:.2f} ms (goal: at most 2)", flush=True)
+
+
+async def changes(sizes: Sizes) -> None:
+    """Let a kernel become busy and idle many times while many watch, and while none can."""
+    spent = {}
+    for name, options in {"on": [], "off": [OFF]}.items():
+        server = Kept(*options)
+        await server.start()
+        [kernel] = await begun(server, 1)
+        async with AsyncExitStack() as stack:
+            frames: list[int] = []
+            if name == "on":
+                for _ in range(sizes.watchers):
+                    watcher = await stack.enter_async_context(socket(server, "api/rtc/room/table:kernels"))
+                    await watcher.send(b"\x00\x00\x01\x00")
+                    stack.callback(asyncio.ensure_future(count(watcher, frames)).cancel)
+            channels = await stack.enter_async_context(socket(server, f"api/kernels/{kernel}/channels"))
+            await execute(channels)
+            await meter.quiet(server.pid)
+            frames.clear()
+            before = own_cpu(server.pid)
+            for _ in range(sizes.executions):
+                await execute(channels)
+            await asyncio.sleep(1.0)
+            spent[name] = own_cpu(server.pid) - before
+        server.close()
+        if name == "on":
+            print(f"frames that each of {sizes.watchers} watchers was sent: {len(frames) / sizes.watchers:.0f}")
+    each = 1e6 * (spent["on"] - spent["off"]) / (2 * sizes.executions)
+    print(f"a kernel becomes busy or idle, {sizes.watchers} watch, CPU per change: {each:.0f} us", flush=True)
+
+
+async def count(watcher: ClientConnection, frames: list[int]) -> None:
+    """Take note of the size of each update that comes."""
+    while True:
+        frame = await watcher.recv()
+        if frame[:2] == b"\x00\x02":
+            frames.append(len(frame))
+
+
+async def files(sizes: Sizes) -> None:
+    """Look at a folder with many files; then change one of them, again and again."""
+    server = Kept()
+    await server.start()
+    folder = server.files / "many"
+    folder.mkdir()
+    for number in range(sizes.files):
+        (folder / f"{number}.txt").write_text("x")
+    for name in ("the first time", "once more"):
+        gap, seconds, cost = await while_asking(
+            server, lambda: ask(server, "POST", "/api/rtc/tables/contents/refresh", {"path": "many"})
+        )
+        print(f"a folder with {sizes.files} files, {name}: {seconds:.2f} s, CPU {cost:.2f} s,", end=" ")
+        print(f"another request waits at most {1000 * gap:.0f} ms", flush=True)
+
+    async def change() -> None:
+        for number in range(5):
+            (folder / "0.txt").write_text("x" * (number + 2))
+            while True:
+                answer = await ask(server, "GET", "/api/rtc/tables/status")
+                await asyncio.sleep(0.01)
+                records = (await ask(server, "GET", "/api/rtc/tables/contents"))["records"].values()
+                if any(one["path"] == "many/0.txt" and one["size"] == number + 2 for one in records):
+                    break
+                assert answer
+
+    before, start = own_cpu(server.pid), time.monotonic()
+    await change()
+    spent, seconds = own_cpu(server.pid) - before, time.monotonic() - start
+    print(f"one of them changes: shown after {seconds / 5:.2f} s (with the asking), CPU {spent / 5:.2f} s", flush=True)
+    print(f"memory of the server: {meter.memory(server.pid):.0f} MB")
+    server.close()
+
+
+async def while_asking(server: Kept, work: Callable[[], Awaitable[object]]) -> tuple[float, float, float]:
+    """Do something; return the longest that another request waited meanwhile, the seconds and the CPU it took."""
+    longest = 0.0
+
+    async def keep_asking() -> None:
+        nonlocal longest
+        while True:
+            begun = time.monotonic()
+            await ask(server, "GET", "/api/status")
+            longest = max(longest, time.monotonic() - begun)
+
+    before, start = own_cpu(server.pid), time.monotonic()
+    asking = asyncio.ensure_future(keep_asking())
+    await work()
+    seconds = time.monotonic() - start
+    asking.cancel()
+    return longest, seconds, own_cpu(server.pid) - before
+
+
+CASES = {"idle": idle, "changes": changes, "files": files}
+
+
+async def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", metavar="case", help=f"any of {', '.join(CASES)}; all without")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, for a look only")
+    chosen = parser.parse_args()
+    meter.pin_clients()
+    for case in chosen.cases or CASES:
+        await CASES[case](QUICK if chosen.quick else Sizes())
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
