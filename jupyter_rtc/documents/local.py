@@ -202,7 +202,8 @@ class LocalFiles(ManagedFiles):
                 shown = not self._was_replaced(os_path, _stamp(os.fstat(file.fileno())), digest.hexdigest())
                 # Where another file stands there now, nothing is written; to raise here would put the old one back.
                 for data in encoded(change.original) if shown else ():
-                    size += file.write(data)
+                    file.write(data)
+                    size += len(data)
                     digest.update(data)
                 file.flush()
                 # Now, not when all is done: somebody else may have written by then, and that must show.
