@@ -18,10 +18,9 @@ class Shown:
         self._supernode = supernode
 
     def resource(self, table: str) -> str:
-        """Return what the authorizer is asked about for a table."""
-        if table not in self._supernode.tables:
-            raise ActionError(404, f"there is no table {table!r}")
-        return self._supernode.tables[table].resource
+        """Return what the authorizer is asked about for a table; of one that is not there, about the server's API."""
+        mirror = self._supernode.tables.get(table)
+        return mirror.resource if mirror else "api"
 
     def hint(self, *tables: str) -> None:
         """Say that these may have changed."""
