@@ -9,8 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-
-from tests.relay.peer import Peer, eventually
+from relay.peer import Peer, eventually
 
 from . import expected
 from .asking import Server
