@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
-from .diff import similarity
+from .diff import pairs, similarity
 
-_ALIKE = 0.5
-# The most pairs of cells in one gap that are compared; beyond that only those at the same place are.
-_MOST_PAIRS = 100
+# How much of the shorter of two cells is in the other one where they are the same cell: one that grows to many times
+# what it was is still that. Were it not, and somebody types into it meanwhile, all of it would stand there twice.
+_WITHIN = 0.5
+# The same for a cell that is not between the same neighbours any more, where chance has many more to choose from.
+_MOVED = 0.8
+# About how many pairs of cells in one gap are compared: where there are more, those that are nearest to each other.
+_MOST_PAIRS = 2_500
 
 
 def match(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[int | None]:
     """Return for each cell of `new` the index of the cell of `old` that it is, or None: no index twice.
 
     Cells are recognised by id; then, where tools drop ids or make new ones at each save, by type and source;
-    then, between two that are recognised, by similar source.
+    then, between two that are recognised, by similar source; then so wherever they are, if they are very similar.
     """
     found: list[int | None] = [None] * len(new)
     free = dict.fromkeys(range(len(old)))
     _by_key(found, free, [cell.get("id") for cell in old], [cell.get("id") for cell in new])
     if free and None in found:
         _by_key(found, free, [_content(cell) for cell in old], [_content(cell) for cell in new])
+    for run, low, high in list(_gaps(found, len(old))):
+        between = [place for place in range(low, high) if place in free]  # gaps overlap where cells were moved
+        for at, place in _alike(between, run, old, new, _WITHIN):
+            found[at] = place
+            del free[place]
     if free and None in found:
-        left = sorted(free)
-        for run, low, high in _gaps(found, len(old)):
-            between = left[bisect_left(left, low) : bisect_left(left, high)]
-            for at, place in _alike(between, run, old, new):
-                found[at] = place
+        moved = [at for at, place in enumerate(found) if place is None]
+        for at, place in _alike(sorted(free), moved, old, new, _MOVED):
+            found[at] = place
     return found
 
 
@@ -92,22 +98,23 @@ def _gaps(found: list[int | None], end: int) -> Iterator[tuple[list[int], int, i
 
 
 def _alike(
-    places: list[int], run: list[int], old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]
+    places: list[int], run: list[int], old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]], least: float
 ) -> Iterator[tuple[int, int]]:
-    """Yield pairs of a new and an old cell of one type with similar sources, the most similar first."""
-    if len(places) * len(run) <= _MOST_PAIRS:
-        pairs = [(at, place) for at in run for place in places]
-    else:
-        pairs = list(zip(run, places, strict=False))
-    scored = [(_likeness(old[place], new[at]), at, place) for at, place in pairs]
+    """Yield pairs of a new and an old cell of one type, the most similar first.
+
+    At least this part of the shorter one is in the other.
+    """
+    theirs = {at: pairs(str(new[at].get("source"))) for at in run}
+    ours = {place: pairs(str(old[place].get("source"))) for place in places}
+    far = _MOST_PAIRS // max(1, len(run))
+    scored = [
+        (similarity(theirs[at], ours[place]), at, place)
+        for number, at in enumerate(run)
+        for place in places[max(0, number - far) : number + far + 1]
+        if old[place].get("cell_type") == new[at].get("cell_type")
+    ]
     taken: set[tuple[str, int]] = set()
-    for score, at, place in sorted(scored, key=lambda item: -item[0]):
-        if score >= _ALIKE and ("new", at) not in taken and ("old", place) not in taken:
+    for (_, within), at, place in sorted(scored, key=lambda item: item[0], reverse=True):
+        if within >= least and ("new", at) not in taken and ("old", place) not in taken:
             taken |= {("new", at), ("old", place)}
             yield at, place
-
-
-def _likeness(old: dict[str, Any], new: dict[str, Any]) -> float:
-    if old.get("cell_type") != new.get("cell_type"):
-        return 0.0
-    return similarity(str(old.get("source")), str(new.get("source")))

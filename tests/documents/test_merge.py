@@ -11,10 +11,11 @@ from typing import Any
 
 import pycrdt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pycrdt import Array, Map, Text
 
+from jupyter_rtc.documents.align import match
 from jupyter_rtc.documents.diff import hunks, text_hunks
 from jupyter_rtc.documents.merge import edit_text, outside
 from jupyter_rtc.documents.update import NO_CHANGE
@@ -256,6 +257,31 @@ def test_cells_are_recognised_without_their_ids(ids: str) -> None:
         assert [cell["id"] for cell in cells_of(doc)][1:] == [f"cell-{number}" for number in range(4)]
 
 
+CELLS = st.lists(st.tuples(st.sampled_from([None, None, "a", "b", "c", "d"]), st.sampled_from(SOURCES)), max_size=9)
+
+
+@calm
+@given(CELLS, CELLS)
+@example([("a", "1"), (None, SOURCES[0]), ("b", "2")], [(None, SOURCES[0]), ("b", "2"), ("a", "1"), (None, SOURCES[0])])
+def test_no_cell_is_two_cells(old: Any, new: Any) -> None:
+    olds, news = ([{**code(text * 2), "id": id} for id, text in cells] for cells in (old, new))
+    found = [
+        place for place in match(olds, [{**cell, "source": cell["source"] + "x"} for cell in news]) if place is not None
+    ]
+    assert len(set(found)) == len(found)
+
+
+def test_a_program_that_reformats_every_cell_and_adds_one_makes_none_anew() -> None:
+    before = [f"result_{number} = compute( {number},[1,2] )\n" for number in range(60)]
+    after = ["import this\n", *(text.replace("( ", "(").replace(",", ", ").replace(" )", ")") for text in before)]
+    doc = built(NOTEBOOK, NOTEBOOK.parse(as_nbformat(notebook(*map(code, before), minor=4))))
+    held = [cell["source"] for cell in cells_of(doc)]
+    original = NOTEBOOK.parse(as_nbformat(notebook(*map(code, after), minor=4)))
+    doc.apply_update(outside(doc.get_update(), NOTEBOOK, original))
+    assert [str(text) for text in held] == after[1:]
+    assert sources(doc) == after
+
+
 def test_a_cell_that_has_nothing_in_common_is_another_cell() -> None:
     doc = built(NOTEBOOK, NOTEBOOK.parse(as_nbformat(BASE)))
     held = cells_of(doc)[1]["source"]
@@ -414,6 +440,22 @@ def test_a_cell_that_was_changed_outside_comes_back_though_somebody_deleted_it()
     after["cells"][1]["source"] = "# theirs\n" + SOURCES[1]
     doc.apply_update(outside(base, NOTEBOOK, NOTEBOOK.parse(as_nbformat(after)), doc.get_update()))
     assert sources(doc) == [SOURCES[0], "# theirs\n" + SOURCES[1], SOURCES[3]]
+
+
+@pytest.mark.parametrize("way", ["grown", "cut down"])
+def test_a_cell_without_an_id_that_both_sides_change_stands_once(way: str) -> None:
+    texts = [
+        "a word\n",
+        "a first word, and before the last one: a word\n, then much more, line by line,\nby a program\n",
+    ]
+    before, after = texts if way == "grown" else reversed(texts)
+    first, last = code("x = 1\n"), code("y = 2\n")
+    doc = built(NOTEBOOK, NOTEBOOK.parse(as_nbformat(notebook(first, code(before), last, minor=4))))
+    base = doc.get_update()
+    cells_of(doc)[1]["source"].insert(0, "# mine\n")
+    original = NOTEBOOK.parse(as_nbformat(notebook(first, code(after), last, minor=4)))
+    doc.apply_update(outside(base, NOTEBOOK, original, doc.get_update()))
+    assert sources(doc) == ["x = 1\n", "# mine\n" + after, "y = 2\n"]
 
 
 def test_a_cell_that_was_moved_outside_stays_where_somebody_types_into_it() -> None:

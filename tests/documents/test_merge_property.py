@@ -15,7 +15,7 @@ from pycrdt import Array, Map, Text
 
 from jupyter_rtc.documents.merge import outside
 
-from .examples import NOTEBOOK, PLAIN, TEXT, Doc, as_nbformat, built, calm, code, read, stream
+from .examples import NOTEBOOK, PLAIN, TEXT, Doc, as_nbformat, built, calm, code, notebook, read, stream
 
 WORD = re.compile(r"(?:in|out)side\d+x")
 PLACES = st.tuples(st.integers(0, 99), st.integers(0, 99), st.integers(1, 9))
@@ -146,3 +146,24 @@ def change_outside(content: dict[str, Any], kind: str, places: tuple[int, int, i
     elif kind == "id" and with_ids:
         cell["id"] = f"{word}-other"
     return 0
+
+
+GROWTH = st.lists(st.tuples(st.sampled_from(["type", "type", "type", "insert", "move"]), PLACES), max_size=8)
+TYPING = st.lists(st.tuples(st.sampled_from(["type", "type", "insert"]), PLACES), max_size=8)
+
+
+@settings(calm, max_examples=300)
+@given(st.integers(1, 4), TYPING, GROWTH)
+def test_what_nobody_took_away_stands_once_in_a_notebook_without_ids(count: int, mine: Any, theirs: Any) -> None:
+    words = Counter(f"inside{number}x" for number in range(100, 100 + count))
+    before = {**notebook(*(code(f"{word}\n") for word in words), minor=4)}
+    doc = built(NOTEBOOK, NOTEBOOK.parse(as_nbformat(before)))
+    base = doc.get_update()
+    for number, (kind, places) in enumerate(mine):
+        words[f"inside{number}x"] += change_live(doc, kind, places, f"inside{number}x")
+    after = copy.deepcopy(before)
+    for number, (kind, places) in enumerate(theirs):
+        words[f"outside{number}x"] += change_outside(after, kind, places, f"outside{number}x")
+    doc.apply_update(outside(base, NOTEBOOK, NOTEBOOK.parse(as_nbformat(after)), doc.get_update()))
+    shown = " ".join(json.dumps(cell["source"]) for cell in read(NOTEBOOK, doc).cells)
+    assert Counter(WORD.findall(shown)) == words
