@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 from .diff import pairs, similarity
 
@@ -16,6 +18,8 @@ _WITHIN = 0.5
 _MOVED = 0.8
 # About how many pairs of cells in one gap are compared: where there are more, those that are nearest to each other.
 _MOST_PAIRS = 2_500
+
+_Chain: TypeAlias = "tuple[tuple[int, int], _Chain] | None"
 
 
 def match(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[int | None]:
@@ -31,12 +35,12 @@ def match(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[
         _by_key(found, free, [_content(cell) for cell in old], [_content(cell) for cell in new])
     for run, low, high in list(_gaps(found, len(old))):
         between = [place for place in range(low, high) if place in free]  # gaps overlap where cells were moved
-        for at, place in _alike(between, run, old, new, _WITHIN):
+        for at, place in _in_order(_alike(between, run, old, new, _WITHIN)):
             found[at] = place
             del free[place]
     if free and None in found:
         moved = [at for at, place in enumerate(found) if place is None]
-        for at, place in _alike(sorted(free), moved, old, new, _MOVED):
+        for at, place in _wherever(_alike(sorted(free), moved, old, new, _MOVED)):
             found[at] = place
     return found
 
@@ -99,22 +103,49 @@ def _gaps(found: list[int | None], end: int) -> Iterator[tuple[list[int], int, i
 
 def _alike(
     places: list[int], run: list[int], old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]], least: float
-) -> Iterator[tuple[int, int]]:
-    """Yield pairs of a new and an old cell of one type, the most similar first.
+) -> Iterator[tuple[float, int, int]]:
+    """Yield how alike they are, and which: pairs of a new and an old cell of one type, with much in common.
 
     At least this part of the shorter one is in the other.
     """
     theirs = {at: pairs(str(new[at].get("source"))) for at in run}
     ours = {place: pairs(str(old[place].get("source"))) for place in places}
     far = _MOST_PAIRS // max(1, len(run))
-    scored = [
-        (similarity(theirs[at], ours[place]), at, place)
-        for number, at in enumerate(run)
-        for place in places[max(0, number - far) : number + far + 1]
-        if old[place].get("cell_type") == new[at].get("cell_type")
-    ]
-    taken: set[tuple[str, int]] = set()
-    for (_, within), at, place in sorted(scored, key=lambda item: item[0], reverse=True):
-        if within >= least and ("new", at) not in taken and ("old", place) not in taken:
-            taken |= {("new", at), ("old", place)}
-            yield at, place
+    for number, at in enumerate(run):
+        for place in places[max(0, number - far) : number + far + 1]:
+            if old[place].get("cell_type") == new[at].get("cell_type"):
+                alike, within = similarity(theirs[at], ours[place])
+                if within >= least:
+                    yield alike, at, place
+
+
+def _in_order(alike: Iterable[tuple[float, int, int]]) -> list[tuple[int, int]]:
+    """Return the pairs that are most alike together, of those that keep their order: none crosses another."""
+    front: list[tuple[int, float, _Chain]] = []  # the best chains so far, by the place they end at, each better
+    for weight, at, place in sorted(alike, key=lambda pair: (pair[1], -pair[2])):
+        here = bisect_left(front, place, key=itemgetter(0))
+        _, sum, before = front[here - 1] if here else (-1, 0.0, None)
+        stop = here
+        while stop < len(front) and front[stop][1] <= sum + weight:
+            stop += 1
+        if stop > here or here == len(front) or front[here][0] > place:
+            front[here:stop] = [(place, sum + weight, ((at, place), before))]
+    found = []
+    chain = front[-1][2] if front else None
+    while chain:
+        pair, chain = chain
+        found.append(pair)
+    return found
+
+
+def _wherever(alike: Iterable[tuple[float, int, int]]) -> list[tuple[int, int]]:
+    """Return pairs, the most alike first, none of which has a cell of another."""
+    theirs: set[int] = set()
+    ours: set[int] = set()
+    found = []
+    for _, at, place in sorted(alike, reverse=True):
+        if at not in theirs and place not in ours:
+            theirs.add(at)
+            ours.add(place)
+            found.append((at, place))
+    return found

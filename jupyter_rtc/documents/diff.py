@@ -17,6 +17,7 @@ from unicodedata import category
 _MOST_PAIRS = 40_000
 _LONGEST_WORD = 1000
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
+_SAYING = re.compile(r"[^\W_]")
 
 
 class Hunk(NamedTuple):
@@ -127,12 +128,21 @@ def _trimmed(old: Sequence[Hashable], new: Sequence[Hashable], hunk: Hunk) -> Hu
 
 
 def _landmarks(old: Sequence[Hashable], new: Sequence[Hashable], hunk: Hunk) -> list[tuple[int, int]]:
-    """Return the (old, new) indices of items that stand once in both halves of `hunk`, in the same order."""
+    """Return the (old, new) indices of items that stand once in both halves of `hunk`, in the same order.
+
+    Lines and words without a letter or a digit are none as long as there are others: a bracket says little.
+    """
     counts = Counter(old[hunk.start : hunk.stop])
     others = Counter(new[hunk.begin : hunk.end])
     places = {old[at]: at for at in range(hunk.start, hunk.stop) if counts[old[at]] == 1 == others.get(old[at], 0)}
     pairs = [(places[new[at]], at) for at in range(hunk.begin, hunk.end) if new[at] in places]
+    pairs = [(place, at) for place, at in pairs if not _is_slack(new[at : at + 1])] or pairs
     return [pairs[index] for index in increasing([place for place, _ in pairs])]
+
+
+def _is_slack(items: Sequence[Hashable]) -> bool:
+    """Say whether there is neither a letter nor a digit in lines or words; other items always say something."""
+    return all(isinstance(item, str) and not _SAYING.search(item) for item in items)
 
 
 def _between(hunk: Hunk, marks: list[tuple[int, int]]) -> Iterator[Hunk]:
@@ -164,13 +174,51 @@ def _within(old: str, new: str, block: Hunk) -> list[Hunk]:
     old_at, new_at = _starts(old_words), _starts(new_words)
     found = [
         Hunk(start + old_at[i], start + old_at[j], begin + new_at[k], begin + new_at[n])
-        for i, j, k, n in _settled(old_words, new_words, hunks(old_words, new_words))
+        for i, j, k, n in _settled(old_words, new_words, _joined(old_words, hunks(old_words, new_words)))
     ]
     return [_trimmed(old, new, hunk) if _is_long(hunk) else hunk for hunk in found]
 
 
+def _joined(old: list[str], hunks: list[Hunk]) -> list[Hunk]:
+    """Return hunks of words without those that only a bracket, a comma or a space keeps apart, in one line.
+
+    ``f(a) g(b)`` becomes ``h(c)``, not by leaving brackets of one phrase to another: whoever deletes one of the phrases
+    meanwhile would take them along.
+    """
+    joined: list[Hunk] = []
+    for hunk in hunks:
+        if joined and _is_loose(old[joined[-1].stop : hunk.start]):
+            last = joined.pop()
+            hunk = Hunk(last.start, hunk.stop, last.begin, hunk.end)
+        joined.append(hunk)
+    return joined
+
+
+def _whole(old: list[str], hunk: Hunk, room: range) -> Hunk:
+    """Return a replacement with the brackets next to it whose partners it takes away, within a stretch of `old`.
+
+    ``(a) (b)`` becomes ``(c)`` by replacing all of it, not ``a) (b``: what somebody types before ``(b)`` meanwhile
+    would stand between the bracket and ``c``.
+    """
+    opened = closed = 0
+    for word in old[hunk.start : hunk.stop]:
+        opened += _opens(word)
+        if _closes(word):
+            opened, closed = (opened - 1, closed) if opened else (0, closed + 1)
+    start, stop, begin, end = hunk
+    while closed and start > room.start and _opens(old[start - 1]):
+        start, begin, closed = start - 1, begin - 1, closed - 1
+    while opened and stop < room.stop and _closes(old[stop]):
+        stop, end, opened = stop + 1, end + 1, opened - 1
+    return Hunk(start, stop, begin, end)
+
+
+def _is_loose(between: list[str]) -> bool:
+    return _is_slack(between) and not any("\n" in word for word in between)
+
+
 def _settled(old: list[str], new: list[str], hunks: list[Hunk]) -> Iterator[Hunk]:
-    """Yield hunks of lines or words, each where somebody would have made it who inserts or deletes a whole phrase.
+    """Yield hunks of lines or words, each where somebody would have made it who works on whole phrases.
 
     ``(a)`` becomes ``(b) (a)`` by inserting ``(b) `` or ``b) (``; if somebody else deletes ``(a)`` meanwhile, the
     latter leaves half a phrase. So an insertion or a deletion is moved to where it begins and ends at spaces, line
@@ -179,9 +227,10 @@ def _settled(old: list[str], new: list[str], hunks: list[Hunk]) -> Iterator[Hunk
     floor = 0
     ends = [*(hunk.start for hunk in hunks[1:]), len(old)]
     for hunk, end in zip(hunks, ends, strict=True):
-        best = hunk
         if hunk.start == hunk.stop or hunk.begin == hunk.end:
             best = max(_slides(old, new, hunk, range(floor, end)), key=lambda slid: _wholeness(old, new, slid))
+        else:
+            best = _whole(old, hunk, range(floor, end))
         floor = best.stop
         yield best
 
@@ -213,7 +262,15 @@ def _gap(item: str) -> int:
 
 def _cut(first: str, last: str) -> int:
     """Return how many brackets are cut by what begins with `first` and ends with `last`."""
-    return (category(first[0]) in ("Pe", "Pf")) + (category(last[-1]) in ("Ps", "Pi"))
+    return _closes(first) + _opens(last)
+
+
+def _opens(word: str) -> bool:
+    return category(word[-1]) in ("Ps", "Pi")
+
+
+def _closes(word: str) -> bool:
+    return category(word[0]) in ("Pe", "Pf")
 
 
 def _is_long(hunk: Hunk) -> bool:
