@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Protocol
 
-from ..relay import Mark, Member, Room, StoredRoom, Verdict
+from ..relay import Mark, Member, Room, StoredRoom, Tasks, Verdict
 from .autosave import Autosave, Pace
 from .base import BaseLostError, MergeBase
 from .content import Content
@@ -54,7 +54,7 @@ class FileBinding:
         self._closed = False
         self._noticed = False
         self._busy = asyncio.Lock()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks(host.relay.log, f"room {name}", told=(FileError,))  # those are said in `_fail`
 
     @property
     def path(self) -> str:
@@ -145,7 +145,7 @@ class FileBinding:
 
     def request_save(self, member: Member, number: int) -> None:
         """Save because a member asks for it, and answer: success only once the bytes are on disk."""
-        self._spawn(self._answer_save(member, number))
+        self._tasks.spawn(self._answer_save(member, number))
 
     async def look(self) -> None:
         """See whether somebody else changed the file, and take in what they wrote."""
@@ -198,8 +198,7 @@ class FileBinding:
         self._closed = True
         self._autosave.cancel()
         self._autosave.disarm()
-        for task in self._tasks:
-            task.cancel()
+        self._tasks.cancel()
 
     # ------------------------------------------------------------------ other histories
 
@@ -214,12 +213,12 @@ class FileBinding:
                 self.opened()
             self.status.tell(self.path)
         if self._noticed and not self._closed:
-            self._spawn(self.look())
+            self._tasks.spawn(self.look())
         return verdict
 
     def found(self, state: bytes) -> None:
         """Keep what a damaged record of the document still held."""
-        self._spawn(self._strangers.salvage(state))
+        self._tasks.spawn(self._strangers.salvage(state))
 
     # ------------------------------------------------------------------ saving
 
@@ -247,7 +246,7 @@ class FileBinding:
             self.status.well(self.path)
             self._autosave.succeeded(monotonic() - begun)
         if self._noticed and not self._closed:
-            self._spawn(self.look())
+            self._tasks.spawn(self.look())
 
     async def _save(self, asked: bool) -> None:
         try:
@@ -304,7 +303,7 @@ class FileBinding:
         try:
             if member.writable:
                 # Shielded: what is being written must be written to the end, whoever waits for it.
-                saving = self._spawn(self.save(asked=True))
+                saving = self._tasks.spawn(self.save(asked=True))
                 await asyncio.wait_for(asyncio.shield(saving), _SAVE_TIMEOUT)
                 status = "success"
         except (FileError, TimeoutError) as error:
@@ -315,7 +314,7 @@ class FileBinding:
 
     def _save_if_wanted(self) -> None:
         if self._wanted():
-            self._spawn(self.save())
+            self._tasks.spawn(self.save())
 
     def _wanted(self) -> bool:
         """Say whether anybody here wants autosaving: off where everybody's front end says ``autosave: false``."""
@@ -377,15 +376,3 @@ class FileBinding:
 
     def _report(self, action: str) -> None:
         self._host.report(str(self.name), self.path, action)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error and not isinstance(error, FileError):  # those are said in `_fail`
-            self._host.relay.log.error("room %s: %s", self.name, error, exc_info=error)

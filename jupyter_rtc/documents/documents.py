@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from traitlets import Float
 from traitlets.config import LoggingConfigurable
 
-from ..relay import CloseCode, Member, Relay, Room, RoomError, StoredRoom, Verdict, Watch, only_sets_values
+from ..relay import CloseCode, Member, Relay, Room, RoomError, StoredRoom, Tasks, Verdict, Watch, only_sets_values
 from .binding import FileBinding
 from .content import Content, ContentError, content_of
 from .files import FileError, Files
@@ -83,12 +83,12 @@ class Documents(LoggingConfigurable):
         self._watched: dict[str, set[str]] = {}
         self._kinds = {point.name: point for point in entry_points(group="jupyter_ydoc")}
         self._watcher = Watcher(self._noticed, self.log)
+        self._tasks = Tasks(self.log, "documents")
         self._polling: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
         """Follow no file any longer."""
-        if self._polling:
-            self._polling.cancel()
+        await self._tasks.stop()
         await self._watcher.stop()
 
     async def session(self, path: str, form: str, kind: str) -> Session:
@@ -155,7 +155,7 @@ class Documents(LoggingConfigurable):
                 self._unwatch(binding)
                 binding.moved(new + binding.path[len(old) :])
                 self._watch(binding)
-                self.relay.spawn(binding.look())
+                self._tasks.spawn(binding.look())
 
     def path_of(self, file_id: str) -> str | None:
         """Return the path of the file with an id; None where there is none."""
@@ -205,7 +205,7 @@ class Documents(LoggingConfigurable):
         self._watch(binding)
         self.report(room.name, binding.path, "load")
         if self._polling is None and self.poll_interval:
-            self._polling = asyncio.ensure_future(self._poll())
+            self._polling = self._tasks.spawn(self._poll())
 
     def changed(self, room: Room) -> None:
         """Plan a save."""
@@ -298,7 +298,7 @@ class Documents(LoggingConfigurable):
         """Tell everybody who has the document open of a recovery copy, or that it is gone."""
         if new:
             self.report(copy.room, copy.path, said=f"Recovery copy {copy.id} was kept: {copy.reason}")
-        self.relay.spawn(self._count_copies(copy.name.file_id))
+        self._tasks.spawn(self._count_copies(copy.name.file_id))
 
     async def _count_copies(self, file_id: str) -> None:
         """Let the documents of a file say which recovery copies there are of it."""
@@ -312,13 +312,13 @@ class Documents(LoggingConfigurable):
     def _noticed(self, local_path: str) -> None:
         for binding in self._bindings.values():
             if local_path in self._watched[str(binding.name)]:
-                self.relay.spawn(binding.look())
+                self._tasks.spawn(binding.look())
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self.poll_interval)
             for binding in list(self._bindings.values()):
-                self.relay.spawn(self._look(binding))
+                self._tasks.spawn(self._look(binding))
 
     async def _look(self, binding: FileBinding) -> None:
         path = self.path_of(binding.name.file_id)

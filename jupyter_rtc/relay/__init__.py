@@ -14,6 +14,7 @@ from .room import Room
 from .sqlite import SQLiteStore
 from .store import Mark, Past, Store, StoredRoom, StoreError, Version
 from .structure import only_sets_values
+from .tasks import Tasks
 from .updates import deletions, document_of, whole_state
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Store",
     "StoreError",
     "StoredRoom",
+    "Tasks",
     "Verdict",
     "Version",
     "Watch",
