@@ -8,6 +8,7 @@ from .member import Member
 from .memory import settle_in
 from .memory_store import MemoryStore
 from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomOwner, Verdict
+from .place import place
 from .protocol import CloseCode, ProtocolError, decode_state_vector
 from .relay import Relay
 from .room import Room
@@ -48,6 +49,7 @@ __all__ = [
     "document",
     "document_of",
     "only_sets_values",
+    "place",
     "settle_in",
     "whole_state",
 ]
