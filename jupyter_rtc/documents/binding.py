@@ -11,7 +11,7 @@ from typing import Protocol
 from ..relay import Mark, Member, Room, StoredRoom, Tasks, Verdict
 from .autosave import Autosave, Pace
 from .base import BaseLostError, MergeBase
-from .content import Content
+from .content import Content, Original
 from .files import FileError, OvertakenError
 from .known import FileHost, KnownFile
 from .names import DocumentName
@@ -251,6 +251,7 @@ class FileBinding:
             self._tasks.spawn(self.look())
 
     async def _save(self, asked: bool) -> None:
+        """Write what the document says into the file, once what others wrote there is in the document."""
         try:
             await self._outside.take_in()
         except FileError as error:
@@ -262,23 +263,28 @@ class FileBinding:
         rendered = await asyncio.to_thread(self._content.render, self._file.original, value)
         if rendered is self._file.original and not self._file.stale:
             self._pair.settle(seq)
-            return
+        elif await self._write(rendered, seq, asked=asked, sign=asked and self._content.trusted(value)):
+            self.status.saved()
+            self._pair.settle(seq)
+            self._host.report(self.room.name, self.path, "save")
+        else:
+            self._autosave.edited = True  # once more
+            await self._save(asked)
+
+    async def _write(self, rendered: Original, seq: int, *, asked: bool, sign: bool) -> bool:
+        """Write the file, so that after a crash everybody knows it; return False where somebody else was quicker."""
         if foreseen := await self._host.files.foresee(rendered):
             self.status.set(saving=foreseen)  # open pages know what the file holds, wherever a crash comes
         await self._base.intend(seq)
         try:
-            await self._file.write(rendered, seq, asked=asked, sign=asked and self._content.trusted(value))
+            await self._file.write(rendered, seq, asked=asked, sign=sign)
         except FileError as error:
             if not error.shown:
                 self._base.abandon(self._file.begun)
-            if not isinstance(error, OvertakenError):
-                raise
-            self._autosave.edited = True  # once more
-            await self._save(asked)
-        else:
-            self.status.saved()
-            self._pair.settle(seq)
-            self._host.report(self.room.name, self.path, "save")
+            if isinstance(error, OvertakenError):
+                return False
+            raise
+        return True
 
     def _fail(self, trouble: str) -> None:
         """Say what is wrong, and try again later; a file that is gone is waited for."""

@@ -117,7 +117,8 @@ class Documents(LoggingConfigurable):
             BadRequest: there is no such type, or not in this format.
             FileError: there is no such file, and never was.
         """
-        path, kind, form = self.kinds.usual(path, form, kind)
+        form, kind = self.kinds.usual(path, form, kind)
+        path = normpath(path)
         file_id = self._open_id(path, form, kind) or self._file_ids().get_id(path)
         if file_id is None:
             await self.files.stat(path, kind)
@@ -133,7 +134,7 @@ class Documents(LoggingConfigurable):
             if binding.path == old or binding.path.startswith(f"{old}/"):
                 self._watcher.unwatch(str(binding.name))
                 binding.moved(new + binding.path[len(old) :])
-                self._watch(binding)
+                self._watch_file(binding)
                 self._tasks.spawn(binding.look())
 
     def path_of(self, file_id: str) -> str | None:
@@ -181,7 +182,7 @@ class Documents(LoggingConfigurable):
         """Follow the room and its file."""
         binding = self._bindings[room.name]
         binding.opened()
-        self._watch(binding)
+        self._watch_file(binding)
         self.report(room.name, binding.path, "load")
         if self._polling is None and self.poll_interval:
             self._polling = self._tasks.spawn(self._poll())
@@ -304,7 +305,7 @@ class Documents(LoggingConfigurable):
             self.moved(binding.path, path)
         await binding.look()
 
-    def _watch(self, binding: FileBinding) -> None:
+    def _watch_file(self, binding: FileBinding) -> None:
         """Watch the file, where it is on the local disk."""
         if local_path := self.files.local_path(binding.path):
             self._watcher.watch(str(binding.name), local_path)

@@ -223,36 +223,39 @@ def _parse(text: str, trusted: bool, compact: bool = False) -> Ipynb:
 
 
 def _scanned(text: str) -> tuple[str, list[Span] | None, list[str]]:
-    """Split a file into the frame, its cells, and what stands around them; None for cells that are no
-    list."""
-    spans: list[Span] | None = None
-    gaps: list[str] = []
-    hole = 0, 0
+    """Split a file into the frame, its cells, and what stands around them; None for cells that are no list."""
     try:
-        at = skip(text, _beginning(text))
-        if text[at] != "{":
-            raise ContentError("not a JSON object")
-        at = skip(text, at + 1)
-        while text[at] != "}":
-            key, end = _DECODER.raw_decode(text, at)
-            at = skip(text, end)
-            if not isinstance(key, str) or text[at] != ":":
-                raise ContentError(f"no key and colon before {at}")
-            start = skip(text, at + 1)
-            if key == "cells" and text[start] == "[":
-                if spans is not None:
-                    raise ContentError("cells stands twice")
-                spans, gaps, end = _scanned_cells(text, start + 1)
-                hole = start + 1, end - 1
-            else:
-                end = _DECODER.raw_decode(text, start)[1]
-            at = _next(text, end, "}")
-        if skip(text, at + 1) != len(text):
-            raise ContentError(f"there is more after the end, at {at + 1}")
+        return _split(text)
     except (IndexError, RecursionError) as error:
         raise ContentError("it ends too early, or is too deep") from error
     except json.JSONDecodeError as error:
         raise ContentError(f"not JSON: {error}") from error
+
+
+def _split(text: str) -> tuple[str, list[Span] | None, list[str]]:
+    spans: list[Span] | None = None
+    gaps: list[str] = []
+    hole = 0, 0
+    at = skip(text, _beginning(text))
+    if text[at] != "{":
+        raise ContentError("not a JSON object")
+    at = skip(text, at + 1)
+    while text[at] != "}":
+        key, end = _DECODER.raw_decode(text, at)
+        at = skip(text, end)
+        if not isinstance(key, str) or text[at] != ":":
+            raise ContentError(f"no key and colon before {at}")
+        start = skip(text, at + 1)
+        if key == "cells" and text[start] == "[":
+            if spans is not None:
+                raise ContentError("cells stands twice")
+            spans, gaps, end = _scanned_cells(text, start + 1)
+            hole = start + 1, end - 1
+        else:
+            end = _DECODER.raw_decode(text, start)[1]
+        at = _next(text, end, "}")
+    if skip(text, at + 1) != len(text):
+        raise ContentError(f"there is more after the end, at {at + 1}")
     return (text if spans is None else text[: hole[0]] + _HOLE + text[hole[1] :]), spans, gaps
 
 

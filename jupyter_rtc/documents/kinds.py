@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from posixpath import normpath
 
 from .content import Content, content_of
 
@@ -30,15 +29,15 @@ class Kinds:
         if form not in forms:
             raise BadRequest(f"format: a {kind} comes as {' or '.join(forms)}, not {form!r}")
 
-    def usual(self, path: str, form: str, kind: str) -> tuple[str, str, str]:
-        """Return the path in its shortest form, the type and the format, the usual ones where they are empty.
+    def usual(self, path: str, form: str, kind: str) -> tuple[str, str]:
+        """Return the format and the type in which the file at `path` is opened, the usual ones where they are empty.
 
         A file that ends in ``.ipynb`` is a notebook. Raises BadRequest as `check` does.
         """
         kind = kind or ("notebook" if path.endswith(".ipynb") else "file")
         form = form or _FORMS.get(kind, _ALL_FORMS)[0]
         self.check(form, kind)
-        return normpath(path), kind, form
+        return form, kind
 
     def content(self, kind: str) -> Content:
         """Return the type of documents that is called `kind`; KeyError where nobody registered it."""

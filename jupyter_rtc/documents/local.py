@@ -113,7 +113,7 @@ class LocalFiles(ManagedFiles):
         info = await asyncio.to_thread(self._reserve, os_path, path)
         try:
             await self.write(path, kind, form, Change(original, False, info))
-        except BaseException:
+        except BaseException:  # whatever it is: the empty file does not stay
             os.unlink(os_path)
             raise
 
@@ -223,6 +223,7 @@ class LocalFiles(ManagedFiles):
         """
 
         def open_it(os_path: str, flags: int) -> int:
+            """Return a descriptor, as the `opener` of Python's `open` does."""
             file = os.open(os_path, flags & ~os.O_TRUNC, 0o666)
             try:
                 if not self._is_over(os_path, _stamp(os.fstat(file)), over):
@@ -230,7 +231,7 @@ class LocalFiles(ManagedFiles):
                         os.unlink(_copy_of(os_path))
                     raise OvertakenError(path)
                 os.ftruncate(file, 0)
-            except BaseException:
+            except BaseException:  # whatever it is: nobody else closes it
                 os.close(file)
                 raise
             return file

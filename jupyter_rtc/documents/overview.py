@@ -43,7 +43,7 @@ class Overview:
 
         Raises BadRequest, which is a ValueError, as the documents do, and OSError where the file cannot be read.
         """
-        path, kind, form = self._opener.kinds.usual(path, form, kind)
+        form, kind = self._opener.kinds.usual(path, form, kind)
         try:
             await self._opener.session(path, form, kind)
         except FileError as error:

@@ -111,6 +111,7 @@ def _new_path(path: str, copy: RecoveryCopy, number: str) -> str:
 
 async def _parsed(place: Place, copy: RecoveryCopy, data: bytes) -> tuple[Content, Original]:
     def parse() -> tuple[Content, Original]:
+        """Do it, in a thread."""
         content = place.kinds.content(copy.name.kind)
         body: Any = data if copy.name.form == "base64" else data.decode()
         return content, content.parse(body)
