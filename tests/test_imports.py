@@ -33,6 +33,7 @@ PURE = {
     "documents/lineage.py",
     "documents/merge.py",
     "documents/notebook.py",
+    "documents/scan.py",
     "documents/shape.py",
     "documents/style.py",
     "documents/update.py",
