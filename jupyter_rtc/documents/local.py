@@ -223,7 +223,6 @@ class LocalFiles(ManagedFiles):
         """
 
         def open_it(os_path: str, flags: int) -> int:
-            """Return a descriptor, as the `opener` of Python's `open` does."""
             file = os.open(os_path, flags & ~os.O_TRUNC, 0o666)
             try:
                 if not self._is_over(os_path, _stamp(os.fstat(file)), over):
