@@ -1,9 +1,10 @@
 """Files as shared documents: a room for each file, filled from it and saved to it."""
 
-from .documents import BadRequest, Documents, Session
+from .documents import Documents, Session
 from .files import FileContent, FileError, FileInfo, Files, ManagedFiles
 from .forks import Fork, Forks
 from .history import History, HistoryError
+from .kinds import BadRequest
 from .local import LocalFiles
 from .names import FileIds
 from .recovery import Recovery, RecoveryCopy, RecoveryError

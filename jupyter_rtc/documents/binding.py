@@ -1,20 +1,22 @@
-"""A file and its room: loading, saving, and what happens to the file outside."""
+"""A file and its room: loading, following, saving, and letting go."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
-from ..relay import Mark, Member, Room, StoredRoom, Verdict
+from ..relay import Mark, Member, Room, StoredRoom, Tasks, Verdict
 from .autosave import Autosave, Pace
 from .base import BaseLostError, MergeBase
-from .content import Content
+from .content import Content, Original
 from .files import FileError, OvertakenError
-from .known import FileHost, KnownFile, Seen
+from .known import FileHost, KnownFile
 from .names import DocumentName
+from .outside import OutsideEdits
+from .pair import Pair
 from .status import Speaker, Status
 from .strangers import Strangers, StrangersHost
 from .update import NO_CHANGE
@@ -48,13 +50,13 @@ class FileBinding:
         self._base = MergeBase(host.relay, room)
         self._autosave = Autosave(host, lambda trip: content.watch(room.doc, trip), self._save_if_wanted)
         self._file = KnownFile(host, content, path, name)
-        self._strangers = Strangers(host, room, content, self._file, self._base, self._autosave)
-        self._under_way = False  # whether a save was begun that is not through
-        self._astray = False  # whether the file could not be made out at the last look
+        self._pair = Pair(room, content, self._file, self._base, self._autosave, self.status)
+        self._strangers = Strangers(host, self._pair)
+        self._outside = OutsideEdits(host, self._pair, self._strangers)
         self._closed = False
         self._noticed = False
         self._busy = asyncio.Lock()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks(host.relay.log, f"room {name}", told=(FileError,))  # those are said in `_fail`
 
     @property
     def path(self) -> str:
@@ -69,7 +71,7 @@ class FileBinding:
     @property
     def dirty(self) -> bool:
         """Whether there is something to save."""
-        return self._autosave.edited or self._under_way
+        return self._autosave.edited or self._pair.saving
 
     # ------------------------------------------------------------------ opening
 
@@ -145,7 +147,7 @@ class FileBinding:
 
     def request_save(self, member: Member, number: int) -> None:
         """Save because a member asks for it, and answer: success only once the bytes are on disk."""
-        self._spawn(self._answer_save(member, number))
+        self._tasks.spawn(self._answer_save(member, number))
 
     async def look(self) -> None:
         """See whether somebody else changed the file, and take in what they wrote."""
@@ -153,15 +155,15 @@ class FileBinding:
         if self._busy.locked():
             return  # who is at it looks once more
         async with self._busy:
-            before = self._astray, self._file.info.writable
+            before = self._outside.astray, self._file.info.writable
             try:
                 while self._noticed:
                     self._noticed = False
-                    await self._take_outside()
+                    await self._outside.take_in()
             except FileError as error:
                 self.status.say(self.path, str(error))
                 return
-        if before != (self._astray, self._file.info.writable):
+        if before != (self._outside.astray, self._file.info.writable):
             self.status.well(self.path)
             self._autosave.resume()  # it stopped, or was put off, while the file was gone, broken, or read-only
 
@@ -179,7 +181,7 @@ class FileBinding:
         if not (self._autosave.edited and self._file.missing):
             return not (self._autosave.edited and self._wanted())
         try:
-            await self._file.outlive((await self._read_document())[0])
+            await self._file.outlive((await self._pair.read())[0])
         except FileError as error:
             self.status.say(self.path, str(error))
             return False
@@ -198,8 +200,7 @@ class FileBinding:
         self._closed = True
         self._autosave.cancel()
         self._autosave.disarm()
-        for task in self._tasks:
-            task.cancel()
+        self._tasks.cancel()
 
     # ------------------------------------------------------------------ other histories
 
@@ -207,19 +208,19 @@ class FileBinding:
         """Say what becomes of a member whose document has another history, after seeing to what it brought."""
         async with self._busy:
             with suppress(FileError):  # what is known of the file is good enough
-                await self._take_outside()
+                await self._outside.take_in()
             genesis = self.room.genesis
             verdict = await self._strangers.judge(member, updates)
             if self.room.genesis != genesis:
                 self.opened()
             self.status.tell(self.path)
         if self._noticed and not self._closed:
-            self._spawn(self.look())
+            self._tasks.spawn(self.look())
         return verdict
 
     def found(self, state: bytes) -> None:
         """Keep what a damaged record of the document still held."""
-        self._spawn(self._strangers.salvage(state))
+        self._tasks.spawn(self._strangers.salvage(state))
 
     # ------------------------------------------------------------------ saving
 
@@ -247,50 +248,43 @@ class FileBinding:
             self.status.well(self.path)
             self._autosave.succeeded(monotonic() - begun)
         if self._noticed and not self._closed:
-            self._spawn(self.look())
+            self._tasks.spawn(self.look())
 
     async def _save(self, asked: bool) -> None:
+        """Write what the document says into the file, once what others wrote there is in the document."""
         try:
-            await self._take_outside()
+            await self._outside.take_in()
         except FileError as error:
             if not (asked and error.status == 404):
                 raise
-        value, seq = await self._read_document()
-        self._under_way = True
+        value, seq = await self._pair.read()
+        self._pair.saving = True
         self._autosave.arm()
         rendered = await asyncio.to_thread(self._content.render, self._file.original, value)
         if rendered is self._file.original and not self._file.stale:
-            self._settle(seq)
-            return
+            self._pair.settle(seq)
+        elif await self._write(rendered, seq, asked=asked, sign=asked and self._content.trusted(value)):
+            self.status.saved()
+            self._pair.settle(seq)
+            self._host.report(self.room.name, self.path, "save")
+        else:
+            self._autosave.edited = True  # once more
+            await self._save(asked)
+
+    async def _write(self, rendered: Original, seq: int, *, asked: bool, sign: bool) -> bool:
+        """Write the file, so that after a crash everybody knows it; return False where somebody else was quicker."""
         if foreseen := await self._host.files.foresee(rendered):
             self.status.set(saving=foreseen)  # open pages know what the file holds, wherever a crash comes
         await self._base.intend(seq)
         try:
-            await self._file.write(rendered, seq, asked=asked, sign=asked and self._content.trusted(value))
+            await self._file.write(rendered, seq, asked=asked, sign=sign)
         except FileError as error:
             if not error.shown:
                 self._base.abandon(self._file.begun)
-            if not isinstance(error, OvertakenError):
-                raise
-            self._autosave.edited = True  # once more
-            await self._save(asked)
-        else:
-            self.status.saved()
-            self._settle(seq)
-            self._report("save")
-
-    async def _read_document(self) -> tuple[Any, int]:
-        """Return the value of the document and the number of its last update, both of the same moment."""
-        with self._content.read(self.room.doc) as reading:
-            for _ in reading:
-                await asyncio.sleep(0)
-            return reading.value, self.room.seq
-
-    def _settle(self, seq: int) -> None:
-        """Take note that the file is equal to the document as it was after update `seq`."""
-        self._under_way = False
-        self._base.settle(seq, self._file.info.hash)
-        self.status.set(hash=self._file.info.hash, **({} if self._autosave.edited else {"dirty": False}))
+            if isinstance(error, OvertakenError):
+                return False
+            raise
+        return True
 
     def _fail(self, trouble: str) -> None:
         """Say what is wrong, and try again later; a file that is gone is waited for."""
@@ -304,7 +298,7 @@ class FileBinding:
         try:
             if member.writable:
                 # Shielded: what is being written must be written to the end, whoever waits for it.
-                saving = self._spawn(self.save(asked=True))
+                saving = self._tasks.spawn(self.save(asked=True))
                 await asyncio.wait_for(asyncio.shield(saving), _SAVE_TIMEOUT)
                 status = "success"
         except (FileError, TimeoutError) as error:
@@ -315,77 +309,9 @@ class FileBinding:
 
     def _save_if_wanted(self) -> None:
         if self._wanted():
-            self._spawn(self.save())
+            self._tasks.spawn(self.save())
 
     def _wanted(self) -> bool:
         """Say whether anybody here wants autosaving: off where everybody's front end says ``autosave: false``."""
         states = self.room.awareness.states()
         return self._autosave.wanted([state["autosave"] for state in states if "autosave" in state])
-
-    # ------------------------------------------------------------------ outside edits
-
-    async def _take_outside(self) -> None:
-        """Merge what somebody else wrote into the file, if anything. Raises FileError while it is not whole."""
-        self._astray = True
-        seen = await self._file.look()
-        if seen and not await self._is_ours(seen):
-            try:
-                await self._merge(seen)
-            except BaseLostError:
-                update = await self._strangers.reconcile(seen.original, edited=self._autosave.edited)
-                self._host.relay.merge(self.room, update, "")
-                self._file.accept(seen)
-                self._autosave.force()
-                self._report("overwrite")
-        self._astray = False
-
-    async def _is_ours(self, seen: Seen) -> bool:
-        """Say whether the file holds what the document does, or did when it was last to be saved: nothing to merge.
-
-        A front end that saves by itself writes the one, and so does another server on the same file.
-        """
-        if seen.seq is not None:
-            self._file.accept(seen)
-            self._settle(seen.seq)
-            return True
-        if not self._autosave.edited:
-            return False
-        value, seq = await self._read_document()
-        self._autosave.arm()
-        if await asyncio.to_thread(self._content.render, seen.original, value) is not seen.original:
-            self._autosave.force()
-            return False
-        self._file.accept(seen)
-        self._settle(seq)
-        return True
-
-    async def _merge(self, seen: Seen) -> None:
-        """Merge the file's new content into the document, as an edit of the base by somebody else."""
-        hash = seen.info.hash
-        update = await self._base.outside(self._content, seen.original, hash, self._autosave.edited)
-        clean = not self._autosave.edited
-        self._autosave.disarm()
-        self._host.relay.merge(self.room, update, "")
-        self._file.accept(seen)
-        if clean:
-            self._autosave.arm()
-            self._settle(self.room.seq)
-        else:
-            self.status.set(hash=hash)
-        self.status.tell(self.path)
-        self._report("overwrite")
-
-    def _report(self, action: str) -> None:
-        self._host.report(str(self.name), self.path, action)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error and not isinstance(error, FileError):  # those are said in `_fail`
-            self._host.relay.log.error("room %s: %s", self.name, error, exc_info=error)

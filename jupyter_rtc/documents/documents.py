@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from importlib.metadata import entry_points
 from posixpath import dirname, normpath
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -13,22 +12,17 @@ from weakref import WeakValueDictionary
 from traitlets import Float
 from traitlets.config import LoggingConfigurable
 
-from ..relay import CloseCode, Member, Relay, Room, RoomError, StoredRoom, Verdict, Watch, only_sets_values
+from ..relay import CloseCode, Member, Relay, Room, RoomError, StoredRoom, Tasks, Verdict, Watch, only_sets_values
 from .binding import FileBinding
-from .content import Content, ContentError, content_of
+from .content import ContentError
 from .files import FileError, Files
+from .kinds import BadRequest, Kinds
 from .names import DocumentName, FileIds
 from .overview import Overview
 from .recovery import Recovery, RecoveryCopy
 from .watcher import Watcher
 
 _THOUGHTS = 2
-_FORMS = {"notebook": ("json",), "file": ("text",)}
-_ALL_FORMS = ("text", "json", "base64")
-
-
-class BadRequest(ValueError):
-    """A request names a format or a type that cannot be; the text says which and why."""
 
 
 class Session(NamedTuple):
@@ -73,6 +67,7 @@ class Documents(LoggingConfigurable):
         super().__init__(**kwargs)
         self.relay = relay
         self.files = files
+        self.kinds = Kinds()
         self.recovery = Recovery(self._recovered, parent=self)
         self.thinking = asyncio.Semaphore(_THOUGHTS)
         self._file_ids = file_ids
@@ -80,15 +75,13 @@ class Documents(LoggingConfigurable):
         self._bindings: dict[str, FileBinding] = {}
         self.overview = Overview(self._bindings, self)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._watched: dict[str, set[str]] = {}
-        self._kinds = {point.name: point for point in entry_points(group="jupyter_ydoc")}
         self._watcher = Watcher(self._noticed, self.log)
+        self._tasks = Tasks(self.log, "documents")
         self._polling: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
         """Follow no file any longer."""
-        if self._polling:
-            self._polling.cancel()
+        await self._tasks.stop()
         await self._watcher.stop()
 
     async def session(self, path: str, form: str, kind: str) -> Session:
@@ -98,7 +91,7 @@ class Documents(LoggingConfigurable):
             BadRequest: there is no such type, or not in this format.
             FileError: there is no such file.
         """
-        self._check(form, kind)
+        self.kinds.check(form, kind)
         path = normpath(path)
         await self.files.stat(path, kind)
         known = self._open_id(path, form, kind) or self._file_ids().get_id(path)
@@ -124,25 +117,12 @@ class Documents(LoggingConfigurable):
             BadRequest: there is no such type, or not in this format.
             FileError: there is no such file, and never was.
         """
-        path, kind, form = self.usual(path, form, kind)
+        form, kind = self.kinds.usual(path, form, kind)
+        path = normpath(path)
         file_id = self._open_id(path, form, kind) or self._file_ids().get_id(path)
         if file_id is None:
             await self.files.stat(path, kind)
         return path, kind, DocumentName(form, kind, file_id) if file_id else None
-
-    def usual(self, path: str, form: str, kind: str) -> tuple[str, str, str]:
-        """Return the path in its shortest form, the type and the format, the usual ones where they are empty.
-
-        Raises BadRequest where there is no such type, or not in this format.
-        """
-        kind = kind or ("notebook" if path.endswith(".ipynb") else "file")
-        form = form or _FORMS.get(kind, _ALL_FORMS)[0]
-        self._check(form, kind)
-        return normpath(path), kind, form
-
-    def content(self, kind: str) -> Content:
-        """Return the type of documents that is called `kind`; KeyError where nobody registered it."""
-        return content_of(kind, {name: point.load() for name, point in self._kinds.items()})
 
     def views(self, path: str | None = None) -> dict[str, str]:
         """Return the names of the open documents' rooms with the paths of their files; those of one file, if given."""
@@ -152,10 +132,10 @@ class Documents(LoggingConfigurable):
         """Follow a file, or all files of a folder, from the path `old` to `new`."""
         for binding in self._bindings.values():
             if binding.path == old or binding.path.startswith(f"{old}/"):
-                self._unwatch(binding)
+                self._watcher.unwatch(str(binding.name))
                 binding.moved(new + binding.path[len(old) :])
-                self._watch(binding)
-                self.relay.spawn(binding.look())
+                self._watch_file(binding)
+                self._tasks.spawn(binding.look())
 
     def path_of(self, file_id: str) -> str | None:
         """Return the path of the file with an id; None where there is none."""
@@ -171,7 +151,7 @@ class Documents(LoggingConfigurable):
         """Raise RoomError for a type or a format that does not exist, or a file id that nobody gave out."""
         document = self._document(name)
         try:
-            self._check(document.form, document.kind)
+            self.kinds.check(document.form, document.kind)
         except BadRequest as error:
             raise RoomError(CloseCode.BAD_CONTENT, str(error)) from None
         if name not in self._bindings and self.path_of(document.file_id) is None:
@@ -183,7 +163,7 @@ class Documents(LoggingConfigurable):
         path = self.path_of(document.file_id)
         if path is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no file has the id {document.file_id}")
-        binding = FileBinding(self, document, path, self.content(document.kind), room)
+        binding = FileBinding(self, document, path, self.kinds.content(document.kind), room)
         self.report(room.name, path, "initialize")
         try:
             first = await binding.load(stored)
@@ -202,10 +182,10 @@ class Documents(LoggingConfigurable):
         """Follow the room and its file."""
         binding = self._bindings[room.name]
         binding.opened()
-        self._watch(binding)
+        self._watch_file(binding)
         self.report(room.name, binding.path, "load")
         if self._polling is None and self.poll_interval:
-            self._polling = asyncio.ensure_future(self._poll())
+            self._polling = self._tasks.spawn(self._poll())
 
     def changed(self, room: Room) -> None:
         """Plan a save."""
@@ -221,7 +201,7 @@ class Documents(LoggingConfigurable):
 
     def watch(self, room: Room) -> Watch:
         """Tell edits of the content from what only the ``state`` of the document says."""
-        return self.content(self._document(room.name).kind).watch
+        return self.kinds.content(self._document(room.name).kind).watch
 
     def describe(self, room: Room) -> dict[str, Any]:
         """Return the file's path, why it is not up to date, if it is not, and how many copies and conflicts it has."""
@@ -276,7 +256,7 @@ class Documents(LoggingConfigurable):
     def closed(self, room: Room) -> None:
         """Follow the room no longer: it is out of memory."""
         binding = self._bindings.pop(room.name)
-        self._unwatch(binding)
+        self._watcher.unwatch(str(binding.name))
         binding.close()
         self.report(room.name, binding.path, "clean")
 
@@ -298,7 +278,7 @@ class Documents(LoggingConfigurable):
         """Tell everybody who has the document open of a recovery copy, or that it is gone."""
         if new:
             self.report(copy.room, copy.path, said=f"Recovery copy {copy.id} was kept: {copy.reason}")
-        self.relay.spawn(self._count_copies(copy.name.file_id))
+        self._tasks.spawn(self._count_copies(copy.name.file_id))
 
     async def _count_copies(self, file_id: str) -> None:
         """Let the documents of a file say which recovery copies there are of it."""
@@ -309,16 +289,15 @@ class Documents(LoggingConfigurable):
 
     # ------------------------------------------------------------------ files outside
 
-    def _noticed(self, local_path: str) -> None:
-        for binding in self._bindings.values():
-            if local_path in self._watched[str(binding.name)]:
-                self.relay.spawn(binding.look())
+    def _noticed(self, name: str) -> None:
+        if binding := self._bindings.get(name):
+            self._tasks.spawn(binding.look())
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self.poll_interval)
             for binding in list(self._bindings.values()):
-                self.relay.spawn(self._look(binding))
+                self._tasks.spawn(self._look(binding))
 
     async def _look(self, binding: FileBinding) -> None:
         path = self.path_of(binding.name.file_id)
@@ -326,20 +305,10 @@ class Documents(LoggingConfigurable):
             self.moved(binding.path, path)
         await binding.look()
 
-    def _watch(self, binding: FileBinding) -> None:
-        """Watch the file, and the symbolic link by which it was opened."""
-        local_path = self.files.local_path(binding.path)
-        places = set()
-        if local_path is not None:
-            folder, name = os.path.split(local_path)
-            places = {os.path.realpath(local_path), os.path.join(os.path.realpath(folder), name)}
-        self._watched[str(binding.name)] = places
-        for place in places:
-            self._watcher.watch(place)
-
-    def _unwatch(self, binding: FileBinding) -> None:
-        for place in self._watched.pop(str(binding.name), ()):
-            self._watcher.unwatch(place)
+    def _watch_file(self, binding: FileBinding) -> None:
+        """Watch the file, where it is on the local disk."""
+        if local_path := self.files.local_path(binding.path):
+            self._watcher.watch(str(binding.name), local_path)
 
     # ------------------------------------------------------------------ names and events
 
@@ -361,13 +330,6 @@ class Documents(LoggingConfigurable):
         document = DocumentName.parse(name)
         assert document is not None, name
         return document
-
-    def _check(self, form: str, kind: str) -> None:
-        if kind not in self._kinds:
-            raise BadRequest(f"type: nobody registered {kind!r}; there are {', '.join(sorted(self._kinds))}")
-        forms = _FORMS.get(kind, _ALL_FORMS)
-        if form not in forms:
-            raise BadRequest(f"format: a {kind} comes as {' or '.join(forms)}, not {form!r}")
 
     def _report_member(self, room: Room, member: Member, action: str) -> None:
         self._emit("awareness", {"roomid": room.name, "username": member.identity.username, "action": action})

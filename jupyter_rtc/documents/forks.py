@@ -13,7 +13,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -21,24 +21,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from jupyter_core.paths import jupyter_data_dir
-from pycrdt import Doc, Map
+from pycrdt import Map
 from traitlets import Float, Integer, Unicode
 from traitlets.config import LoggingConfigurable
 
-from ..relay import (
-    CloseCode,
-    Follower,
-    Member,
-    PlainOwner,
-    Room,
-    RoomError,
-    StoredRoom,
-    StoreError,
-    Verdict,
-    document_of,
-    whole_state,
-)
+from ..relay import CloseCode, Follower, Room, RoomError, StoredRoom, StoreError, place
+from .branches import BranchOwner, branch_off
 from .documents import Documents
 from .history import HistoryError, opened
 
@@ -58,7 +46,7 @@ class Fork:
     description: str = ""
 
 
-class Forks(PlainOwner, LoggingConfigurable):
+class Forks(BranchOwner, LoggingConfigurable):
     """Owns the rooms of forks."""
 
     stored = True
@@ -76,7 +64,7 @@ class Forks(PlainOwner, LoggingConfigurable):
         super().__init__(**kwargs)
         self._documents = documents
         self._emit = emit
-        self._folder = Path(self.folder or Path(jupyter_data_dir()) / "jupyter_rtc" / "forks")
+        self._folder = place(self.folder, "forks")
         self._forks = self._read()
         self._new: dict[str, StoredRoom] = {}
         self._following: dict[str, tuple[str, Follower]] = {}
@@ -151,11 +139,7 @@ class Forks(PlainOwner, LoggingConfigurable):
         first = self._new.get(room.name)
         if first is None:
             raise RoomError(CloseCode.NOT_FOUND, "what was stored of this fork is lost")
-        doc: Doc[Any] = Doc()
-        await asyncio.to_thread(doc.apply_update, first.snapshot)
-        room.lineage = first.lineage
-        room.replace(doc)
-        room.begin(first.seq, first.genesis, first.snapshot)
+        await branch_off(room, first, first.snapshot)
         return first
 
     def opened(self, room: Room) -> None:
@@ -167,11 +151,6 @@ class Forks(PlainOwner, LoggingConfigurable):
             if root := self._documents.relay.get(fork.root_roomid):
                 self._follow(room, root, None, "")
         self._touch(room.name)
-
-    async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
-        """Let no other history in: this is a copy of one document."""
-        brought = await asyncio.to_thread(document_of, updates)
-        return Verdict("this is a copy of another document", whole_state(brought, updates))
 
     def closed(self, room: Room) -> None:
         """Follow the document no longer."""

@@ -15,10 +15,11 @@ from jupyter_server.base.handlers import APIHandler
 from tornado.web import HTTPError, authenticated
 
 from . import answers, restore, settle
-from .documents import BadRequest, Documents
+from .documents import Documents
 from .files import FileError
 from .forks import Fork, Forks
 from .history import History, HistoryError, Subject
+from .kinds import BadRequest
 from .recovery import RecoveryError
 from .timelines import Timelines
 

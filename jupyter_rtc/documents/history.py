@@ -68,7 +68,7 @@ class History:
 
     def content(self, subject: Subject) -> Content:
         """Return the type of a document."""
-        return self._documents.content(subject.kind)
+        return self._documents.kinds.content(subject.kind)
 
     async def chronicle(self, subject: Subject) -> Chronicle | None:
         """Return what is known of a document's past; None if it has none. Raises HistoryError."""

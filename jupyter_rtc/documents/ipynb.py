@@ -12,20 +12,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from json import JSONDecoder
 from typing import Any
 
 import nbformat
 
 from .align import derived, identified, match
+from .scan import HOLE, beginning, split
 from .shape import DEEPEST, ContentError, Shape, is_deep, project, same
-from .style import Span, Style, decode, skip
+from .style import Span, Style, decode
 
 __all__ = ["Cell", "ContentError", "Ipynb", "Notebook", "parse", "render"]
 
-_DECODER = JSONDecoder(parse_int=float, parse_constant=lambda _: None)
-# Where the cells stand in the frame: no valid file has a NUL in it.
-_HOLE = '"\0"'
 _MAJOR, _FIRST_WITH_IDS = 4, 5
 _OPENING = re.compile(r'\{(?:\s*?(\r\n|\n)([ \t]*)|[ \t]*)"(?:[^"\\]|\\.)*"([ \t]*:[ \t]*)')
 _ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\u(?!00[0-7])")
@@ -33,8 +30,7 @@ _ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\u(?!00[0-7])")
 
 @dataclass(frozen=True, slots=True)
 class Notebook:
-    """What a document holds, as plain Python: numbers are floats, texts are strings with ``\\n`` for line
-    ends.
+    """What a document holds, as plain Python: numbers are floats, texts have ``\\n`` for line ends.
 
     Neither the trust of cells nor their execution state is part of the cells. Not to be changed.
     """
@@ -99,7 +95,7 @@ class Ipynb:
 
     def texts(self) -> Iterator[str]:
         """Yield the text of the file in pieces."""
-        head, tail = self.frame.split(_HOLE)
+        head, tail = self.frame.split(HOLE)
         yield head
         for cell in self.cells:
             yield cell.spacing
@@ -124,7 +120,7 @@ def render(original: Ipynb, value: Notebook) -> Ipynb:
     meta = {key: _sound(value.meta.get(key), kept) for key, kept in original.value.meta.items()}
     frame = original.frame
     if not same(original.value.meta, meta):
-        span = decode(frame, _beginning(frame))
+        span = decode(frame, beginning(frame))
         new = original.written.over(span, meta, 0, Shape.NOTEBOOK)
         frame = frame[: span.start] + new + frame[span.end :]
     if not original.cells and _all_same(original.value.cells, value.cells):
@@ -200,9 +196,9 @@ def _all_same(projected: Sequence[dict[str, Any]], values: Sequence[dict[str, An
 
 
 def _parse(text: str, trusted: bool, compact: bool = False) -> Ipynb:
-    frame, spans, gaps = _scanned(text)
+    frame, spans, gaps = split(text)
     try:
-        meta = project(Shape.NOTEBOOK, decode(frame, _beginning(frame)).raw)
+        meta = project(Shape.NOTEBOOK, decode(frame, beginning(frame)).raw)
         major, minor = int(meta["nbformat"]), int(meta["nbformat_minor"])
     except (TypeError, ValueError, OverflowError) as error:
         raise ContentError("nbformat is not a number") from error
@@ -210,7 +206,7 @@ def _parse(text: str, trusted: bool, compact: bool = False) -> Ipynb:
         return replace(_parse(_converted(text), trusted), given=text)
     if major > _MAJOR or spans is None:
         raise ContentError(f"not a notebook of nbformat 4 with a list of cells, but of {major}.{minor}")
-    for text, start, end, raw in [decode(frame, _beginning(frame)), *spans]:
+    for text, start, end, raw in [decode(frame, beginning(frame)), *spans]:
         if text.count("[", start, end) + text.count("{", start, end) > DEEPEST and is_deep(raw):
             raise ContentError(f"nested deeper than {DEEPEST}")
     style = _style(frame, spans, compact)
@@ -220,72 +216,6 @@ def _parse(text: str, trusted: bool, compact: bool = False) -> Ipynb:
     cells = tuple(Cell(span.text[span.start : span.end], v, gap, o) for span, v, gap, o in parts)
     shown = [cell.value for cell in cells] or [_empty_cell()]
     return Ipynb(frame, cells, gaps[-1] if cells else "", style, Notebook(shown, meta), trusted)
-
-
-def _scanned(text: str) -> tuple[str, list[Span] | None, list[str]]:
-    """Split a file into the frame, its cells, and what stands around them; None for cells that are no
-    list."""
-    spans: list[Span] | None = None
-    gaps: list[str] = []
-    hole = 0, 0
-    try:
-        at = skip(text, _beginning(text))
-        if text[at] != "{":
-            raise ContentError("not a JSON object")
-        at = skip(text, at + 1)
-        while text[at] != "}":
-            key, end = _DECODER.raw_decode(text, at)
-            at = skip(text, end)
-            if not isinstance(key, str) or text[at] != ":":
-                raise ContentError(f"no key and colon before {at}")
-            start = skip(text, at + 1)
-            if key == "cells" and text[start] == "[":
-                if spans is not None:
-                    raise ContentError("cells stands twice")
-                spans, gaps, end = _scanned_cells(text, start + 1)
-                hole = start + 1, end - 1
-            else:
-                end = _DECODER.raw_decode(text, start)[1]
-            at = _next(text, end, "}")
-        if skip(text, at + 1) != len(text):
-            raise ContentError(f"there is more after the end, at {at + 1}")
-    except (IndexError, RecursionError) as error:
-        raise ContentError("it ends too early, or is too deep") from error
-    except json.JSONDecodeError as error:
-        raise ContentError(f"not JSON: {error}") from error
-    return (text if spans is None else text[: hole[0]] + _HOLE + text[hole[1] :]), spans, gaps
-
-
-def _beginning(text: str) -> int:
-    return 1 if text.startswith("\ufeff") else 0
-
-
-def _next(text: str, at: int, closing: str) -> int:
-    """Return where the next item begins after one that ended at `at`, or where the `closing` bracket
-    stands."""
-    at = skip(text, at)
-    if text[at] == closing:
-        return at
-    if text[at] != ",":
-        raise ContentError(f"no comma at {at}")
-    at = skip(text, at + 1)
-    if text[at] == closing:
-        raise ContentError(f"nothing after the comma before {at}")
-    return at
-
-
-def _scanned_cells(text: str, start: int) -> tuple[list[Span], list[str], int]:
-    """Decode the cells one by one; return them, what stands around each, and where the array ends."""
-    spans: list[Span] = []
-    gaps: list[str] = []
-    end, at = start, skip(text, start)
-    while text[at] != "]":
-        gaps.append(text[end:at])
-        raw, end = _DECODER.raw_decode(text, at)
-        spans.append(Span(text, at, end, raw))
-        at = _next(text, end, "]")
-    gaps.append(text[end:at])
-    return spans, gaps, at + 1
 
 
 def _style(frame: str, spans: list[Span], compact: bool) -> Style:
@@ -308,15 +238,13 @@ def _style(frame: str, spans: list[Span], compact: bool) -> Style:
 
 
 def _empty_cell() -> dict[str, Any]:
-    """Return what a document has for a file without cells: a front end would add it, each with an id of
-    its own."""
+    """Return what a document has for a file without cells: each front end would add one, with an id of its own."""
     cell = _complete({"cell_type": "code"})
     return {**cell, "id": derived(cell, set())}
 
 
 def _written(notebook: dict[str, Any]) -> str:
-    """Write a notebook down that came as a dict, cell by cell: one call for all would hold the GIL for
-    long."""
+    """Write a notebook down that came as a dict, cell by cell: one call for all would hold the GIL for long."""
     try:
         members = [f"{json.dumps(key)}: {_member(key, value)}" for key, value in notebook.items()]
     except (TypeError, ValueError, RecursionError) as error:

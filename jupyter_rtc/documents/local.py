@@ -113,7 +113,7 @@ class LocalFiles(ManagedFiles):
         info = await asyncio.to_thread(self._reserve, os_path, path)
         try:
             await self.write(path, kind, form, Change(original, False, info))
-        except BaseException:
+        except BaseException:  # whatever it is: the empty file does not stay
             os.unlink(os_path)
             raise
 
@@ -230,7 +230,7 @@ class LocalFiles(ManagedFiles):
                         os.unlink(_copy_of(os_path))
                     raise OvertakenError(path)
                 os.ftruncate(file, 0)
-            except BaseException:
+            except BaseException:  # whatever it is: nobody else closes it
                 os.close(file)
                 raise
             return file

@@ -1,4 +1,4 @@
-"""A notebook as a shared document: how it is built, read and watched.
+"""A notebook as a shared document: how it is built, and read.
 
 The schema is that of jupyter_ydoc's YNotebook 2.0.0 and of the front ends (@jupyter/ydoc): a map ``meta``
 with ``nbformat``, ``nbformat_minor`` and a map ``metadata``; an array ``cells`` of maps with a text
@@ -8,7 +8,7 @@ with ``nbformat``, ``nbformat_minor`` and a map ``metadata``; an array ``cells``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from json import JSONDecoder
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ import pycrdt
 from pycrdt import Array, Map
 
 from .ipynb import Ipynb, Notebook
+from .reading import observe
 from .update import ARRAY, MAP, TEXT, Draft, clean
 
 Doc: TypeAlias = "pycrdt.Doc[Any]"
@@ -81,24 +82,6 @@ def _items(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield from {clean(key): value for key, value in values.items()}.items()
 
 
-def watch(doc: Doc, on_cells: Callable[[list[Any]], None], on_meta: Callable[[list[Any]], None]) -> Callable[[], None]:
-    """Call back, with pycrdt's events, in each transaction that changes the cells or the rest of the
-    notebook.
-
-    Returns what ends it.
-    """
-    cells: Array[Any] = doc.get("cells", type=Array)
-    meta: Map[Any] = doc.get("meta", type=Map)
-    subscriptions = [(cells, cells.observe_deep(on_cells)), (meta, meta.observe_deep(on_meta))]
-
-    def end() -> None:
-        while subscriptions:
-            root, subscription = subscriptions.pop()
-            root.unobserve(subscription)
-
-    return end
-
-
 class NotebookReading:
     """A notebook being converted in slices, while it is edited (`content.Reading`).
 
@@ -116,7 +99,7 @@ class NotebookReading:
         self._meta: Map[Any] = doc.get("meta", type=Map)
         self._read_meta: dict[str, Any] | None = None
         self._slots: list[_Slot] = [None] * len(self._cells)
-        self._end = watch(doc, self._cells_changed, self._meta_changed)
+        self._end = observe([(self._cells, self._cells_changed), (self._meta, self._meta_changed)])
 
     def __iter__(self) -> Iterator[None]:
         """Convert the document, a slice at each step."""

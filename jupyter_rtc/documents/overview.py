@@ -7,14 +7,13 @@ from typing import Any, Protocol
 
 from .binding import FileBinding
 from .files import FileError
+from .kinds import Kinds
 
 
 class Opener(Protocol):
-    """What opens documents."""
+    """What opens documents, of those `kinds` that there are."""
 
-    def usual(self, path: str, form: str, kind: str) -> tuple[str, str, str]:
-        """Return the path in its shortest form, the type and the format, the usual ones where they are empty."""
-        ...
+    kinds: Kinds
 
     async def session(self, path: str, form: str, kind: str) -> object:
         """Open the document of the file at `path`."""
@@ -44,7 +43,7 @@ class Overview:
 
         Raises BadRequest, which is a ValueError, as the documents do, and OSError where the file cannot be read.
         """
-        path, kind, form = self._opener.usual(path, form, kind)
+        form, kind = self._opener.kinds.usual(path, form, kind)
         try:
             await self._opener.session(path, form, kind)
         except FileError as error:

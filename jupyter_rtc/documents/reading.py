@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 
@@ -58,17 +58,22 @@ def watch(roots: Sequence[Any], callback: Callable[[], None]) -> Callable[[], No
     """Call `callback` in the first transaction that changes one of `roots`; return what unsubscribes."""
     fired = False
 
-    def fire(_: list[Any]) -> None:
+    def call_once(_: list[Any]) -> None:
         nonlocal fired
         if not fired:
             fired = True
             callback()
 
-    subscriptions = [(root, root.observe_deep(fire)) for root in roots]
+    return observe([(root, call_once) for root in roots])
 
-    def end() -> None:
+
+def observe(callbacks: Iterable[tuple[Any, Callable[[list[Any]], None]]]) -> Callable[[], None]:
+    """Call back, with pycrdt's events, in each transaction that changes a root; return what unsubscribes."""
+    subscriptions = [(root, root.observe_deep(callback)) for root, callback in callbacks]
+
+    def unsubscribe() -> None:
         while subscriptions:
             root, subscription = subscriptions.pop()
             root.unobserve(subscription)
 
-    return end
+    return unsubscribe

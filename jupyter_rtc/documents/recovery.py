@@ -27,10 +27,10 @@ from posixpath import splitext
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from jupyter_core.paths import jupyter_data_dir
 from traitlets import Float, Integer, Unicode
 from traitlets.config import LoggingConfigurable
 
+from ..relay import place
 from .content import Original, encoded
 from .names import DocumentName
 
@@ -126,8 +126,7 @@ class Recovery(LoggingConfigurable):
     def __init__(self, announce: Callable[[RecoveryCopy, bool], None], **kwargs: Any) -> None:
         """Keep copies; `announce` is called for each that comes (True) or goes (False), on the event loop."""
         super().__init__(**kwargs)
-        default = Path(jupyter_data_dir()) / "jupyter_rtc" / "recovery"
-        self._folder = Path(self.folder).expanduser().absolute() if self.folder else default
+        self._folder = place(self.folder, "recovery")
         self._announce = announce
         self._lock = asyncio.Lock()
         self._known: list[RecoveryCopy] | None = None
@@ -221,7 +220,7 @@ class Recovery(LoggingConfigurable):
             shutil.rmtree(place, ignore_errors=True)  # one that is not whole; `_find` did not
             draft.rename(place)
             _sync(self._folder)
-        except BaseException:
+        except BaseException:  # whatever it is: what was begun does not stay
             shutil.rmtree(draft, ignore_errors=True)
             raise
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ..relay import CloseCode, Relay, RoomError
 from .content import Content, ContentError, Original
 from .files import FileError, Files
+from .kinds import Kinds
 from .merge import outside
 from .recovery import Recovery, RecoveryCopy, RecoveryError
 
@@ -25,14 +26,13 @@ class Place(Protocol):
         relay: where their rooms are served.
         files: where their files are.
         recovery: where the copies are.
+        kinds: the types of documents.
     """
 
     relay: Relay
     files: Files
     recovery: Recovery
-
-    def content(self, kind: str) -> Content:
-        """Return the type of documents called `kind`; KeyError where nobody registered it."""
+    kinds: Kinds
 
     def path_of(self, file_id: str) -> str | None:
         """Return the path of a file, or None where it is gone."""
@@ -111,7 +111,8 @@ def _new_path(path: str, copy: RecoveryCopy, number: str) -> str:
 
 async def _parsed(place: Place, copy: RecoveryCopy, data: bytes) -> tuple[Content, Original]:
     def parse() -> tuple[Content, Original]:
-        content = place.content(copy.name.kind)
+        """Do it, in a thread."""
+        content = place.kinds.content(copy.name.kind)
         body: Any = data if copy.name.form == "base64" else data.decode()
         return content, content.parse(body)
 

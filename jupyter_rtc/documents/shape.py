@@ -42,8 +42,8 @@ _METADATA: Mapping[str, Any] = {
     "kernelspec": {"name": "", "display_name": ""},
     "language_info": {"name": ""},
 }
-# What nbformat drops when it reads a notebook (nbformat/v4/rwbase.py: strip_transient).
-_TRANSIENT = frozenset({"orig_nbformat", "orig_nbformat_minor", "signature"})
+TRANSIENT = frozenset({"orig_nbformat", "orig_nbformat_minor", "signature"})
+"""What nbformat drops of the metadata when it reads a notebook (nbformat/v4/rwbase.py: strip_transient)."""
 _CELL_TYPES = frozenset({"code", "markdown", "raw"})
 _MEMBERS: Mapping[Shape, Mapping[str, Shape]] = {
     Shape.NOTEBOOK: {"metadata": Shape.NOTEBOOK_METADATA},
@@ -61,7 +61,7 @@ _ITEMS: Mapping[Shape, Shape] = {Shape.ATTACHMENTS: Shape.BUNDLE, Shape.OUTPUTS:
 def part(shape: Shape, key: str = "") -> Shape:
     """Return the shape of the member `key`, or of the items, of a place of the shape `shape`."""
     if shape is Shape.BUNDLE:
-        return Shape.JSON if _is_json(key) else Shape.LINES
+        return Shape.JSON if is_json(key) else Shape.LINES
     return _ITEMS.get(shape) or _MEMBERS.get(shape, {}).get(key, Shape.JSON)
 
 
@@ -83,7 +83,7 @@ def project(shape: Shape, raw: Any) -> Any:
     if shape is Shape.CELL_METADATA:
         return {k: v for k, v in raw.items() if k != "trusted"} if isinstance(raw, dict) else {}
     if shape is Shape.NOTEBOOK_METADATA:
-        kept = {k: v for k, v in raw.items() if k not in _TRANSIENT} if isinstance(raw, dict) else {}
+        kept = {k: v for k, v in raw.items() if k not in TRANSIENT} if isinstance(raw, dict) else {}
         return {**_METADATA, **kept}
     if shape is Shape.NOTEBOOK:
         return {
@@ -119,6 +119,11 @@ def is_deep(raw: Any) -> bool:
     for _ in range(DEEPEST):
         level = [x for part in level if isinstance(part, list | dict) for x in _items(part)]
     return bool(level)
+
+
+def is_json(mime: str) -> bool:
+    """Return whether what stands in a bundle under this MIME type is JSON; else it is text."""
+    return mime == "application/json" or (mime.startswith("application/") and mime.endswith("+json"))
 
 
 def _items(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
@@ -184,7 +189,3 @@ def _output(raw: Any) -> dict[str, Any]:
         return {**raw, "text": text if isinstance(text, str) else ""}
     key = "data" if kind in ("execute_result", "display_data") else "text"
     return {**raw, key: project(part(Shape.OUTPUT, key), raw[key])} if key in raw else raw
-
-
-def _is_json(mime: str) -> bool:
-    return mime == "application/json" or (mime.startswith("application/") and mime.endswith("+json"))

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from ..relay import Mark, Member, Relay, Room, StoredRoom, Verdict
-from .autosave import Autosave
-from .base import MergeBase, noted
-from .content import Content, Original
+from ..relay import Mark, Member, Relay, StoredRoom, Verdict
+from .base import noted
+from .content import Original
 from .files import FileError
-from .known import KnownFile
 from .lineage import Brought, Weighed, examine, reconcile, recorded, weigh
+from .pair import Pair
 from .recovery import Recovery, RecoveryError
 from .update import NO_CHANGE
 
@@ -69,16 +68,14 @@ class Strangers:
     Peers of one such history share what was typed into it: it is taken in once, whoever of them brings it.
     """
 
-    def __init__(
-        self, host: StrangersHost, room: Room, content: Content, file: KnownFile, base: MergeBase, autosave: Autosave
-    ) -> None:
-        """See to those of `room`, whose `file` is of the type `content`."""
+    def __init__(self, host: StrangersHost, pair: Pair) -> None:
+        """See to those of the room of `pair`."""
         self._host = host
-        self._room = room
-        self._content = content
-        self._autosave = autosave
-        self._file = file
-        self._base = base
+        self._room = pair.room
+        self._content = pair.content
+        self._file = pair.file
+        self._base = pair.base
+        self._autosave = pair.autosave
         self._known: list[Stranger] = []
 
     async def judge(self, member: Member, updates: Sequence[bytes]) -> Verdict:

@@ -99,8 +99,7 @@ class Style:
         return encode_basestring(text)
 
     def line(self, depth: int) -> str:
-        """Return what stands before an item when `depth` levels are open: a line break and the
-        indentation."""
+        """Return what stands before an item when `depth` levels are open: a line break and the indentation."""
         return "" if self.indent is None else self.newline + self.indent * depth
 
     def _over_text(self, raw: Any, value: str, depth: int, shape: Shape) -> str:
@@ -189,8 +188,7 @@ class Style:
 
 
 def decode(text: str, at: int) -> Span:
-    """Decode the JSON value that begins at ``text[at]``, after white space. Raises ValueError where none
-    does."""
+    """Decode the JSON value that begins at ``text[at]``, after white space. Raises ValueError where none does."""
     start = skip(text, at)
     raw, end = _DECODER.raw_decode(text, start)
     return Span(text, start, end, raw)
@@ -203,8 +201,7 @@ def skip(text: str, at: int) -> int:
 
 
 def relined(raw: str, value: str) -> str:
-    r"""Return `value` with the line ends that `raw` has, of which `value` is an edited copy with ``\n`` for
-    all.
+    r"""Return `value`, an edited copy of `raw` with ``\n`` for all line ends, with those that `raw` has.
 
     Lines that nobody edited come back exactly as they are in `raw`; new ones end as most of `raw` does.
     """

@@ -8,17 +8,16 @@ history of its root, and a step is a real edit: the smallest one that sets it to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-from pycrdt import Doc
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
-from ..relay import Member, PlainOwner, Room, StoredRoom, Verdict, document_of, whole_state
+from ..relay import Member, Room, StoredRoom
+from .branches import BranchOwner, branch_off
 from .content import Content
 from .documents import Documents
 from .history import Chronicle, History, HistoryError, opened, set_to
@@ -48,7 +47,7 @@ class Timeline:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-class Timelines(PlainOwner, LoggingConfigurable):
+class Timelines(BranchOwner, LoggingConfigurable):
     """Owns the rooms of timelines. They are in memory only, a bounded number of them."""
 
     max_timelines = Integer(
@@ -136,18 +135,8 @@ class Timelines(PlainOwner, LoggingConfigurable):
     async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
         """Begin with the present, and the history of the root."""
         root = self._timelines[room.name].chronicle.past.stored
-        state = await asyncio.to_thread(root.state, root.last)
-        doc: Doc[Any] = Doc()
-        await asyncio.to_thread(doc.apply_update, state)
-        room.lineage = root.lineage
-        room.replace(doc)
-        room.begin(1, root.genesis, state)
+        await branch_off(room, root, await asyncio.to_thread(root.state, root.last))
         return None
-
-    async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
-        """Let no other history in: this is a copy of one document."""
-        brought = await asyncio.to_thread(document_of, updates)
-        return Verdict("this is a copy of another document", whole_state(brought, updates))
 
     def left(self, room: Room, member: Member) -> None:
         """Count the time from now on."""

@@ -14,9 +14,9 @@ from nbformat.sign import NotebookNotary
 
 from .content import Original
 from .ipynb import Ipynb
+from .shape import TRANSIENT, is_json
 
 _NEED_TRUST = ("execute_result", "display_data")
-_TRANSIENT = ("orig_nbformat", "orig_nbformat_minor", "signature")
 
 
 def is_harmless(original: Ipynb) -> bool:
@@ -65,7 +65,7 @@ class _Cells(list[Any]):
 
 
 def _drop_transient(notebook: dict[str, Any]) -> None:
-    for key in _TRANSIENT:
+    for key in TRANSIENT:
         notebook["metadata"].pop(key, None)
 
 
@@ -85,7 +85,7 @@ def _join_lines(cell: dict[str, Any]) -> None:
 
 def _join_bundle(bundle: dict[str, Any]) -> None:
     for mime, data in bundle.items():
-        if not (mime == "application/json" or (mime.startswith("application/") and mime.endswith("+json"))):
+        if not is_json(mime):
             bundle[mime] = _joined(data)
 
 

@@ -8,12 +8,14 @@ from .member import Member
 from .memory import settle_in
 from .memory_store import MemoryStore
 from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomOwner, Verdict
+from .place import place
 from .protocol import CloseCode, ProtocolError, decode_state_vector
 from .relay import Relay
 from .room import Room
 from .sqlite import SQLiteStore
 from .store import Mark, Past, Store, StoredRoom, StoreError, Version
 from .structure import only_sets_values
+from .tasks import Tasks
 from .updates import deletions, document_of, whole_state
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "Store",
     "StoreError",
     "StoredRoom",
+    "Tasks",
     "Verdict",
     "Version",
     "Watch",
@@ -46,6 +49,7 @@ __all__ = [
     "document",
     "document_of",
     "only_sets_values",
+    "place",
     "settle_in",
     "whole_state",
 ]

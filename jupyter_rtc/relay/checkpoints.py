@@ -92,6 +92,7 @@ def _edits(past: Past, until: int, watch: Watch) -> Iterator[tuple[int, str, flo
     fired = False
 
     def fire() -> None:
+        """Take note that the content was changed."""
         nonlocal fired
         fired = True
 

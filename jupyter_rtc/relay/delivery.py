@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any, TypeAlias
@@ -17,6 +17,7 @@ from .protocol import CloseCode, ProtocolError
 from .room import Broadcast, Effect, Hear, Persist, Refuse, Request, Room, Send
 from .served import ServedRoom
 from .store import Store
+from .tasks import Tasks
 from .updates import TaintedError
 
 Follower: TypeAlias = Callable[[Room, bytes | None, str], None]
@@ -30,18 +31,12 @@ class Delivery:
         faults: who sent faulty frames lately.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        keeper: Keeper,
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
-        log: Logger | LoggerAdapter[Any],
-    ) -> None:
-        """Store updates in `store`; have `keeper` restore what a bad update spoilt, beside everything by `spawn`."""
+    def __init__(self, store: Store, keeper: Keeper, tasks: Tasks, log: Logger | LoggerAdapter[Any]) -> None:
+        """Store updates in `store`; have `keeper` restore what a bad update spoilt, as one of `tasks`."""
         self.faults = Faults()
         self._store = store
         self._keeper = keeper
-        self._spawn = spawn
+        self._tasks = tasks
         self._log = log
         self._outgoing = Outgoing()
         self._rights = Rights(log)
@@ -112,7 +107,7 @@ class Delivery:
         except ProtocolError as error:
             self.fault(served, member, error)
             if isinstance(error, TaintedError):
-                self._spawn(self._keeper.restore(served))
+                self._tasks.spawn(self._keeper.restore(served))
         else:
             self._apply(served, effects)
 
@@ -153,7 +148,7 @@ class Delivery:
             elif isinstance(effect, Request):
                 served.owner.requested(served.room, effect.member, effect.name, effect.number)
             elif isinstance(effect, Hear):
-                self._spawn(self._hear(served, effect.member))
+                self._tasks.spawn(self._hear(served, effect.member))
             elif isinstance(effect, Refuse):
                 served.owner.refused(served.room, effect.member, effect.update)
 

@@ -162,7 +162,7 @@ class PlainOwner:
         """Begin with what is stored, else with an empty document."""
         if stored or not self.stored:
             return None
-        return StoredRoom(room.lineage, 0, b"\x00\x00", 0, (), None, None)
+        return StoredRoom(room.lineage, 0, NO_CHANGE, 0, (), None, None)
 
     def opened(self, room: Room) -> None:
         """Have nothing to do."""

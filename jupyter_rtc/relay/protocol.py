@@ -154,8 +154,8 @@ def decode(frame: bytes) -> Message:
         step, at = read_uint(frame, at)
         if step > 2:
             raise ProtocolError(f"unknown sync step {step}")
-        message = Message(_SYNC_KINDS[step], *(read := read_bytes(frame, at))[:1])
-        at = read[1]
+        payload, at = read_bytes(frame, at)
+        message = Message(_SYNC_KINDS[step], payload)
     elif kind == _AWARENESS:
         payload, at = read_bytes(frame, at)
         message = Message(Kind.AWARENESS, payload)

@@ -1,13 +1,12 @@
-"""The relay: all rooms of one server process. Opens, serves and evicts them."""
+"""The relay: all rooms of one server process, as peers and owners meet them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, cast
-from uuid import uuid4
 
 from pycrdt import Doc
 from traitlets import Float, Integer, Type
@@ -17,17 +16,18 @@ from . import protocol
 from .connection import Connection, Transport
 from .delivery import Delivery, Follower
 from .door import Ask
-from .keeper import Keeper, Loaded
+from .keeper import Keeper
 from .member import Member
 from .memory import give_back
 from .owner import RoomError, RoomOwner
 from .protocol import CloseCode, ProtocolError
 from .room import Broadcast, EditError, Room, Send
+from .rooms import Rooms
 from .served import ServedRoom
 from .sqlite import SQLiteStore
 from .store import Checkpoint, Store, StoredRoom, StoreError
+from .tasks import Tasks
 
-_LAST_SAVE = 1.5
 _GIVING_BACK = 10.0
 
 
@@ -91,10 +91,7 @@ class Relay(LoggingConfigurable):
         `announce` is told what is wrong with the store (see `Keeper.report`) whenever that changes.
         """
         super().__init__(**kwargs)
-        self._owners = list(owners)
-        self._rooms: dict[str, ServedRoom] = {}
-        self._opening: dict[str, asyncio.Future[ServedRoom]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(self.log, "relay")
         self._watching: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._evicted = False
@@ -102,16 +99,17 @@ class Relay(LoggingConfigurable):
         self.store = cast(Store, self.store_class(parent=self))
         self.keeper = Keeper(self.store, parent=self)
         self._reported = self.keeper.report()
-        self._delivery = Delivery(self.store, self.keeper, self.spawn, self.log)
+        self._delivery = Delivery(self.store, self.keeper, self._tasks, self.log)
+        self._rooms = Rooms(owners, self.keeper, self._delivery, self.log)
         self.faults = self._delivery.faults
 
     def add_owner(self, owner: RoomOwner) -> None:
         """Serve the rooms of one more owner; those that came before it go first."""
-        self._owners.append(owner)
+        self._rooms.owners.append(owner)
 
     def owner(self, name: str) -> RoomOwner | None:
         """Return who owns the rooms of this name, or None where no such room can be."""
-        return next((owner for owner in self._owners if owner.owns(name)), None)
+        return self._rooms.owner(name)
 
     async def open(self, name: str) -> Room:
         """Return a room that is fully loaded, opening it where it is not in memory.
@@ -119,13 +117,9 @@ class Relay(LoggingConfigurable):
         Raises:
             RoomError: it cannot be served; the error's code says why.
         """
-        served = self._rooms.get(name)
-        if served is None:
-            opening = self._opening.get(name)
-            if opening is None:
-                opening = self._opening[name] = asyncio.ensure_future(self._open(name))
-                opening.add_done_callback(lambda done: (self._opening.pop(name, None), done.exception()))
-            served = await asyncio.shield(opening)
+        if self._watching is None and self._closing is None:
+            self._watching = self._tasks.spawn(self._watch())
+        served = await self._rooms.open(name)
         served.idle_since = monotonic()
         return served.room
 
@@ -224,13 +218,7 @@ class Relay(LoggingConfigurable):
 
     async def discard(self, name: str) -> None:
         """Delete a room, with what is stored of it; whoever is in it is closed with 1001."""
-        if opening := self._opening.get(name):
-            await asyncio.wait([opening])
-        owner = self.owner(name)
-        if served := self._rooms.pop(name, None):
-            for member in list(served.connections):
-                self._delivery.drop(served, member, CloseCode.GOING_AWAY, "the room was deleted")
-            served.owner.closed(served.room)
+        owner = await self._rooms.drop(name)
         if owner and owner.stored:
             self.store.forget(name)
         self.log.info("room %s: deleted", name)
@@ -242,7 +230,7 @@ class Relay(LoggingConfigurable):
 
     def overview(self) -> list[dict[str, Any]]:
         """Return what is open: name, lineage, members, sizes in bytes, and counters since the room was opened."""
-        return [served.overview() for served in self._rooms.values()]
+        return [served.overview() for served in self._rooms]
 
     async def close(self) -> None:
         """Save and store everything, close every peer with 1001, and stop. Whoever calls again waits for the first."""
@@ -253,75 +241,11 @@ class Relay(LoggingConfigurable):
     async def _close(self) -> None:
         if self._watching:
             self._watching.cancel()  # and nothing else: what is under way may be half done
-        for served in self._rooms.values():
-            for member in list(served.connections):
-                self._delivery.drop(served, member, CloseCode.GOING_AWAY, "server stops")
-        self._delivery.flush()
-        finishing = [self._finish(served) for served in self._rooms.values()]
-        for error in await asyncio.gather(*finishing, return_exceptions=True):
-            if error:  # one room that fails must not keep the others out of the store
-                self.log.error("a room could not be finished: %s", error, exc_info=error)
-        self._rooms.clear()
+        await self._rooms.close()
         try:
             await self.store.close()
         except StoreError as error:
             self.log.error("not everything is stored: %s", error)
-
-    # ------------------------------------------------------------------ opening and evicting
-
-    async def _open(self, name: str) -> ServedRoom:
-        if self._closing:
-            raise RoomError(CloseCode.GOING_AWAY, "the server stops")
-        if self._watching is None:
-            self._watching = self.spawn(self._watch())
-        owner = self.owner(name)
-        if owner is None:
-            raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
-        loaded = await self.keeper.load(name) if owner.stored else Loaded(None, Doc())
-        stored = loaded.stored
-        room = Room(name, stored.lineage if stored else uuid4().hex)
-        if stored:
-            room.replace(loaded.doc)
-            room.begin(stored.last, stored.genesis, waiting=await asyncio.to_thread(stored.waiting, loaded.doc))
-        first = await owner.load(room, stored)
-        if self._closing:
-            raise RoomError(CloseCode.GOING_AWAY, "the server stops")
-        served = ServedRoom(room, owner, loaded.unkept, monotonic())
-        self.keeper.begin(served, loaded, first)
-        self._rooms[name] = served
-        owner.opened(room)
-        self._delivery.opened(room)
-        if loaded.damage:
-            owner.told(room, loaded.damage)
-            owner.found(room, loaded.remains)
-        self.log.info("room %s: open, update %d", name, room.seq)
-        return served
-
-    async def _evict(self, served: ServedRoom) -> None:
-        """Save, store and drop a room that nobody has used for a while; somebody may come back meanwhile."""
-        name, room = served.room.name, served.room
-        if not await served.owner.release(room) or served.in_use or self._rooms.get(name) is not served:
-            return
-        seq = room.seq
-        # The room goes only when the store has it; while the store has trouble, memory is what there is.
-        if served.stored and not await self.keeper.has_all(name):
-            return
-        if served.in_use or self._rooms.get(name) is not served or room.seq != seq:  # edited: not in its file yet
-            return
-        del self._rooms[name]
-        self.keeper.let_go(served)
-        served.owner.closed(room)
-        self._evicted = True
-        self.log.info("room %s: evicted", name)
-
-    async def _finish(self, served: ServedRoom) -> None:
-        """Save a room because the server stops; what does not get saved in time is in the store."""
-        try:
-            await asyncio.wait_for(served.owner.release(served.room), _LAST_SAVE)
-        except TimeoutError:
-            self.log.warning("room %s: not saved within %g s", served.room.name, _LAST_SAVE)
-        self.keeper.let_go(served)
-        served.owner.closed(served.room)
 
     # ------------------------------------------------------------------ time
 
@@ -333,7 +257,7 @@ class Relay(LoggingConfigurable):
             if (report := self.keeper.report()) != self._reported:
                 self._reported = report
                 self._announce(report)
-            for served in list(self._rooms.values()):
+            for served in self._rooms:
                 self._attend(served, now)
             if self._evicted and now - given_back >= _GIVING_BACK:
                 self._evicted, given_back = False, now
@@ -344,7 +268,7 @@ class Relay(LoggingConfigurable):
         served.keep_alive(now, self.keepalive_interval)
         served.forget_state(now)
         if self.keeper.is_due(served, self.compact_bytes):
-            self.spawn(self.keeper.compact(served))
+            self._tasks.spawn(self.keeper.compact(served))
         if (trouble := self.keeper.trouble(served)) != served.trouble:
             served.trouble = trouble
             told = (
@@ -355,16 +279,8 @@ class Relay(LoggingConfigurable):
             served.owner.told(served.room, told)
         if not served.in_use and now - served.idle_since >= self.eviction_delay:
             served.idle_since = now
-            self.spawn(self._evict(served))
+            self._tasks.spawn(self._evict(served))
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do something beside everything else; what goes wrong is logged."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            self.log.error("relay: %s", error, exc_info=error)
+    async def _evict(self, served: ServedRoom) -> None:
+        if await self._rooms.evict(served):
+            self._evicted = True

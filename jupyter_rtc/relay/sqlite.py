@@ -11,10 +11,8 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from jupyter_core.paths import jupyter_data_dir
 from traitlets import Bool, Enum, Float, Integer, Unicode
 from traitlets.config import LoggingConfigurable
 
@@ -32,6 +30,7 @@ from .operations import (
     SetMarks,
     memory,
 )
+from .place import place
 from .schema import read_past, read_room
 from .store import Checkpoint, Mark, Past, StoredRoom, StoreError, in_part
 from .writer import Request, Writer
@@ -94,8 +93,7 @@ class SQLiteStore(LoggingConfigurable):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        default = Path(jupyter_data_dir()) / "jupyter_rtc" / "rooms.db"
-        path = Path(self.path).expanduser().absolute() if self.path else default
+        path = place(self.path, "rooms.db")
         options = Options(self.journal_mode, self.synchronous, self.exclusive, self.size_limit)
         self._ahead = Ahead(path)
         database = Database(path, options, self._ahead, self.log)

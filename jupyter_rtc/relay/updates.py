@@ -46,7 +46,7 @@ def guarded(apply: Callable[[_Given], _Result], update: _Given) -> _Result:
         raise ProtocolError("not an update") from None
     except RuntimeError:
         raise TaintedError("an update that does not fit this document") from None
-    except BaseException as error:
+    except BaseException as error:  # pycrdt does not export the class of its PanicException, which is one
         if type(error).__name__ != "PanicException":
             raise
         raise TaintedError("not an update") from None

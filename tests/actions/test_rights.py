@@ -83,7 +83,8 @@ async def test_with_a_cookie_the_xsrf_token_must_come_along(client: Client, meth
 def test_no_route_is_without_authentication(jp_configurable_serverapp: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", JupyterServerAuthWarning)
-        jp_configurable_serverapp(allow_unauthenticated_access=False)
+        server = jp_configurable_serverapp(allow_unauthenticated_access=False)
+    assert server.web_app.settings["allow_unauthenticated_access"] is False
 
 
 @listed

@@ -115,6 +115,15 @@ def test_every_page_is_on_the_map() -> None:
     assert set(PAGES) - linked == {index}
 
 
+@pytest.mark.parametrize("floor", ["relay", "documents", "supernode"])
+def test_every_module_is_in_the_house(floor: str) -> None:
+    """The page about the structure of the code names the modules of each floor, and no others."""
+    page = (DOCS / "topics" / "the-house.md").read_text(encoding="utf-8")
+    section = page.partition(f"## {floor}/\n")[2].partition("\n## ")[0]
+    modules = {path.name for path in (ROOT / "jupyter_rtc" / floor).rglob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"`(\w+\.py)`", section)) == modules
+
+
 def test_the_readme_has_the_two_commands() -> None:
     """They are all that the README tells to type into a shell; CI runs the second."""
     first, second = (block.code.strip() for block in blocks(README) if block.language == "sh")
@@ -160,7 +169,7 @@ def quoted_messages(section: str) -> list[str]:
 
 def test_python_in_the_pages_is_python() -> None:
     """Each block that says so compiles."""
-    for page in PAGES:
-        for block in blocks(page):
-            if block.language == "python":
-                compile(block.code, f"{page.name} (Python {sys.version_info.major})", "exec")
+    found = [(page, block) for page in PAGES for block in blocks(page) if block.language == "python"]
+    assert found
+    for page, block in found:
+        compile(block.code, f"{page.name} (Python {sys.version_info.major})", "exec")

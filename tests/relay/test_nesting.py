@@ -78,6 +78,7 @@ def test_a_notebook_of_any_length_is_welcome() -> None:
         for update in observed(doc, lambda _, number=number, cell=cell: cells.insert(number % 2 * len(cells), cell)):
             nesting.refuse_depth(update)
     nesting.refuse_depth(doc.get_update())
+    assert len(cells) == 4000
 
 
 def test_what_is_refused_is_not_counted() -> None:

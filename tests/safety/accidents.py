@@ -125,9 +125,8 @@ async def two_views(world: World) -> None:
             (world.server.root / path).symlink_to(desk.path)
         for name in ("vera", "walt"):
             await desk.seat(name, kind, path)
-    for (
-        person
-    ) in world.people:  # half a word is a text like any other to the other view, where somebody may type behind it
+    for person in world.people:
+        # Half a word is a text like any other to the other view, where somebody may type behind it.
         person.in_pieces = False
     async with world.typing(0.15):
         await world.a_while(2.0, 3.0)

@@ -1,0 +1,29 @@
+"""Rooms that branch off from a document: timelines and forks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from pycrdt import Doc
+
+from ..relay import Member, PlainOwner, Room, StoredRoom, Verdict, document_of, whole_state
+
+
+class BranchOwner(PlainOwner):
+    """Owns copies of documents. Each begins with the history of its document, and takes in no other."""
+
+    async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
+        """Let no other history in: this is a copy of one document."""
+        brought = await asyncio.to_thread(document_of, updates)
+        return Verdict("this is a copy of another document", whole_state(brought, updates))
+
+
+async def branch_off(room: Room, root: StoredRoom, state: bytes) -> None:
+    """Fill an empty room with a `state` of the document `root`; it is update number 1 of the room, and all in one."""
+    doc: Doc[Any] = Doc()
+    await asyncio.to_thread(doc.apply_update, state)
+    room.lineage = root.lineage
+    room.replace(doc)
+    room.begin(1, root.genesis, state)

@@ -1,0 +1,166 @@
+"""The rooms in memory: how they come there, and how they leave it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from logging import Logger, LoggerAdapter
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+from pycrdt import Doc
+
+from .delivery import Delivery
+from .keeper import Keeper, Loaded
+from .owner import RoomError, RoomOwner
+from .protocol import CloseCode
+from .room import Room
+from .served import ServedRoom
+
+_LAST_SAVE = 1.5
+
+
+class Rooms:
+    """The rooms in memory.
+
+    A room is opened once, however many ask for it, and is here as soon as it is fully loaded. It is evicted when
+    nobody needs it, and only when what it holds is kept elsewhere.
+
+    Attributes:
+        owners: whose rooms they are; the first that owns a name has it.
+    """
+
+    def __init__(
+        self, owners: Iterable[RoomOwner], keeper: Keeper, delivery: Delivery, log: Logger | LoggerAdapter[Any]
+    ) -> None:
+        """Begin with none; `keeper` has what is stored of them, `delivery` sees their members off."""
+        self.owners = list(owners)
+        self._keeper = keeper
+        self._delivery = delivery
+        self._log = log
+        self._served: dict[str, ServedRoom] = {}
+        self._opening: dict[str, asyncio.Future[ServedRoom]] = {}
+        self._closing = False
+
+    def __iter__(self) -> Iterator[ServedRoom]:
+        """Go over those that are here now, whatever comes and goes meanwhile."""
+        return iter(list(self._served.values()))
+
+    def owner(self, name: str) -> RoomOwner | None:
+        """Return who owns the rooms of this name, or None where no such room can be."""
+        return next((owner for owner in self.owners if owner.owns(name)), None)
+
+    def get(self, name: str) -> ServedRoom | None:
+        """Return a room, or None if it is not in memory."""
+        return self._served.get(name)
+
+    async def open(self, name: str) -> ServedRoom:
+        """Return a room that is fully loaded, opening it where it is not in memory.
+
+        Raises:
+            RoomError: it cannot be served; the error's code says why.
+        """
+        if served := self._served.get(name):
+            return served
+        opening = self._opening.get(name)
+        if opening is None:
+            opening = self._opening[name] = asyncio.ensure_future(self._open(name))
+            opening.add_done_callback(lambda done: (self._opening.pop(name, None), done.exception()))
+        return await asyncio.shield(opening)
+
+    async def evict(self, served: ServedRoom) -> bool:
+        """Save, store and drop a room that nobody has used for a while; return whether it is gone.
+
+        It stays where somebody comes back meanwhile, and where it is not saved and stored in the end.
+        """
+        name, room = served.room.name, served.room
+        if not await served.owner.release(room) or not self._is_idle(served):
+            return False
+        seq = room.seq
+        # The room goes only when the store has it; while the store has trouble, memory is what there is.
+        if served.stored and not await self._keeper.has_all(name):
+            return False
+        if not self._is_idle(served) or room.seq != seq:  # edited: not in its file yet
+            return False
+        del self._served[name]
+        self._leave(served)
+        self._log.info("room %s: evicted", name)
+        return True
+
+    async def drop(self, name: str) -> RoomOwner | None:
+        """Take a room out of memory as it is, and close whoever is in it with 1001; return who owns it."""
+        if opening := self._opening.get(name):
+            await asyncio.wait([opening])
+        owner = self.owner(name)
+        if served := self._served.pop(name, None):
+            self._send_off(served, "the room was deleted")
+            served.owner.closed(served.room)
+        return owner
+
+    async def close(self) -> None:
+        """Close whoever is in a room with 1001, and save and drop all rooms; none is opened any more."""
+        self._closing = True
+        for served in self:
+            self._send_off(served, "server stops")
+        self._delivery.flush()
+        for error in await asyncio.gather(*map(self._finish, self), return_exceptions=True):
+            if error:  # one room that fails must not keep the others out of the store
+                self._log.error("a room could not be finished: %s", error, exc_info=error)
+        self._served.clear()
+
+    async def _open(self, name: str) -> ServedRoom:
+        self._refuse_if_closing()
+        owner = self.owner(name)
+        if owner is None:
+            raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
+        loaded = await self._keeper.load(name) if owner.stored else Loaded(None, Doc())
+        room = await _begun(name, loaded)
+        first = await owner.load(room, loaded.stored)
+        self._refuse_if_closing()
+        served = ServedRoom(room, owner, loaded.unkept, monotonic())
+        self._keeper.begin(served, loaded, first)
+        self._served[name] = served
+        owner.opened(room)
+        self._delivery.opened(room)
+        if loaded.damage:
+            owner.told(room, loaded.damage)
+            owner.found(room, loaded.remains)
+        self._log.info("room %s: open, update %d", name, room.seq)
+        return served
+
+    def _refuse_if_closing(self) -> None:
+        if self._closing:
+            raise RoomError(CloseCode.GOING_AWAY, "the server stops")
+
+    def _is_idle(self, served: ServedRoom) -> bool:
+        """Say whether a room is still here, and nobody needs it."""
+        return not served.in_use and self._served.get(served.room.name) is served
+
+    async def _finish(self, served: ServedRoom) -> None:
+        """Save a room because the server stops; what does not get saved in time is in the store."""
+        try:
+            await asyncio.wait_for(served.owner.release(served.room), _LAST_SAVE)
+        except TimeoutError:
+            self._log.warning("room %s: not saved within %g s", served.room.name, _LAST_SAVE)
+        self._leave(served)
+
+    def _leave(self, served: ServedRoom) -> None:
+        """Take note, everywhere, that a room is not in memory any more."""
+        self._keeper.let_go(served)
+        served.owner.closed(served.room)
+
+    def _send_off(self, served: ServedRoom, reason: str) -> None:
+        """Close everybody in a room."""
+        for member in list(served.connections):
+            self._delivery.drop(served, member, CloseCode.GOING_AWAY, reason)
+
+
+async def _begun(name: str, loaded: Loaded) -> Room:
+    """Return a room that holds what was stored of it."""
+    if loaded.stored is None:
+        return Room(name, uuid4().hex)
+    stored, room = loaded.stored, Room(name, loaded.stored.lineage)
+    room.replace(loaded.doc)
+    room.begin(stored.last, stored.genesis, waiting=await asyncio.to_thread(stored.waiting, loaded.doc))
+    return room
