@@ -142,7 +142,7 @@ class Documents(LoggingConfigurable):
 
     def content(self, kind: str) -> Content:
         """Return the type of documents that is called `kind`; KeyError where nobody registered it."""
-        return content_of(kind, {name: point.load() for name, point in self._kinds.items()})
+        return content_of(kind, {kind: self._kinds[kind].load()})
 
     def views(self, path: str | None = None) -> dict[str, str]:
         """Return the names of the open documents' rooms with the paths of their files; those of one file, if given."""
