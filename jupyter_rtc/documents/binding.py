@@ -53,6 +53,7 @@ class FileBinding:
         self._astray = False  # whether the file could not be made out at the last look
         self._closed = False
         self._noticed = False
+        self._asked: asyncio.Task[None] | None = None  # the save that people asked for and that has not begun
         self._busy = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -232,6 +233,8 @@ class FileBinding:
             FileError: it could not be saved; the reason is in `status` too, and the next try is planned.
         """
         async with self._busy:
+            if asked:
+                self._asked = None
             self._autosave.cancel()
             begun = monotonic()
             trouble: str | None = "an error that nobody foresaw; the server's log has it"
@@ -303,9 +306,10 @@ class FileBinding:
         status = "failed"
         try:
             if member.writable:
+                if self._asked is None:  # else who asked before waits for what will be saved: this too
+                    self._asked = self._spawn(self.save(asked=True))
                 # Shielded: what is being written must be written to the end, whoever waits for it.
-                saving = self._spawn(self.save(asked=True))
-                await asyncio.wait_for(asyncio.shield(saving), _SAVE_TIMEOUT)
+                await asyncio.wait_for(asyncio.shield(self._asked), _SAVE_TIMEOUT)
                 status = "success"
         except (FileError, TimeoutError) as error:
             reason = str(error) or f"it takes more than {_SAVE_TIMEOUT:g} s"
