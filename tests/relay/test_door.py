@@ -82,7 +82,8 @@ class TestIdentity:
         self, server: Any, rooms: Rooms, http_server_client: Any, origin: str
     ) -> None:
         browser = await log_in(server, http_server_client)
-        assert await refused(server.connect("room", origin=origin, **browser)) == 403
+        for name, path in (("room", "api/rtc/room"), (PRESENCE, "api/rtc/room"), (PRESENCE, "api/collaboration/room")):
+            assert await refused(server.connect(name, path=path, origin=origin, **browser)) == 403
         assert await rooms() == {}
 
     async def test_one_person_in_two_windows_is_one(self, server: Any, rooms: Rooms, http_server_client: Any) -> None:
