@@ -95,6 +95,17 @@ async def test_who_sends_what_no_websocket_client_sends_is_closed_alone(
             await carol.until(lambda: carol.text == "before, after")
 
 
+async def test_who_is_closed_leaves_at_once_and_not_when_it_answers(server: Any, rooms: Rooms) -> None:
+    async with server.connect("room") as one, server.connect("room") as two, Peer(one) as ada, Peer(two) as bob:
+        await ada.show(cursor=1)
+        await bob.until(lambda: bob.others)
+        ada.socket.transport.pause_reading()
+        ada.socket.transport.write(b"\x82\x01x")
+        await bob.until(lambda: not bob.others, 2)
+        assert len((await rooms())["room"]["members"]) == 1
+        ada.socket.transport.resume_reading()
+
+
 async def _flood(peer: Peer, times: int) -> None:
     for _ in range(times):
         await peer.edit(lambda doc: doc.get("source", type=Text).insert(0, "x" * 100_000))
