@@ -310,6 +310,25 @@ class TestSlowPeers:
             pings.cancel()
             await slow.close()
 
+    async def test_pongs_do_not_gather_for_who_reads_none(self, server: Any) -> None:
+        deaf = await connect_deaf(server, "room")
+        pings = b"\x89\xfd\0\0\0\0" + b"x" * 125
+        for _ in range(200):
+            deaf.transport.write(pings * 1000)
+            await eventually(lambda: deaf.transport.get_write_buffer_size() == 0)
+        pongs = 0
+        feed = deaf.data_received
+
+        def count(data: bytes) -> None:
+            nonlocal pongs
+            pongs += len(data) // 127
+            feed(data)
+
+        deaf.data_received = count
+        deaf.transport.resume_reading()
+        await deaf.close()
+        assert pongs < 50_000
+
 
 class TestLife:
     async def test_the_list_of_rooms(self, server: Any, rooms: Rooms) -> None:
