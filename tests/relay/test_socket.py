@@ -180,6 +180,9 @@ class TestPresence:
             await ada.show(cursor=4)
             await bob.until(lambda: bob.others)
 
+    def test_nobody_is_shown_for_more_than_35_seconds_nor_forgotten_between_two_renewals(self) -> None:
+        assert 2 * 15 <= Relay.awareness_timeout.default_value <= 35 - 2  # they renew it, and it is looked at
+
 
 class TestSilence:
     @pytest.mark.traits(Relay={"keepalive_interval": 0.2})
