@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,10 @@ class JupyterRTC(ExtensionApp):
             self.log.warning(
                 "jupyter_server_ydoc is enabled too and is switched off for this server: jupyter_rtc serves its"
                 " documents. `jupyter server extension disable jupyter_server_ydoc` makes this lasting."
+            )
+        elif find_spec("jupyter_server_ydoc"):
+            self.log.info(
+                "jupyter_server_ydoc is installed too and stays switched off: jupyter_rtc serves its documents."
             )
         if (theirs := others.get("jupyter_server_documents")) and theirs.enabled:
             raise ConflictError(

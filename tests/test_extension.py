@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +64,11 @@ def install(tmp_path: Path) -> Iterator[Install]:
 
 @pytest.fixture
 def enable(jp_configurable_serverapp: Any, jp_server_config: Config) -> Callable[..., ServerApp]:
-    """Return a function that starts a server with ours and the named extensions, and returns it."""
+    """Return a function that starts a server with ours and the named extensions, without those `disabled`."""
 
-    def start(*names: str, **traits: Any) -> ServerApp:
+    def start(*names: str, disabled: Sequence[str] = (), **traits: Any) -> ServerApp:
         enabled = {"jupyter_rtc": True, "jupyter_server_terminals": False, **dict.fromkeys(names, True)}
+        enabled |= dict.fromkeys(disabled, False)
         jp_server_config.merge(Config({"ServerApp": {"jpserver_extensions": enabled}, **traits}))
         app: ServerApp = jp_configurable_serverapp()
         return app
@@ -134,6 +135,21 @@ class TestBesideOthers:
         said = capsys.readouterr().err
         assert said.count("jupyter_server_ydoc is enabled too") == 1
         assert "jupyter server extension disable jupyter_server_ydoc" in said
+
+    def test_it_says_so_too_where_its_configuration_has_switched_the_other_off(
+        self, install: Install, enable: Any, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        install("jupyter_server_ydoc")
+        app = enable(disabled=["jupyter_server_ydoc"])
+        assert not answers(app, "api/jupyter_server_ydoc")
+        assert answers(app, "api/rtc/rooms")
+        assert capsys.readouterr().err.count("jupyter_server_ydoc is installed too and stays switched off") == 1
+
+    def test_it_does_not_speak_of_one_that_is_not_installed(
+        self, enable: Any, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        enable(disabled=["jupyter_server_ydoc"])
+        assert "jupyter_server_ydoc is" not in capsys.readouterr().err
 
     async def test_a_server_that_it_took_over_stops_cleanly(
         self, install: Install, enable: Any, caplog: pytest.LogCaptureFixture

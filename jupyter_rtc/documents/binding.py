@@ -55,6 +55,7 @@ class FileBinding:
         self._outside = OutsideEdits(host, self._pair, self._strangers)
         self._closed = False
         self._noticed = False
+        self._asked: asyncio.Task[None] | None = None  # the save that people asked for and that has not begun
         self._busy = asyncio.Lock()
         self._tasks = Tasks(host.relay.log, f"room {name}", told=(FileError,))  # those are said in `_fail`
 
@@ -233,6 +234,8 @@ class FileBinding:
             FileError: it could not be saved; the reason is in `status` too, and the next try is planned.
         """
         async with self._busy:
+            if asked:
+                self._asked = None
             self._autosave.cancel()
             begun = monotonic()
             trouble: str | None = "an error that nobody foresaw; the server's log has it"
@@ -297,9 +300,11 @@ class FileBinding:
         status = "failed"
         try:
             if member.writable:
+                if self._asked is None:  # else who asked before waits for what will be saved: this too
+                    self._asked = self._tasks.spawn(self.save(asked=True))
                 # Shielded: what is being written must be written to the end, whoever waits for it.
-                saving = self._tasks.spawn(self.save(asked=True))
-                await asyncio.wait_for(asyncio.shield(saving), _SAVE_TIMEOUT)
+                async with asyncio.timeout(_SAVE_TIMEOUT):
+                    await asyncio.shield(self._asked)
                 status = "success"
         except (FileError, TimeoutError) as error:
             reason = str(error) or f"it takes more than {_SAVE_TIMEOUT:g} s"

@@ -223,12 +223,18 @@ class LocalFiles(ManagedFiles):
         """
 
         def open_it(os_path: str, flags: int) -> int:
-            file = os.open(os_path, flags & ~os.O_TRUNC, 0o666)
+            flags &= ~os.O_TRUNC
+            if over is not None:  # what somebody has just removed is not made again
+                flags &= ~os.O_CREAT
+            try:
+                file = os.open(os_path, flags, 0o666)
+            except FileNotFoundError:
+                if over is None:
+                    raise
+                raise _overtaken(os_path, path) from None
             try:
                 if not self._is_over(os_path, _stamp(os.fstat(file)), over):
-                    with suppress(FileNotFoundError):
-                        os.unlink(_copy_of(os_path))
-                    raise OvertakenError(path)
+                    raise _overtaken(os_path, path)
                 os.ftruncate(file, 0)
             except BaseException:  # whatever it is: nobody else closes it
                 os.close(file)
@@ -262,6 +268,13 @@ def _copy_of(os_path: str) -> str:
     if os.path.islink(os_path):
         os_path = os.path.join(os.path.dirname(os_path), os.readlink(os_path))
     return str(path_to_intermediate(os_path))
+
+
+def _overtaken(os_path: str, path: str) -> OvertakenError:
+    """Return the error for a file that is left alone, once the copy is gone that was made of it."""
+    with suppress(FileNotFoundError):
+        os.unlink(_copy_of(os_path))
+    return OvertakenError(path)
 
 
 def _begins(os_path: str, data: bytes) -> bool:

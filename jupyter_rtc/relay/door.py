@@ -67,6 +67,8 @@ class Rights:
         while member in self._asking:
             await asyncio.sleep(interval)
             try:
-                settle(await asyncio.wait_for(ask(), _LONGEST_ANSWER))
+                async with asyncio.timeout(_LONGEST_ANSWER):
+                    answer = await ask()
+                settle(answer)
             except Exception as error:  # whatever an identity provider raises: it does not know, so nothing changes
                 self._log.warning("cannot ask again what %s may do: %r", member.identity.username, error)

@@ -143,6 +143,7 @@ class RoomProtocol(WebSocketProtocol13):
         if (error := self._reader.error) and not self.server_terminated:
             # Closed on our side only, and what else comes passed over, or else the close frame would get lost.
             self.close(error.code, error.reason)
+            self.handler.leave()
             with suppress(OSError):
                 if not self.stream.writing():
                     self._socket.shutdown(socket.SHUT_WR)
@@ -220,12 +221,16 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
             self.relay.refuse(self.room, self.member, "text frames are not part of the protocol")
 
     def on_close(self) -> None:
-        """Leave the room, and let go of it: the ping, which nobody else stops, keeps this handler for half a minute."""
+        """Leave the room, and stop the ping, which nobody else stops: it keeps this handler for half a minute."""
+        self.leave()
+        if self.ping_callback is not None:
+            self.ping_callback.stop()
+
+    def leave(self) -> None:
+        """Leave the room, and let go of it. Does nothing the second time."""
         if self.room is not None and self.member is not None:
             self.relay.leave(self.room, self.member)
         self.room = self.member = None
-        if self.ping_callback is not None:
-            self.ping_callback.stop()
 
     async def _rights(self, owner: RoomOwner) -> bool:
         """Return whether edits of the user count; raises HTTPError for one who may not even read."""

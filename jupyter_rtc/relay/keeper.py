@@ -149,8 +149,9 @@ class Keeper(LoggingConfigurable):
         keeps the room at all.
         """
         try:
-            if kept and await asyncio.wait_for(self.has_all(name), _FLUSH_TIMEOUT):
-                return
+            async with asyncio.timeout(_FLUSH_TIMEOUT):  # wait_for may swallow a cancellation until Python 3.12
+                if kept and await self.has_all(name):
+                    return
         except TimeoutError:
             pass
         self.log.warning("room %s: going on while the store has trouble", name)
@@ -162,7 +163,8 @@ class Keeper(LoggingConfigurable):
     async def settle(self) -> None:
         """Wait until everything that was queued is stored; not for long, where the store has trouble."""
         try:
-            await asyncio.wait_for(self._store.flush(), _FLUSH_TIMEOUT)
+            async with asyncio.timeout(_FLUSH_TIMEOUT):
+                await self._store.flush()
         except (TimeoutError, StoreError) as error:
             self.log.warning("going on while the store has trouble: %s", error)
 

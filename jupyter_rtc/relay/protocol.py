@@ -34,7 +34,7 @@ class CloseCode(IntEnum):
     MALFORMED = 1007
     """A frame that is no message of the protocol, or whose update cannot be applied."""
     NOT_ALLOWED = 1008
-    """The peer would not be let in any more, or takes more than its share of a full room."""
+    """The peer would not be let in any more, or takes more than its share: of a full room, or of what may wait."""
     TOO_BIG = 1009
     """A frame beyond `Relay.max_frame_size`."""
     TOO_SLOW = 1013

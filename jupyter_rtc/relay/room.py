@@ -258,6 +258,7 @@ class Room:
         if not member.writable:
             return self._refuse(member, update)
         self._apply(update)
+        self._waiting.refuse_excess(self.doc, update)
         return self._accept(update, frame, member, member.identity.username)
 
     def _is_aside(self, member: Member) -> bool:
@@ -292,6 +293,7 @@ class Room:
             return self._refuse(member, added) if added != NO_CHANGE else []
         with self._observed() as changes:
             self._apply(update)
+        self._waiting.refuse_excess(self.doc, update)
         # What waits for an update that is missing here changes nothing yet, but must not get lost.
         if not changes and unmet(before, [update]) == NO_CHANGE:
             return []

@@ -140,7 +140,8 @@ class Rooms:
     async def _finish(self, served: ServedRoom) -> None:
         """Save a room because the server stops; what does not get saved in time is in the store."""
         try:
-            await asyncio.wait_for(served.owner.release(served.room), _LAST_SAVE)
+            async with asyncio.timeout(_LAST_SAVE):
+                await served.owner.release(served.room)
         except TimeoutError:
             self._log.warning("room %s: not saved within %g s", served.room.name, _LAST_SAVE)
         self._leave(served)

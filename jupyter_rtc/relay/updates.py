@@ -12,9 +12,14 @@ from typing import Any, TypeVar
 import pycrdt
 from pycrdt import Doc
 
-from .protocol import NO_CHANGE, ProtocolError, decode_state_vector, read_uint
+from .protocol import NO_CHANGE, CloseCode, ProtocolError, decode_state_vector, read_uint
 from .structure import refuse_hazards, without_deletions
 
+MOST_WAITING = 1 << 18
+"""How many bytes of updates may wait in a document for others: pycrdt tries many of them again with each edit.
+
+A million deletions of what nobody knows, in 4 MB, make every edit of the others take 9 ms in place of 0.01.
+"""
 _MOST_UNSEEN = 1000
 _LARGEST_UNSEEN = 1 << 20
 
@@ -156,6 +161,17 @@ class Waiting:
         self._size += len(update)
         if self._size > _LARGEST_UNSEEN or len(self._unseen) > _MOST_UNSEEN:
             self.of(doc)
+
+    def refuse_excess(self, doc: Doc[Any], update: bytes) -> None:
+        """Raise TaintedError where an update that was just applied to `doc` waits, and too much does so then.
+
+        On the hot path.
+        """
+        if len(update) + len(self._known) <= MOST_WAITING:
+            return
+        rest = unmet(doc.get_state(), [update])
+        if rest != NO_CHANGE and len(rest) + len(self.of(doc)) > MOST_WAITING:
+            raise TaintedError("too much that builds on missing updates", CloseCode.NOT_ALLOWED)
 
     def of(self, doc: Doc[Any]) -> bytes:
         """Return what waits in `doc`, as one update; NO_CHANGE if nothing does."""

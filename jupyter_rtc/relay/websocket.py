@@ -28,6 +28,7 @@ _KNOWN = frozenset(Opcode)
 _FINAL, _RESERVED, _OPCODE, _CONTROL = 0x80, 0x70, 0x0F, 0x08
 _MASKED, _SIZE = 0x80, 0x7F
 _LONGEST_CONTROL = 125
+_WITH_TEXT = frozenset((Opcode.TEXT, Opcode.CLOSE))
 
 
 def header(size: int) -> bytes:
@@ -50,7 +51,7 @@ class MessageReader:
     Attributes:
         missing: bytes of the packet under way that have not come yet, where its size is known.
         error: what is wrong with the stream: BAD_PACKET for what no client sends, TOO_BIG for a message beyond the
-            limit; None while all is well.
+            limit, MALFORMED for a text that is not UTF-8; None while all is well.
     """
 
     def __init__(self, max_size: int, unmask: Callable[[bytes, bytes], bytes]) -> None:
@@ -85,10 +86,12 @@ class MessageReader:
                     break
                 payload = self._unmask(data[start - 4 : start], data[start:stop])
                 at = stop
-                if final and opcode:
-                    messages.append((opcode, payload))
-                elif (whole := self._joined(final, opcode, payload)) is not None:
-                    messages.append((self._opcode, whole))
+                whole = payload if final and opcode else self._joined(final, opcode, payload)
+                if whole is not None:
+                    kind = opcode or self._opcode
+                    if kind in _WITH_TEXT:
+                        _refuse_bad_text(kind, whole)
+                    messages.append((kind, whole))
         except ProtocolError as error:
             self.error = error
         if at < len(data) and self.error is None:
@@ -119,6 +122,16 @@ class MessageReader:
             return None
         whole, self._message = bytes(self._message), None
         return whole
+
+
+def _refuse_bad_text(kind: int, payload: bytes) -> None:
+    """Raise ProtocolError where a text, or the reason of a close, is none (RFC 6455, sections 5.5.1 and 8.1)."""
+    if kind == Opcode.CLOSE and len(payload) == 1:
+        raise ProtocolError("half a close code", CloseCode.BAD_PACKET)
+    try:
+        payload[2 * (kind == Opcode.CLOSE) :].decode()
+    except UnicodeDecodeError:
+        raise ProtocolError("text that is not UTF-8") from None
 
 
 def _extent(data: bytes, at: int) -> tuple[int, int] | None:

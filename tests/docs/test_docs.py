@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -84,6 +85,14 @@ async def test_every_route_is_documented(server) -> None:
     registered = {pattern.removeprefix(server.base_url.rstrip("/")) for pattern in registered}
     documented = set(re.findall(r"^\| `(?:GET|PUT|POST|DELETE|WS) (/[^<`]*)", PROTOCOL, re.MULTILINE))
     assert {route for route in registered if "/api/" in route} == documented
+
+
+async def test_a_new_server_answers_as_it_says(server, jp_fetch) -> None:
+    """What is said to be the list of rooms is that of a server in which nothing was opened."""
+    (said,) = [
+        block.code for block in blocks(DOCS / "how-to" / "run-with-jupyter-server-only.md") if block.language == "json"
+    ]
+    assert json.loads((await jp_fetch("api", "rtc", "rooms")).body) == json.loads(said)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "jupyter_rtc" / "events").glob("*.yaml")), ids=lambda path: path.stem)

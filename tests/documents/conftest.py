@@ -18,8 +18,11 @@ Starter = Callable[..., Jupyter]
 FORMS = {"notebook": "json"}
 
 LINES = '''
+import json
+from uuid import uuid4
+
 from jupyter_ydoc.ybasedoc import YBaseDoc
-from pycrdt import Array
+from pycrdt import Array, Map
 
 
 class Lines(YBaseDoc):
@@ -43,18 +46,50 @@ class Lines(YBaseDoc):
 
     def observe(self, callback):
         pass
+
+
+class Diary(YBaseDoc):
+    """A document whose class writes by itself: when it is made, when it is read, and into the state."""
+
+    version = "1.0.0"
+
+    def __init__(self, ydoc=None, awareness=None):
+        super().__init__(ydoc, awareness)
+        self.dirty = True
+        self.pages = self._ydoc.get("pages", type=Array)
+        self.about = self._ydoc.get("about", type=Map)
+
+    def get(self):
+        if "id" not in self.about:
+            self.about["id"] = uuid4().hex
+        return json.dumps({"pages": list(self.pages), "about": self.about.to_py()})
+
+    def set(self, value):
+        if value == "!":
+            raise RuntimeError("no diary")
+        value = json.loads(value)
+        with self._ydoc.transaction():
+            for key in list(self._ystate):
+                del self._ystate[key]
+            self.pages.clear()
+            self.pages.extend(value["pages"])
+            self.about.clear()
+            self.about.update(value["about"])
+
+    def observe(self, callback):
+        pass
 '''
 
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an installed package that registers a type of documents."""
+    """Return a folder with an installed package that registers types of documents."""
     folder = tmp_path_factory.mktemp("packages")
     metadata = folder / "lines-1.0.dist-info"
     metadata.mkdir()
     (folder / "lines.py").write_text(LINES)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: lines\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[jupyter_ydoc]\nlines = lines:Lines\n")
+    (metadata / "entry_points.txt").write_text("[jupyter_ydoc]\nlines = lines:Lines\ndiary = lines:Diary\n")
     return folder
 
 

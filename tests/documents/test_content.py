@@ -10,13 +10,14 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import nbformat
 import pycrdt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jupyter_ydoc import YNotebook, YUnicode
+from jupyter_ydoc import YBlob, YNotebook, YUnicode
 from nbformat.sign import NotebookNotary
 from pycrdt import Array, Map, Text
 
@@ -503,6 +504,21 @@ def test_a_registered_type_does_its_own_work() -> None:
     assert (bytes(rendered.body), content.trusted(rendered.value)) == (b"two", False)
     assert content.build(content.parse(b"one")).genesis == content.build(original).genesis
     assert content.build(content.parse(b"two")).genesis != content.build(original).genesis
+
+
+class Chancy(YBlob):
+    """A class that makes up a part of what it is filled with."""
+
+    def set(self, value: bytes) -> None:
+        """Set the content of the document."""
+        super().set(value + uuid4().bytes)
+
+
+def test_what_a_registered_type_makes_up_is_nobody_elses_history() -> None:
+    content = content_of("chancy", {"chancy": Chancy})
+    one, other = content.build(content.parse(b"one")), content.build(content.parse(b"one"))
+    assert one.updates != other.updates
+    assert one.genesis != other.genesis
 
 
 def test_values_of_notebooks_are_compared_without_trust() -> None:

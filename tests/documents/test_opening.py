@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import websockets
-from pycrdt import Map, Text
+from pycrdt import Array, Map, Text
 
 from .conftest import Opener
 from .examples import as_nbformat, code, markdown, notebook
@@ -205,6 +206,33 @@ class TestTypes:
         await until(lambda: (here / "a.lines").read_text() == "one\ntwo\nthree")
         (here / "bad.lines").write_text("!")
         assert (await failure(prepare(jupyter, f"{here.name}/bad.lines", "lines")))[0] == 4400
+
+    async def test_a_type_whose_class_writes_by_itself(
+        self, jupyter: Jupyter, here: Path, prepare: Callable[..., Peer], join: Opener
+    ) -> None:
+        """It does so in copies: what it would do in the shared document nobody would be sent."""
+        file = here / "a.diary"
+        file.write_text(given := '{"pages": ["one"], "about": {}}')
+        ada = await join(jupyter, f"{here.name}/a.diary", "diary")
+        pages = ada.doc.get("pages", type=Array)
+        await until(lambda: ada.state.get("hash"))
+        assert file.read_text() == given
+        pages.append("two")
+        await until(lambda: file.read_text() != given)
+        await until(lambda: ada.state["hash"] == sha256(file.read_bytes()).hexdigest())
+        assert ada.state["dirty"] is False
+        saved = json.loads(file.read_text())
+        assert saved == {"pages": ["one", "two"], "about": ada.doc.get("about", type=Map).to_py()}
+        bob = await join(jupyter, f"{here.name}/a.diary", "diary", token="bob")
+        await until(lambda: bob.state == ada.state)
+        said = set(ada.state)
+        file.write_text(json.dumps({**saved, "pages": ["one", "two", "three"]}))
+        await until(lambda: list(bob.doc.get("pages", type=Array)) == ["one", "two", "three"])
+        await until(lambda: bob.state["hash"] == sha256(file.read_bytes()).hexdigest())
+        assert set(bob.state) == said
+        assert bob.state["dirty"] is False
+        (here / "bad.diary").write_text("!")
+        assert (await failure(prepare(jupyter, f"{here.name}/bad.diary", "diary")))[0] == 4400
 
 
 class TestDoor:

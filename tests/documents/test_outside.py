@@ -196,6 +196,22 @@ class TestMerged:
         await until(lambda: peer.text == file.read_text() == expected, lambda: (peer.text, file.read_text()))
         assert not (server.root / "a.txt.overtake").exists()
 
+    @pytest.mark.parametrize("moment", ["remove before", "remove opening"])
+    async def test_a_program_that_removes_a_file_at_the_last_moment(
+        self, start: Starter, join: Opener, moment: str
+    ) -> None:
+        """Not even an empty one is made again; Ctrl+S writes it, as after any removal."""
+        server = start(OVERTAKING)
+        file = server.root / "a.txt"
+        file.write_text("begin\n")
+        peer = await join(server, "a.txt")
+        (server.root / "a.txt.overtake").write_text(moment)
+        peer.type("typed\n")
+        await until(lambda: "does not exist any more" in peer.state.get("trouble", ""), lambda: peer.state)
+        assert list(server.root.iterdir()) == []
+        assert await peer.save() == "success"
+        assert file.read_text() == "begin\ntyped\n"
+
     @pytest.mark.parametrize("moment", MOMENTS[:-1])
     async def test_a_program_that_writes_much_the_same_at_the_last_moment(
         self, start: Starter, join: Opener, moment: str
@@ -308,6 +324,9 @@ class OvertakenManager(AsyncLargeFileManager):
                 self.overtake(how, os_path, file.read().replace("begin", "outside begin"))
 
     def overtake(self, how, os_path, text):
+        if how == "remove":
+            os.remove(os_path)
+            return
         path = os_path + ".new" if how == "replace" else os_path
         with open(path, "w") as file:
             file.write(text)

@@ -136,6 +136,18 @@ class TestRequest:
         assert set(await asyncio.wait_for(asyncio.gather(*answers), 20)) == {"success"}
         assert (here / "a.txt").read_text() == "x" * 20
 
+    async def test_who_asks_again_and_again_keeps_nobody_waiting(
+        self, jupyter: Jupyter, here: Path, join: Opener
+    ) -> None:
+        """As who holds Ctrl+S down does. One after the other, these would take minutes; who waits shares a save."""
+        (here / "a.ipynb").write_text(as_nbformat(notebook(*[code("x" * 1000) for _ in range(1000)])))
+        ada, bob = await join(jupyter, f"{here.name}/a.ipynb"), await join(jupyter, f"{here.name}/a.ipynb", token="bob")
+        answers = [ada.begin_save() for _ in range(5000)]
+        bob.type("bob's", 0)
+        assert await bob.save() == "success"
+        assert "bob's" in (here / "a.ipynb").read_text()
+        assert set(await asyncio.wait_for(asyncio.gather(*answers), 20)) == {"success"}
+
     async def test_a_request_of_another_name_harms_nobody(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
         (here / "a.txt").write_text("a")
         peer = await join(jupyter, f"{here.name}/a.txt")

@@ -82,7 +82,8 @@ class TestIdentity:
         self, server: Any, rooms: Rooms, http_server_client: Any, origin: str
     ) -> None:
         browser = await log_in(server, http_server_client)
-        assert await refused(server.connect("room", origin=origin, **browser)) == 403
+        for name, path in (("room", "api/rtc/room"), (PRESENCE, "api/rtc/room"), (PRESENCE, "api/collaboration/room")):
+            assert await refused(server.connect(name, path=path, origin=origin, **browser)) == 403
         assert await rooms() == {}
 
     async def test_one_person_in_two_windows_is_one(self, server: Any, rooms: Rooms, http_server_client: Any) -> None:
@@ -265,6 +266,32 @@ class TestRoutes:
                     )
                 expected = {403, 404} if path.endswith("room/x") else {403}
                 assert answer.value.code in expected, (path, method)
+
+    @pytest.mark.traits(ServerApp=WITH_PEOPLE)
+    async def test_none_changes_anything_for_who_may_only_read(self, server: Any, http_server_client: Any) -> None:
+        """But for two, which change no content: a session lets somebody watch, a timeline is a copy."""
+        refused = set()
+        for path, methods in self.routes(server):
+            if not re.match(r"api/(collaboration/(timeline|fork)|rtc/(history|recovery|conflicts))", path):
+                continue
+            for method in methods - {"GET"}:
+                with pytest.raises(HTTPClientError) as answer:
+                    await http_server_client.fetch(
+                        server.base_url + path,
+                        method=method,
+                        headers={"Authorization": "token rita-token"},
+                        allow_nonstandard_methods=True,
+                    )
+                assert answer.value.code == 403, (path, method)
+                refused.add(f"{method} {path}")
+        assert refused >= {
+            "PUT api/collaboration/fork/x",
+            "DELETE api/collaboration/fork/x",
+            "POST api/rtc/history/x",
+            "DELETE api/rtc/recovery/x",
+            "POST api/rtc/recovery/x/restore",
+            "DELETE api/rtc/conflicts/x",
+        }
 
     @pytest.mark.traits(ServerApp={"allow_unauthenticated_access": False})
     def test_a_server_that_lets_nobody_in_unknown_has_nothing_to_warn_of(self, jp_configurable_serverapp: Any) -> None:

@@ -65,16 +65,45 @@ async def test_who_sends_more_than_can_be_worked_off_is_read_more_slowly(server:
         await eventually(everything, 60)
 
 
-@pytest.mark.parametrize("packet", [b"\x82\x01x", b"\xf2\x81keysx", b"\x87\x81keysx", b"\x80\x81keysx"])
-async def test_who_sends_what_no_websocket_client_sends_is_closed_alone(server: Any, packet: bytes) -> None:
+@pytest.mark.parametrize(
+    ("packet", "code"),
+    [
+        (b"\x82\x01x", 1002),
+        (b"\xf2\x81keysx", 1002),
+        (b"\x87\x81keysx", 1002),
+        (b"\x80\x81keysx", 1002),
+        (b"\x88\x81keysx", 1002),
+        (b"\x81\x81\0\0\0\0\xff", 1007),
+        (b"\x88\x83\0\0\0\0\x03\xe8\xff", 1007),
+    ],
+)
+async def test_who_sends_what_no_websocket_client_sends_is_closed_alone(
+    server: Any, rooms: Rooms, packet: bytes, code: int
+) -> None:
     async with server.connect("room") as one, server.connect("room") as two, Peer(one) as ada, Peer(two) as bob:
         await ada.write("before")
-        ada.socket.transport.write(packet + packet)
-        assert (await ada.closed())[0] == 1002
         await bob.until(lambda: bob.text == "before")
+        ada.socket.transport.write(packet + packet)
+        assert (await ada.closed())[0] == code
+
+        async def alone() -> bool:
+            return len((await rooms())["room"]["members"]) == 1
+
+        await eventually(alone)
         await bob.write(", after")
         async with server.connect("room") as three, Peer(three) as carol:
             await carol.until(lambda: carol.text == "before, after")
+
+
+async def test_who_is_closed_leaves_at_once_and_not_when_it_answers(server: Any, rooms: Rooms) -> None:
+    async with server.connect("room") as one, server.connect("room") as two, Peer(one) as ada, Peer(two) as bob:
+        await ada.show(cursor=1)
+        await bob.until(lambda: bob.others)
+        ada.socket.transport.pause_reading()
+        ada.socket.transport.write(b"\x82\x01x")
+        await bob.until(lambda: not bob.others, 2)
+        assert len((await rooms())["room"]["members"]) == 1
+        ada.socket.transport.resume_reading()
 
 
 async def _flood(peer: Peer, times: int) -> None:

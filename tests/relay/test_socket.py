@@ -180,6 +180,9 @@ class TestPresence:
             await ada.show(cursor=4)
             await bob.until(lambda: bob.others)
 
+    def test_nobody_is_shown_for_more_than_35_seconds_nor_forgotten_between_two_renewals(self) -> None:
+        assert 2 * 15 <= Relay.awareness_timeout.default_value <= 35 - 2  # they renew it, and it is looked at
+
 
 class TestSilence:
     @pytest.mark.traits(Relay={"keepalive_interval": 0.2})
@@ -309,6 +312,25 @@ class TestSlowPeers:
                     assert len(str(again.get("source", type=Text))) == 500_000
             pings.cancel()
             await slow.close()
+
+    async def test_pongs_do_not_gather_for_who_reads_none(self, server: Any) -> None:
+        deaf = await connect_deaf(server, "room")
+        pings = b"\x89\xfd\0\0\0\0" + b"x" * 125
+        for _ in range(200):
+            deaf.transport.write(pings * 1000)
+            await eventually(lambda: deaf.transport.get_write_buffer_size() == 0)
+        pongs = 0
+        feed = deaf.data_received
+
+        def count(data: bytes) -> None:
+            nonlocal pongs
+            pongs += len(data) // 127
+            feed(data)
+
+        deaf.data_received = count
+        deaf.transport.resume_reading()
+        await deaf.close()
+        assert pongs < 50_000
 
 
 class TestLife:

@@ -12,10 +12,10 @@ from pycrdt import Doc, Map, Text
 from traitlets.config import Config
 
 from jupyter_rtc.relay import FreeRooms, Identity, Member, MemoryStore, Relay, SQLiteStore, StoredRoom, protocol
-from jupyter_rtc.relay.protocol import NO_CHANGE
+from jupyter_rtc.relay.protocol import NO_CHANGE, CloseCode
 from jupyter_rtc.relay.room import Broadcast, EditError
 from jupyter_rtc.relay.store import DamagedError
-from jupyter_rtc.relay.updates import unmet, whole_state
+from jupyter_rtc.relay.updates import MOST_WAITING, TaintedError, unmet, whole_state
 
 from .by_hand import Peer, append, delete, frames, observed, replayed, room_with, text_of
 from .peer import eventually
@@ -162,6 +162,83 @@ class TestRoom:
         stored = room.doc.get_update()
         effects = [*bob.send(protocol.step2(deletion)), *ada.send(protocol.update(missing))]
         assert text_of(replayed(effects, given_to([stored]))) == text_of(room.doc) == "hello"
+
+
+class TestTooMuch:
+    """What waits is tried again with every edit of the others, and costs them time."""
+
+    def test_at_once(self) -> None:
+        room = room_with("hello")
+        ada, bob = Peer(room), Peer(room)
+        ada.join()
+        bob.join()
+        with pytest.raises(TaintedError) as refused:
+            ada.send(protocol.update(typed("missing", "x" * MOST_WAITING)[1]))
+        assert refused.value.code == CloseCode.NOT_ALLOWED
+        assert frames(bob.edit(append(" world")), Broadcast)
+
+    def test_when_it_was_typed_offline(self) -> None:
+        ada = Peer(room_with("hello"))
+        ada.join()
+        with pytest.raises(TaintedError):
+            ada.send(protocol.step2(typed("missing", "x" * MOST_WAITING)[1]))
+
+    def test_deletions_of_what_nobody_knows(self) -> None:
+        ada = Peer(room_with("hello"))
+        ada.join()
+        runs = b"".join(protocol.write_uint(2 * number) + b"\x01" for number in range(100_000))
+        with pytest.raises(TaintedError):
+            ada.send(protocol.update(b"\x00\x01\x4d" + protocol.write_uint(100_000) + runs))
+
+    def test_little_by_little_and_nobody_else_is_blamed(self) -> None:
+        room = room_with("hello")
+        ada, bob = Peer(room), Peer(room)
+        ada.join()
+        bob.join()
+        taken = 0
+        while taken < 100:
+            early = typed("missing", "x" * (MOST_WAITING // 16))[1]
+            try:
+                ada.send(protocol.update(early))
+            except TaintedError:
+                break
+            taken += 1
+            assert frames(bob.edit(append(".")), Broadcast)
+        assert 15 <= taken < 100
+        assert frames(bob.edit(append("!")), Broadcast)
+
+    def test_what_waits_no_longer_does_not_count(self) -> None:
+        room = room_with("hello")
+        ada = Peer(room)
+        ada.join()
+        for _ in range(10):
+            missing, early = typed("missing", "x" * (MOST_WAITING // 2))
+            ada.send(protocol.update(early))
+            ada.send(protocol.update(missing))
+        assert len(text_of(room.doc)) > 4 * MOST_WAITING
+
+    def test_what_does_not_wait_may_be_as_large_as_it_likes(self) -> None:
+        room = room_with("hello")
+        ada = Peer(room)
+        ada.join()
+        ada.edit(append("x" * 4 * MOST_WAITING))
+        assert text_of(room.doc) == ada.text
+
+    async def test_the_document_is_built_again_without_it(self, tmp_path: Path) -> None:
+        relay = Relay([FreeRooms()], config=config(MemoryStore, tmp_path))
+        room, ada, bob = await relay.open("room"), Member(Identity("ada", {}), True), Member(Identity("bob", {}), True)
+        mine = Socket()
+        relay.join(room, ada, mine)
+        relay.join(room, bob, Socket())
+        begun = room.doc
+        send(relay, bob, typed("hello")[0])
+        missing, early = typed("missing", "x" * MOST_WAITING)
+        send(relay, ada, early)
+        assert mine.closed[0][0] == CloseCode.NOT_ALLOWED
+        await eventually(lambda: room.doc is not begun)
+        send(relay, bob, missing)
+        assert sorted(text_of(room.doc)) == sorted("hellomissing")
+        await relay.close()
 
 
 def config(store: type, folder: Path) -> Config:

@@ -59,7 +59,10 @@ def read(*chunks: bytes) -> list[tuple[int, bytes]]:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from([1, 2, 9, 10]), st.one_of(st.binary(max_size=125), st.just(b"x" * 66_000))),
+        st.one_of(
+            st.tuples(st.sampled_from([2, 9, 10]), st.one_of(st.binary(max_size=125), st.just(b"x" * 66_000))),
+            st.tuples(st.just(1), st.text(max_size=60).map(str.encode)),
+        ),
         max_size=6,
     ),
     st.integers(1, 4),
@@ -97,6 +100,11 @@ def test_how_much_is_missing_is_known() -> None:
     assert reader.missing == 0
 
 
+@pytest.mark.parametrize("payload", [b"", b"\x03\xe8", b"\x03\xe9bye \xc3\xa9"])
+def test_a_close_with_and_without_a_reason(payload: bytes) -> None:
+    assert read(packet(8, payload)) == [(8, payload)]
+
+
 @pytest.mark.parametrize(
     ("stream", "code"),
     [
@@ -105,6 +113,10 @@ def test_how_much_is_missing_is_known() -> None:
         (b"\x83" + packet(2, b"x")[1:], CloseCode.BAD_PACKET),
         (b"\x09" + packet(9, b"x")[1:], CloseCode.BAD_PACKET),
         (b"\x89\xfe\x00\x7e", CloseCode.BAD_PACKET),
+        (packet(1, b"\xff"), CloseCode.MALFORMED),
+        (packet(1, b"\xc3", final=False) + packet(0, b"("), CloseCode.MALFORMED),
+        (packet(8, b"\x03\xe8\xff"), CloseCode.MALFORMED),
+        (packet(8, b"\x03"), CloseCode.BAD_PACKET),
         (packet(0, b"the end of nothing"), CloseCode.BAD_PACKET),
         (packet(2, b"one", final=False) + packet(2, b"two"), CloseCode.BAD_PACKET),
         (packet(2, b"x" * 1001), CloseCode.TOO_BIG),
