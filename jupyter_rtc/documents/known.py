@@ -75,7 +75,7 @@ class KnownFile:
         self._host = host
         self._content = content
         self.name = name
-        self._stamp: tuple[Any, ...] | None = None  # at the last look; None if there was no file
+        self._seen: FileInfo | None = None  # at the last look; None if there was no file
         self._begun: Begun | None = None  # what a save that failed may have left in the file, or a part of it
 
     @property
@@ -105,14 +105,14 @@ class KnownFile:
                 raise
             saved = await asyncio.to_thread(self._rendered, self._content.blank(), stored, stored.saved.seq)
             self.accept(Seen(saved, FileInfo((), True, stored.saved.hash)))
-            self.missing, self._stamp = True, None
+            self.missing, self._seen = True, None
         else:
             self.accept(seen)
 
     def accept(self, seen: Seen) -> None:
         """Take note that the file holds what was seen in it."""
         self.original, self.info, _ = seen
-        self._stamp, self._begun = seen.info.stamp, None
+        self._seen, self._begun = seen.info, None
 
     async def look(self) -> Seen | None:
         """Return what was written into the file since it was last seen, by somebody else or by a save that failed.
@@ -125,9 +125,11 @@ class KnownFile:
         info = await self._settled()
         if info.stamp == self.info.stamp:
             self.info = FileInfo(info.stamp, info.writable, self.info.hash)
+            if self._seen is None or self._seen.stamp != info.stamp:
+                self._seen = self.info
             return None
         read = await self._read()
-        self._stamp = read.info.stamp
+        self._seen = read.info
         if read.info.hash == self.info.hash:
             self.info, self._begun = read.info, None
             return None
@@ -162,10 +164,9 @@ class KnownFile:
         async with self._host.turn(self.path):
             if not await self._is_untouched():
                 raise OvertakenError(self.path)
-            over = FileInfo(self._stamp, True, self.info.hash) if self._stamp else None
             begun, self._begun = self._begun, Begun(original, seq)
             try:
-                change = Change(original, sign, over)
+                change = Change(original, sign, self._seen)
                 info = await self._host.files.write(self.path, self._content.kind, self.name.form, change)
             except FileError as error:
                 error.shown = error.shown and not await self._is_as_before()
@@ -215,6 +216,7 @@ class KnownFile:
             return False
         info = await self._stat()
         self.accept(Seen(original, FileInfo(info.stamp, info.writable, saved.hash)))
+        self._seen = info  # of which half a character, perhaps, is no text
         self._begun = Begun(meant, intended.seq)
         return True
 
@@ -237,25 +239,25 @@ class KnownFile:
         except FileError as error:
             if error.status != 404:
                 raise
-            self.missing, self._stamp = True, None
+            self.missing, self._seen = True, None
             raise FileError(404, f"{self.path} does not exist any more; Ctrl+S writes it again") from None
-        self.missing, self._stamp = False, info.stamp
+        self.missing = False
         return info
 
     async def _is_untouched(self) -> bool:
         try:
-            return (await self._stat()).stamp == self._stamp
+            return (await self._stat()).stamp == (self._seen and self._seen.stamp)
         except FileError as error:
             if error.status != 404:
                 raise
-            return self._stamp is None
+            return self._seen is None
 
     async def _is_as_before(self) -> bool:
         """Say whether the file holds what it did at the last look."""
         try:
             return (await self._read()).info.hash == self.info.hash
         except FileError as error:
-            return error.status == 404 and self._stamp is None
+            return error.status == 404 and self._seen is None
 
     async def _stat(self) -> FileInfo:
         return await self._host.files.stat(self.path, self._content.kind)

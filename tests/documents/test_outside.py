@@ -38,6 +38,14 @@ def by_renaming(file: Path, content: str) -> None:
     new.replace(file)
 
 
+def quietly(file: Path, content: str) -> None:
+    """Write a file of the same size in place, and put back the time of its last modification."""
+    before = file.stat()
+    file.write_text(content)
+    assert file.stat().st_size == before.st_size
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def tokens(text: str) -> list[str]:
     """Return the words of a text, in order of the alphabet: each stands for one edit."""
     return sorted(text.split())
@@ -108,6 +116,16 @@ class TestNoticed:
         await until(lambda: peer.state["dirty"] is False)
         assert peer.text == "ab"
         assert len(other.frames) - frames < 4
+
+    async def test_a_program_that_puts_back_the_time_of_the_file(
+        self, jupyter: Jupyter, here: Path, join: Opener
+    ) -> None:
+        """As ``touch -r``, rsync and unpackers do: neither time nor size of the file say that it is another."""
+        file = here / "a.txt"
+        file.write_text("one\ntwo\n")
+        peer = await join(jupyter, f"{here.name}/a.txt")
+        quietly(file, "ONE\ntwo\n")
+        await until(lambda: peer.text == "ONE\ntwo\n", lambda: peer.text)
 
 
 class TestMerged:
@@ -250,6 +268,20 @@ class TestMerged:
         await until(lambda: ada.sources == bob.sources == both, lambda: (ada.sources, bob.sources))
         await until(lambda: said(file) == "\n".join(both), lambda: said(file))
 
+    @pytest.mark.parametrize("moment", ["quietly before", "quietly opening"])
+    async def test_a_program_that_hides_what_it_writes_at_the_last_moment(
+        self, start: Starter, join: Opener, moment: str
+    ) -> None:
+        """Size and time stay as they were: only the content says that there is something to merge."""
+        server = start(OVERTAKING.replace("outside begin", "begun"))
+        file = server.root / "a.txt"
+        file.write_text("begin\n")
+        peer = await join(server, "a.txt")
+        (server.root / "a.txt.overtake").write_text(moment)
+        peer.type("typed\n")
+        assert await peer.save() == "success"
+        await until(lambda: peer.text == file.read_text() == "begun\ntyped\n", lambda: (peer.text, file.read_text()))
+
     async def test_git_checkout(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
         def git(*arguments: str) -> None:
             who = ("-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "init.defaultBranch=main")
@@ -308,11 +340,14 @@ class OvertakenManager(AsyncLargeFileManager):
                 self.overtake(how, os_path, file.read().replace("begin", "outside begin"))
 
     def overtake(self, how, os_path, text):
+        before = os.stat(os_path)
         path = os_path + ".new" if how == "replace" else os_path
         with open(path, "w") as file:
             file.write(text)
         if how == "replace":
             os.replace(path, os_path)
+        if how == "quietly":
+            os.utime(os_path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 c.ServerApp.contents_manager_class = OvertakenManager
