@@ -91,23 +91,26 @@ class KnownFile:
     async def load(self, stored: StoredRoom | None) -> None:
         """Read the file for the first time; `stored` says what became of the last saves.
 
-        Where it was deleted meanwhile, it is missing, and known as it was last saved: whoever still has its document
-        open comes back into it.
+        Where it was deleted or emptied meanwhile, or is being written just now, it is known as it was last saved, and
+        missing until it is whole: whoever still has its document open comes back into it.
 
         Raises FileError and ContentError.
         """
         if stored and await self._recover(stored):
             return
+        saved = stored and stored.saved
         try:
-            seen = await self._parse(await self._read())
+            read = await self._read()
+            if not saved or read.info.hash == saved.hash or await self._is_whole(read):
+                self.accept(await self._parse(read))
+                return
         except FileError as error:
-            if error.status != 404 or stored is None or stored.saved is None:
+            if error.status != 404 or not saved:
                 raise
-            saved = await asyncio.to_thread(self._rendered, self._content.blank(), stored, stored.saved.seq)
-            self.accept(Seen(saved, FileInfo((), True, stored.saved.hash)))
+        if stored and saved:
+            original = await asyncio.to_thread(self._rendered, self._content.blank(), stored, saved.seq)
+            self.accept(Seen(original, FileInfo((), True, saved.hash)))
             self.missing, self._seen = True, None
-        else:
-            self.accept(seen)
 
     def accept(self, seen: Seen) -> None:
         """Take note that the file holds what was seen in it."""
@@ -207,18 +210,40 @@ class KnownFile:
         saved, intended = stored.saved, stored.intended
         if not (saved and intended and intended.seq > saved.seq):
             return False
-        before = await self._host.files.backup(self.path)
-        if before is None or before.info.hash != saved.hash:
+        backup = await self._host.files.backup(self.path)
+        if backup and backup.info.hash == saved.hash:
+            original = (await self._parse(backup)).original
+        elif await self._host.files.is_bare(self.path) and not await self._host.files.is_being_written(self.path):
+            original = await asyncio.to_thread(self._rendered, await self._style(), stored, saved.seq)
+        else:
             return False
-        original = (await self._parse(before)).original
         meant = await asyncio.to_thread(self._rendered, original, stored, intended.seq)
-        if not await self._host.files.begins(self.path, meant.body):
+        if not await self._host.files.begins(self.path, meant.body) or (not backup and await self._holds(meant)):
             return False
         info = await self._stat()
         self.accept(Seen(original, FileInfo(info.stamp, info.writable, saved.hash)))
         self._seen = info  # of which half a character, perhaps, is no text
         self._begun = Begun(meant, intended.seq)
         return True
+
+    async def _style(self) -> Original:
+        """Return the file as it is, for the way in which it is written; a blank one where it is not whole."""
+        try:
+            original = (await self._parse(await self._read())).original
+        except (FileError, ContentError):
+            original = self._content.blank()
+        return original
+
+    async def _holds(self, original: Original) -> bool:
+        """Say whether the file holds this, all of it."""
+        try:
+            return bool((await self._read()).body == original.body)
+        except FileError:
+            return False
+
+    async def _is_whole(self, read: FileContent) -> bool:
+        """Say whether a file that somebody else wrote holds something, and is not being written just now."""
+        return bool(read.body) and not await self._host.files.is_being_written(self.path)
 
     def _rendered(self, original: Original, stored: StoredRoom, seq: int) -> Original:
         return rendered(self._content, stored.document(seq), original)

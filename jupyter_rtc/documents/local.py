@@ -122,6 +122,10 @@ class LocalFiles(ManagedFiles):
         """Return the copy that Jupyter Server makes before it overwrites a text file, and removes afterwards."""
         return await asyncio.to_thread(self._backup, self._os_path(path), path)
 
+    async def is_bare(self, path: str) -> bool:
+        """Say whether Jupyter Server makes no such copy: it is told not to, or the folder cannot be written."""
+        return not (self._manager.use_atomic_writing and os.access(os.path.dirname(self._os_path(path)), os.W_OK))
+
     async def begins(self, path: str, body: Body) -> bool:
         """Say whether a text file holds the beginning of `body`, be it with half a character at its end."""
         return await asyncio.to_thread(_begins, self._os_path(path), str(body).encode())

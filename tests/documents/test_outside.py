@@ -471,6 +471,69 @@ class TestForAWhile:
         await until(lambda: peer.text == "outside\none\ntyped\n")
         await until(lambda: file.read_text() == peer.text)
 
+    @pytest.mark.parametrize("killed", [False, True])
+    async def test_a_file_that_is_written_while_its_document_comes_back(
+        self, start: Starter, join: Opener, killed: bool
+    ) -> None:
+        """A half of it is there when a page returns with what was typed offline: it is neither merged nor written."""
+        server = start("c.Relay.eviction_delay = 0.2")
+        file = server.root / "a.txt"
+        file.write_text("one\ntwo\n")
+        peer = await join(server, "a.txt")
+        peer.type("three\n")
+        await leave(server, peer, killed)
+        peer.type("typed\n")
+        with file.open("w") as writer:
+            writer.write("one\ntw")
+            writer.flush()
+            if killed:
+                await asyncio.to_thread(server.start)
+            peer.connect()
+            await peer.ready()
+            await asyncio.sleep(1.2)  # longer than `max_save_delay`
+            assert peer.text == "one\ntwo\nthree\ntyped\n"
+            assert file.read_text() == "one\ntw"
+            writer.write("o\nthree\noutside\n")
+        await until(lambda: tokens(peer.text) == ["one", "outside", "three", "two", "typed"], lambda: peer.text)
+        await until(lambda: file.read_text() == peer.text)
+
+    @pytest.mark.parametrize("killed", [False, True])
+    @pytest.mark.parametrize("name", ["a.txt", "a.ipynb"])
+    async def test_a_file_that_was_emptied_while_nobody_had_it_open(
+        self, start: Starter, join: Opener, name: str, killed: bool
+    ) -> None:
+        server = start("c.Relay.eviction_delay = 0.2")
+        file = server.root / name
+        whole = as_nbformat(notebook(code("one"))) if name == "a.ipynb" else "one"
+        file.write_text(whole.replace("one", "on"))
+        ada = await join(server, name)
+        ada.type("e", None if name == "a.txt" else 0)
+        await leave(server, ada, killed)
+        file.write_text("")
+        if killed:
+            await asyncio.to_thread(server.start)
+        ada.connect()
+        bob = await join(server, name, token="bob")
+        shown = lambda: bob.text if name == "a.txt" else joined(bob)  # noqa: E731
+        assert shown() == "one"
+        ada.type(" typed", None if name == "a.txt" else 0)
+        await until(lambda: "was emptied outside" in str(bob.state.get("trouble")), lambda: bob.state)
+        await until(lambda: shown() == "one typed", shown)
+        assert file.read_text() == ""
+        file.write_text(whole.replace("one", "outside one"))
+        await until(lambda: shown() == "outside one typed", shown)
+        await until(lambda: "outside one typed" in file.read_text())
+
+
+async def leave(server: Jupyter, peer: Peer, killed: bool) -> None:
+    """Let a client save and leave, and the room with it: the server is killed, or drops the room from memory."""
+    assert await peer.save() == "success"
+    await peer.close()
+    if killed:
+        server.kill()
+    else:
+        await until(lambda: not server.rooms())
+
 
 class TestDeleted:
     async def test_it_is_not_made_again_under_somebodys_feet(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
