@@ -109,6 +109,10 @@ class Files(Protocol):
         """Return what a file held before a save that never came to its end, if that is known."""
         ...
 
+    async def is_bare(self, path: str) -> bool:
+        """Say whether a file is overwritten without a copy of what it held, so that a crash may leave a part of it."""
+        ...
+
     async def begins(self, path: str, body: Body) -> bool:
         """Say whether a file holds the beginning of `body`, or all of it."""
         ...
@@ -178,6 +182,10 @@ class ManagedFiles:
     async def backup(self, path: str) -> FileContent | None:
         """Return None: what a contents manager does about crashes is its own affair."""
         return None
+
+    async def is_bare(self, path: str) -> bool:
+        """Return False: so is that."""
+        return False
 
     async def begins(self, path: str, body: Body) -> bool:
         """Return False: nobody writes but the contents manager."""

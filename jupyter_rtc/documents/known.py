@@ -75,7 +75,7 @@ class KnownFile:
         self._host = host
         self._content = content
         self.name = name
-        self._stamp: tuple[Any, ...] | None = None  # at the last look; None if there was no file
+        self._seen: FileInfo | None = None  # at the last look; None if there was no file
         self._begun: Begun | None = None  # what a save that failed may have left in the file, or a part of it
 
     @property
@@ -91,28 +91,31 @@ class KnownFile:
     async def load(self, stored: StoredRoom | None) -> None:
         """Read the file for the first time; `stored` says what became of the last saves.
 
-        Where it was deleted meanwhile, it is missing, and known as it was last saved: whoever still has its document
-        open comes back into it.
+        Where it was deleted or emptied meanwhile, or is being written just now, it is known as it was last saved, and
+        missing until it is whole: whoever still has its document open comes back into it.
 
         Raises FileError and ContentError.
         """
         if stored and await self._recover(stored):
             return
+        saved = stored and stored.saved
         try:
-            seen = await self._parse(await self._read())
+            read = await self._read()
+            if not saved or read.info.hash == saved.hash or await self._is_whole(read):
+                self.accept(await self._parse(read))
+                return
         except FileError as error:
-            if error.status != 404 or stored is None or stored.saved is None:
+            if error.status != 404 or not saved:
                 raise
-            saved = await asyncio.to_thread(self._rendered, self._content.blank(), stored, stored.saved.seq)
-            self.accept(Seen(saved, FileInfo((), True, stored.saved.hash)))
-            self.missing, self._stamp = True, None
-        else:
-            self.accept(seen)
+        if stored and saved:
+            original = await asyncio.to_thread(self._rendered, self._content.blank(), stored, saved.seq)
+            self.accept(Seen(original, FileInfo((), True, saved.hash)))
+            self.missing, self._seen = True, None
 
     def accept(self, seen: Seen) -> None:
         """Take note that the file holds what was seen in it."""
         self.original, self.info, _ = seen
-        self._stamp, self._begun = seen.info.stamp, None
+        self._seen, self._begun = seen.info, None
 
     async def look(self) -> Seen | None:
         """Return what was written into the file since it was last seen, by somebody else or by a save that failed.
@@ -125,9 +128,11 @@ class KnownFile:
         info = await self._settled()
         if info.stamp == self.info.stamp:
             self.info = FileInfo(info.stamp, info.writable, self.info.hash)
+            if self._seen is None or self._seen.stamp != info.stamp:
+                self._seen = self.info
             return None
         read = await self._read()
-        self._stamp = read.info.stamp
+        self._seen = read.info
         if read.info.hash == self.info.hash:
             self.info, self._begun = read.info, None
             return None
@@ -162,10 +167,9 @@ class KnownFile:
         async with self._host.turn(self.path):
             if not await self._is_untouched():
                 raise OvertakenError(self.path)
-            over = FileInfo(self._stamp, True, self.info.hash) if self._stamp else None
             begun, self._begun = self._begun, Begun(original, seq)
             try:
-                change = Change(original, sign, over)
+                change = Change(original, sign, self._seen)
                 info = await self._host.files.write(self.path, self._content.kind, self.name.form, change)
             except FileError as error:
                 error.shown = error.shown and not await self._is_as_before()
@@ -206,17 +210,40 @@ class KnownFile:
         saved, intended = stored.saved, stored.intended
         if not (saved and intended and intended.seq > saved.seq):
             return False
-        before = await self._host.files.backup(self.path)
-        if before is None or before.info.hash != saved.hash:
+        backup = await self._host.files.backup(self.path)
+        if backup and backup.info.hash == saved.hash:
+            original = (await self._parse(backup)).original
+        elif await self._host.files.is_bare(self.path) and not await self._host.files.is_being_written(self.path):
+            original = await asyncio.to_thread(self._rendered, await self._style(), stored, saved.seq)
+        else:
             return False
-        original = (await self._parse(before)).original
         meant = await asyncio.to_thread(self._rendered, original, stored, intended.seq)
-        if not await self._host.files.begins(self.path, meant.body):
+        if not await self._host.files.begins(self.path, meant.body) or (not backup and await self._holds(meant)):
             return False
         info = await self._stat()
         self.accept(Seen(original, FileInfo(info.stamp, info.writable, saved.hash)))
+        self._seen = info  # of which half a character, perhaps, is no text
         self._begun = Begun(meant, intended.seq)
         return True
+
+    async def _style(self) -> Original:
+        """Return the file as it is, for the way in which it is written; a blank one where it is not whole."""
+        try:
+            original = (await self._parse(await self._read())).original
+        except (FileError, ContentError):
+            original = self._content.blank()
+        return original
+
+    async def _holds(self, original: Original) -> bool:
+        """Say whether the file holds this, all of it."""
+        try:
+            return bool((await self._read()).body == original.body)
+        except FileError:
+            return False
+
+    async def _is_whole(self, read: FileContent) -> bool:
+        """Say whether a file that somebody else wrote holds something, and is not being written just now."""
+        return bool(read.body) and not await self._host.files.is_being_written(self.path)
 
     def _rendered(self, original: Original, stored: StoredRoom, seq: int) -> Original:
         return rendered(self._content, stored.document(seq), original)
@@ -237,25 +264,25 @@ class KnownFile:
         except FileError as error:
             if error.status != 404:
                 raise
-            self.missing, self._stamp = True, None
+            self.missing, self._seen = True, None
             raise FileError(404, f"{self.path} does not exist any more; Ctrl+S writes it again") from None
-        self.missing, self._stamp = False, info.stamp
+        self.missing = False
         return info
 
     async def _is_untouched(self) -> bool:
         try:
-            return (await self._stat()).stamp == self._stamp
+            return (await self._stat()).stamp == (self._seen and self._seen.stamp)
         except FileError as error:
             if error.status != 404:
                 raise
-            return self._stamp is None
+            return self._seen is None
 
     async def _is_as_before(self) -> bool:
         """Say whether the file holds what it did at the last look."""
         try:
             return (await self._read()).info.hash == self.info.hash
         except FileError as error:
-            return error.status == 404 and self._stamp is None
+            return error.status == 404 and self._seen is None
 
     async def _stat(self) -> FileInfo:
         return await self._host.files.stat(self.path, self._content.kind)

@@ -76,10 +76,11 @@ class LocalFiles(ManagedFiles):
 
     async def write(self, path: str, kind: str, form: str, change: Change) -> FileInfo:
         """Replace the content of a file as the manager's ``save`` would, the writing in a thread."""
-        manager, original = self._manager, change.original
+        manager, original, os_path = self._manager, change.original, self._os_path(path)
         if self._is_rewritten(original):
+            if not await asyncio.to_thread(self._is_over, os_path, change.over):
+                raise OvertakenError(path)
             return await super().write(path, kind, form, change)
-        os_path = self._os_path(path)
         if not manager.allow_hidden and await ensure_async(manager.is_hidden(path)):
             raise FileError(400, f"{path} is hidden")
         info = await asyncio.to_thread(self._write, os_path, path, change)
@@ -120,6 +121,10 @@ class LocalFiles(ManagedFiles):
     async def backup(self, path: str) -> FileContent | None:
         """Return the copy that Jupyter Server makes before it overwrites a text file, and removes afterwards."""
         return await asyncio.to_thread(self._backup, self._os_path(path), path)
+
+    async def is_bare(self, path: str) -> bool:
+        """Say whether Jupyter Server makes no such copy: it is told not to, or the folder cannot be written."""
+        return not (self._manager.use_atomic_writing and os.access(os.path.dirname(self._os_path(path)), os.W_OK))
 
     async def begins(self, path: str, body: Body) -> bool:
         """Say whether a text file holds the beginning of `body`, be it with half a character at its end."""
@@ -199,7 +204,7 @@ class LocalFiles(ManagedFiles):
         opener = self._opener(path, change.over)
         try:
             with self._manager.atomic_writing(os_path, text=False, opener=opener) as file:
-                shown = not self._was_replaced(os_path, _stamp(os.fstat(file.fileno())), digest.hexdigest())
+                shown = not self._was_replaced(os_path, os.fstat(file.fileno()), digest.hexdigest())
                 # Where another file stands there now, nothing is written; to raise here would put the old one back.
                 for data in encoded(change.original) if shown else ():
                     file.write(data)
@@ -207,14 +212,14 @@ class LocalFiles(ManagedFiles):
                     digest.update(data)
                 file.flush()
                 # Now, not when all is done: somebody else may have written by then, and that must show.
-                stamp = _stamp(os.fstat(file.fileno()))
-            if not shown or stamp[1] != size or self._was_replaced(os_path, stamp, digest.hexdigest()):
+                written = os.fstat(file.fileno())
+            if not shown or written.st_size != size or self._was_replaced(os_path, written, digest.hexdigest()):
                 raise OvertakenError(path, shown=shown)
         except HTTPError as error:
             raise file_error(error) from None
         except OSError as error:
             raise FileError(500, f"{path}: {error.strerror}") from None
-        return FileInfo(stamp, True, digest.hexdigest())
+        return FileInfo(_stamp(written), True, digest.hexdigest())
 
     def _opener(self, path: str, over: FileInfo | None) -> Callable[[str, int], int]:
         """Return what opens a file to be written, and empties it only if it is `over` then.
@@ -233,7 +238,7 @@ class LocalFiles(ManagedFiles):
                     raise
                 raise _overtaken(os_path, path) from None
             try:
-                if not self._is_over(os_path, _stamp(os.fstat(file)), over):
+                if not self._is_over(os_path, over):
                     raise _overtaken(os_path, path)
                 os.ftruncate(file, 0)
             except BaseException:  # whatever it is: nobody else closes it
@@ -243,19 +248,21 @@ class LocalFiles(ManagedFiles):
 
         return open_it
 
-    def _is_over(self, os_path: str, stamp: tuple[Any, ...], over: FileInfo | None) -> bool:
-        """Say whether the file with this stamp is `over`, or holds the same; where that is None, whether it is new."""
-        if over is None:
-            return bool(stamp[1] == 0)
-        return bool(stamp[:2] == over.stamp[:2] or self._read(os_path, "", "base64")[1].hash == over.hash)
+    def _is_over(self, os_path: str, over: FileInfo | None) -> bool:
+        """Say whether a file holds what `over` did, whatever its stamp says; where that is None, whether it is new."""
+        try:
+            now = self._read(os_path, "", "base64")[1]
+        except FileError as error:
+            return error.status == 404 and over is None
+        if over and not over.hash:
+            return now.stamp[:-1] == over.stamp[:-1]  # not the number of the file, see below
+        return now.hash == (over.hash if over else self._hash(b""))
 
-    def _was_replaced(self, os_path: str, stamp: tuple[Any, ...], digest: str) -> bool:
+    def _was_replaced(self, os_path: str, ours: os.stat_result, digest: str) -> bool:
         """Say whether another file stands where we wrote one: somebody put it there meanwhile, as git does."""
         try:
             # Some network disks number a file anew each time it is looked at: its content decides.
-            return bool(
-                _stamp(os.stat(os_path))[2:] != stamp[2:] and self._read(os_path, "", "base64")[1].hash != digest
-            )
+            return bool(os.stat(os_path).st_ino != ours.st_ino and self._read(os_path, "", "base64")[1].hash != digest)
         except (FileNotFoundError, FileError):  # it is gone, or cannot be read: the next look says so
             return False
 
@@ -304,7 +311,8 @@ def _is_open_for_writing(os_path: str) -> bool:
 
 
 def _stamp(stat: os.stat_result) -> tuple[Any, ...]:
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    # The time of the last change (not on Windows), because programs put back that of the last modification.
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
 
 
 def _os_error(error: OSError, path: str) -> FileError:

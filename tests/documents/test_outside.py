@@ -38,6 +38,14 @@ def by_renaming(file: Path, content: str) -> None:
     new.replace(file)
 
 
+def quietly(file: Path, content: str) -> None:
+    """Write a file of the same size in place, and put back the time of its last modification."""
+    before = file.stat()
+    file.write_text(content)
+    assert file.stat().st_size == before.st_size
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def tokens(text: str) -> list[str]:
     """Return the words of a text, in order of the alphabet: each stands for one edit."""
     return sorted(text.split())
@@ -108,6 +116,16 @@ class TestNoticed:
         await until(lambda: peer.state["dirty"] is False)
         assert peer.text == "ab"
         assert len(other.frames) - frames < 4
+
+    async def test_a_program_that_puts_back_the_time_of_the_file(
+        self, jupyter: Jupyter, here: Path, join: Opener
+    ) -> None:
+        """As ``touch -r``, rsync and unpackers do: neither time nor size of the file say that it is another."""
+        file = here / "a.txt"
+        file.write_text("one\ntwo\n")
+        peer = await join(jupyter, f"{here.name}/a.txt")
+        quietly(file, "ONE\ntwo\n")
+        await until(lambda: peer.text == "ONE\ntwo\n", lambda: peer.text)
 
 
 class TestMerged:
@@ -266,6 +284,20 @@ class TestMerged:
         await until(lambda: ada.sources == bob.sources == both, lambda: (ada.sources, bob.sources))
         await until(lambda: said(file) == "\n".join(both), lambda: said(file))
 
+    @pytest.mark.parametrize("moment", ["quietly before", "quietly opening"])
+    async def test_a_program_that_hides_what_it_writes_at_the_last_moment(
+        self, start: Starter, join: Opener, moment: str
+    ) -> None:
+        """Size and time stay as they were: only the content says that there is something to merge."""
+        server = start(OVERTAKING.replace("outside begin", "begun"))
+        file = server.root / "a.txt"
+        file.write_text("begin\n")
+        peer = await join(server, "a.txt")
+        (server.root / "a.txt.overtake").write_text(moment)
+        peer.type("typed\n")
+        assert await peer.save() == "success"
+        await until(lambda: peer.text == file.read_text() == "begun\ntyped\n", lambda: (peer.text, file.read_text()))
+
     async def test_git_checkout(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
         def git(*arguments: str) -> None:
             who = ("-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "init.defaultBranch=main")
@@ -327,11 +359,14 @@ class OvertakenManager(AsyncLargeFileManager):
         if how == "remove":
             os.remove(os_path)
             return
+        before = os.stat(os_path)
         path = os_path + ".new" if how == "replace" else os_path
         with open(path, "w") as file:
             file.write(text)
         if how == "replace":
             os.replace(path, os_path)
+        if how == "quietly":
+            os.utime(os_path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 c.ServerApp.contents_manager_class = OvertakenManager
@@ -454,6 +489,69 @@ class TestForAWhile:
         (here / "aside.txt").rename(file)
         await until(lambda: peer.text == "outside\none\ntyped\n")
         await until(lambda: file.read_text() == peer.text)
+
+    @pytest.mark.parametrize("killed", [False, True])
+    async def test_a_file_that_is_written_while_its_document_comes_back(
+        self, start: Starter, join: Opener, killed: bool
+    ) -> None:
+        """A half of it is there when a page returns with what was typed offline: it is neither merged nor written."""
+        server = start("c.Relay.eviction_delay = 0.2")
+        file = server.root / "a.txt"
+        file.write_text("one\ntwo\n")
+        peer = await join(server, "a.txt")
+        peer.type("three\n")
+        await leave(server, peer, killed)
+        peer.type("typed\n")
+        with file.open("w") as writer:
+            writer.write("one\ntw")
+            writer.flush()
+            if killed:
+                await asyncio.to_thread(server.start)
+            peer.connect()
+            await peer.ready()
+            await asyncio.sleep(1.2)  # longer than `max_save_delay`
+            assert peer.text == "one\ntwo\nthree\ntyped\n"
+            assert file.read_text() == "one\ntw"
+            writer.write("o\nthree\noutside\n")
+        await until(lambda: tokens(peer.text) == ["one", "outside", "three", "two", "typed"], lambda: peer.text)
+        await until(lambda: file.read_text() == peer.text)
+
+    @pytest.mark.parametrize("killed", [False, True])
+    @pytest.mark.parametrize("name", ["a.txt", "a.ipynb"])
+    async def test_a_file_that_was_emptied_while_nobody_had_it_open(
+        self, start: Starter, join: Opener, name: str, killed: bool
+    ) -> None:
+        server = start("c.Relay.eviction_delay = 0.2")
+        file = server.root / name
+        whole = as_nbformat(notebook(code("one"))) if name == "a.ipynb" else "one"
+        file.write_text(whole.replace("one", "on"))
+        ada = await join(server, name)
+        ada.type("e", None if name == "a.txt" else 0)
+        await leave(server, ada, killed)
+        file.write_text("")
+        if killed:
+            await asyncio.to_thread(server.start)
+        ada.connect()
+        bob = await join(server, name, token="bob")
+        shown = lambda: bob.text if name == "a.txt" else joined(bob)  # noqa: E731
+        assert shown() == "one"
+        ada.type(" typed", None if name == "a.txt" else 0)
+        await until(lambda: "was emptied outside" in str(bob.state.get("trouble")), lambda: bob.state)
+        await until(lambda: shown() == "one typed", shown)
+        assert file.read_text() == ""
+        file.write_text(whole.replace("one", "outside one"))
+        await until(lambda: shown() == "outside one typed", shown)
+        await until(lambda: "outside one typed" in file.read_text())
+
+
+async def leave(server: Jupyter, peer: Peer, killed: bool) -> None:
+    """Let a client save and leave, and the room with it: the server is killed, or drops the room from memory."""
+    assert await peer.save() == "success"
+    await peer.close()
+    if killed:
+        server.kill()
+    else:
+        await until(lambda: not server.rooms())
 
 
 class TestDeleted:
