@@ -1,4 +1,4 @@
-"""Measure what the shared tables cost: while nothing happens, for each change of a kernel, and with many files.
+"""Measure the shared tables: what they cost, how late a change is in them, and what many files do.
 
 `python tests/benchmarks/tables.py` prints each figure; `--quick` uses small sizes, for a look. For Linux. The server
 is a real process, its kernels are real kernels, and those who watch are connected over real WebSockets.
@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import meter
 from clients import request
+from delays import PUSHED, UNPOLLED, Copy, Delays
 from keeping import Kept
 from servers import HOST, TOKEN
 from websockets.asyncio.client import ClientConnection, connect
@@ -34,9 +35,10 @@ class Sizes:
     watchers: int = 100
     executions: int = 500
     files: int = 10_000
+    changes: int = 200
 
 
-QUICK = Sizes(kernels=4, span=10.0, watchers=20, executions=50, files=1000)
+QUICK = Sizes(kernels=4, span=10.0, watchers=20, executions=50, files=1000, changes=40)
 
 
 def own_cpu(pid: int) -> float:
@@ -135,6 +137,34 @@ async def count(watcher: ClientConnection, frames: list[int]) -> None:
             frames.append(len(frame))
 
 
+async def delays(sizes: Sizes) -> None:
+    """Change things of all kinds, and see how late each is in a client's copy of its table."""
+    server = Kept(*UNPOLLED)
+    await server.start()
+    folder = server.files / "folder"
+    folder.mkdir()
+    for number in range(100):
+        (folder / f"{number}.txt").touch()
+    [kernel] = await begun(server, 1)
+    copies = {table: await Copy.join(server, table) for table in PUSHED}
+    measured = Delays(server, copies, sizes.changes)
+    async with AsyncExitStack() as stack:
+
+        async def channels() -> ClientConnection:
+            return await stack.enter_async_context(socket(server, f"api/kernels/{kernel}/channels"))
+
+        first = await channels()
+        await execute(first)
+        await measured.executions(kernel, first)
+        await measured.connections(channels, kernel)
+    await measured.sessions(kernel)
+    await measured.terminals()
+    await measured.files(folder)
+    await measured.documents()
+    measured.report()
+    server.close()
+
+
 async def files(sizes: Sizes) -> None:
     """Look at a folder with many files; then change one of them, again and again."""
     server = Kept()
@@ -188,7 +218,7 @@ async def while_asking(server: Kept, work: Callable[[], Awaitable[object]]) -> t
     return longest, seconds, own_cpu(server.pid) - before
 
 
-CASES = {"idle": idle, "changes": changes, "files": files}
+CASES = {"idle": idle, "changes": changes, "delays": delays, "files": files}
 
 
 async def main() -> None:

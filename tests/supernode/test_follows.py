@@ -1,4 +1,7 @@
-"""The tables follow reality, whoever acts: a client in another process has what Jupyter's REST API answers."""
+"""The tables follow reality, whoever acts: a client in another process has what Jupyter's REST API answers.
+
+No table is polled here: what is seen was told.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,11 @@ import pytest
 from relay.peer import Peer, eventually
 
 from . import expected
-from .asking import Server
+from .asking import ALL, Server
 from .copying import Copies
+
+NOT_POLLED = {f"{table}_interval": 0.0 for table in ALL if table != "folders"}
+pytestmark = pytest.mark.traits(Supernode=NOT_POLLED)
 
 
 async def agree(server: Server, copies: Copies, *tables: str) -> None:
