@@ -49,6 +49,11 @@ class Copy:
         target = f"/api/rtc/room/table:{table}?token={TOKEN}"
         return cls(await Peer.join(Address(room.host, room.port, target)))
 
+    @property
+    def records(self) -> dict[str, Any]:
+        """The records there now."""
+        return self._records.to_py() or {}
+
     async def settle(self) -> None:
         """Let pass what comes until nothing does: it belongs to what was before."""
         last = -1
@@ -66,8 +71,7 @@ class Copy:
                 arrived, message = self._peer.arrivals[self._next]
                 self._next += 1
                 self._doc.apply_update(body(message, 2))
-                records: dict[str, Any] = self._records.to_py() or {}
-                if holds(records):
+                if holds(self.records):
                     return arrived
             await asyncio.wait_for(self._news.wait(), PATIENCE)
 

@@ -77,6 +77,7 @@ class TestKernels:
     async def test_a_restart_counts(self, home: Server) -> None:
         async with home.copies("kernels") as copies:
             kernel = await home.kernel()
+            await state(copies, kernel, "idle")
             for number in (1, 2):
                 await home.ask("POST", f"api/kernels/{kernel}/restart")
                 await copies.until(lambda number=number: copies.records["kernels"][kernel]["incarnation"] == number)
@@ -108,6 +109,7 @@ class TestKernels:
     async def test_who_is_connected(self, home: Server) -> None:
         async with home.copies("kernels", "status") as copies:
             kernel = await home.kernel()
+            await state(copies, kernel, "idle")
             async with home.running.connect(f"{kernel}/channels", path="api/kernels"):
                 await copies.until(lambda: copies.records["kernels"][kernel]["connections"] == 1)
                 await copies.until(lambda: copies.records["status"]["status"]["connections"] == 1)

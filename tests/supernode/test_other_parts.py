@@ -91,7 +91,7 @@ async def test_a_gateway_that_goes_away(start: Callable[..., Jupyter]) -> None:
 
 
 async def test_a_contents_manager_that_is_not_the_local_disk(start: Callable[..., Jupyter]) -> None:
-    server = start(f"load_subconfig({str(MEMORY)!r})\nc.Supernode.contents_interval = 0.1")
+    server = start(f"load_subconfig({str(MEMORY)!r})\nc.Supernode.contents_interval = 0")
     async with Copies(server.url("api/rtc/room", "ws"), "ada", "contents", "folders") as copies:
         body = {"type": "file", "format": "text", "content": "a"}
         assert (await server.ask("PUT", "api/contents/a.txt", body))[0] == 201
