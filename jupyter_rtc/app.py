@@ -32,6 +32,7 @@ from .relay.handlers import RoomsHandler, RoomSocket
 from .supernode import LocalListings, ManagedListings, Parts, Supernode
 from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Spec, Tables, Terminals, Turns
 from .supernode.handlers import TableHandler, TablesHandler, routes
+from .supernode.lines import Lines
 
 _EVENTS = Path(__file__).parent / "events"
 _SCHEMAS = {
@@ -66,6 +67,7 @@ class JupyterRTC(ExtensionApp):
     history: History | None = None
     timelines: Timelines | None = None
     forks: Forks | None = None
+    lines: Lines | None = None
     supernode: Supernode | None = None
     questions: Questions | None = None
     actions: Sequence[object] = ()
@@ -90,11 +92,12 @@ class JupyterRTC(ExtensionApp):
         self.history = History(self.documents)
         self.timelines = Timelines(self.documents, self.history, parent=self)
         self.forks = Forks(self.documents, self._emit, parent=self)
-        self.supernode = Supernode(relay, self._parts(self.documents), parent=self)
+        self.lines = Lines()
+        self.supernode = Supernode(relay, self._parts(self.documents, self.lines), parent=self)
         owners: list[RoomOwner] = [self.documents, self.timelines, self.forks, *self.supernode.tables.values()]
         for owner in (*owners, FreeRooms()):
             relay.add_owner(owner)
-        self.actions = self._build_actions(Shown(self.supernode))
+        self.actions = self._build_actions(Shown(self.supernode), self.lines)
 
     def initialize_handlers(self) -> None:
         """Register the routes."""
@@ -139,15 +142,17 @@ class JupyterRTC(ExtensionApp):
             self.questions.close()
         if self.supernode:
             await self.supernode.stop()
+        if self.lines:
+            self.lines.close()
         if self.relay and self.documents:
             await self.relay.close()
             await self.documents.stop()
 
-    def _build_actions(self, shown: Shown) -> Sequence[object]:
+    def _build_actions(self, shown: Shown, lines: Lines) -> Sequence[object]:
         """Return those who carry out actions."""
         server, turns = self._server, Turns()
         assert server.kernel_spec_manager is not None
-        self.questions = Questions(server.kernel_manager, parent=self)
+        self.questions = Questions(server.kernel_manager, lines, parent=self)
         kernels = Kernels(server.kernel_manager, server.kernel_spec_manager, shown, turns)
         owners = [
             Tables(shown),
@@ -189,12 +194,13 @@ class JupyterRTC(ExtensionApp):
                 " `jupyter server extension disable jupyter_rtc`."
             )
 
-    def _parts(self, documents: Documents) -> Parts:
+    def _parts(self, documents: Documents, lines: Lines) -> Parts:
         """Return the parts of the server that tables show."""
         server = self._server
         settings, manager = server.web_app.settings, server.contents_manager
         return Parts(
             kernels=server.kernel_manager,
+            lines=lines,
             sessions=server.session_manager,
             kernelspecs=server.kernel_spec_manager,
             terminals=lambda: settings.get("terminal_manager"),

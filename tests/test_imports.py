@@ -93,7 +93,7 @@ def allowed(path: Path, one: Import) -> bool:
     name, parts = name_of(path), one.module.split(".")
     if parts[0] == "tornado":
         error_only = name in RAISED and one.name == "HTTPError"
-        return error_only or path.name in ("handlers.py", "app.py") or name == "supernode/actions/gateway.py"
+        return error_only or path.name in ("handlers.py", "app.py") or name == "supernode/lines/gateway.py"
     if parts[0] != "jupyter_rtc" or name in ("app.py", "__init__.py"):
         return True
     here = path.relative_to(PACKAGE).parts[0]

@@ -115,14 +115,15 @@ class Contents:
         return records
 
     def watch(self, changed: Changed) -> Callable[[], None]:
-        """Call `changed` when something that is looked at changed on the local disk, or was opened or closed."""
+        """Call `changed` when something that is looked at changed on the local disk, or was saved, opened or closed."""
         self._watchers.append(changed)
         if self._disk is None:
             self._disk = FolderWatch(self._tell, self._log)
-        unwatch = self._documents.watch(self._documents_changed)
+        unwatch, unlisted = self._documents.watch(self._documents_changed), self._listings.watch(self._tell)
 
         def end() -> None:
             unwatch()
+            unlisted()
             self._watchers.remove(changed)
             if not self._watchers and self._disk:
                 self._disk.stop()

@@ -1,4 +1,4 @@
-"""What kernels say of themselves, asked by a client of our own."""
+"""What kernels say of themselves."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .json_safe import json_safe
+from .lines import Lines, answer, is_remote, started
 from .service import Changed
 
 _TOLD = ("language_info", "banner", "protocol_version", "supported_features")
@@ -18,8 +19,9 @@ _LONGEST_PAUSE = 60.0
 class Introductions:
     """Asks each kernel what it is (``kernel_info_request``), and again after a restart."""
 
-    def __init__(self, told: Changed) -> None:
-        """Call `told` whenever a kernel has answered."""
+    def __init__(self, lines: Lines, told: Changed) -> None:
+        """Ask over `lines`; call `told` whenever a kernel has answered."""
+        self._lines = lines
         self._told = told
         self._answers: dict[str, Any] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
@@ -42,43 +44,36 @@ class Introductions:
     async def _ask(self, id: str, kernel: Any) -> None:
         """Ask until there is an answer, and until the server has noticed that the kernel is there.
 
-        A kernel is `starting` until the server hears it on a channel on which the first words may get lost.
+        A kernel is `starting` until the server hears it on a channel on which the first words may get lost; one of a
+        gateway, until the gateway is asked again.
         """
         pause = _FIRST_PAUSE
-        while (answer := await self._answer(kernel)) is None or kernel.execution_state == "starting":
-            if answer is not None:
-                self._heard(id, answer)
+        while (reply := await self._answer(id, kernel)) is None or self._is_unnoticed(kernel):
+            if reply is not None:
+                self._heard(id, reply)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-        self._heard(id, answer)
+        self._heard(id, reply)
 
-    def _heard(self, id: str, answer: Mapping[str, Any]) -> None:
-        told = json_safe({name: answer.get(name) for name in _TOLD})
+    def _is_unnoticed(self, kernel: Any) -> bool:
+        return not is_remote(kernel) and kernel.execution_state == "starting"
+
+    def _heard(self, id: str, reply: Mapping[str, Any]) -> None:
+        told = json_safe({name: reply.get(name) for name in _TOLD})
         if told != self._answers.get(id):
             self._answers[id] = told
             self._told()
 
-    async def _answer(self, kernel: Any) -> Mapping[str, Any] | None:
-        """Return what the kernel answers; None if it does not, for it may be busy, or die meanwhile.
-
-        The client has a session of its own: one with the manager's (``kernel.client()``) would take the answers away
-        from every other client that has it too.
-        """
-        client = None
+    async def _answer(self, id: str, kernel: Any) -> Mapping[str, Any] | None:
+        """Return what the kernel answers; None if it does not, for it may be busy, or die meanwhile."""
+        line = None
         try:
-            await asyncio.wrap_future(kernel.ready) if hasattr(kernel.ready, "add_done_callback") else None
-            client = kernel.client_factory(parent=kernel)
-            client.load_connection_info(kernel.get_connection_info(session=False))
-            client.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)  # noqa: S604
-            asked = client.kernel_info()
             async with asyncio.timeout(_PATIENCE):
-                while True:
-                    message = await client.get_shell_msg(timeout=None)
-                    if message["parent_header"].get("msg_id") == asked:
-                        content: Mapping[str, Any] = message["content"]
-                        return content
-        except Exception:  # whatever a kernel that is not there, or its provisioner, makes of it
+                await started(kernel)
+                line = self._lines.open(id, kernel)
+                return await answer(line, "kernel_info_request", {})
+        except Exception:  # whatever a kernel that is not there, its provisioner, or its gateway makes of it
             return None
         finally:
-            if client:
-                client.stop_channels()
+            if line:
+                line.close()

@@ -12,6 +12,7 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 
 from .introductions import Introductions
+from .lines import Lines
 from .records import KernelRecord, iso
 from .service import Changed
 from .wraps import Wraps
@@ -43,8 +44,11 @@ class Kernels:
     name = "kernels"
     resource = "kernels"
 
-    def __init__(self, manager: MappingKernelManager, rounding: float) -> None:
-        """List the kernels of `manager`; times of last activity are rounded down to `rounding` seconds."""
+    def __init__(self, manager: MappingKernelManager, lines: Lines, rounding: float) -> None:
+        """List the kernels of `manager`, which are asked over `lines` what they are.
+
+        Times of last activity are rounded down to `rounding` seconds.
+        """
         self._manager = manager
         self._rounding = rounding
         self._wraps = Wraps()
@@ -53,7 +57,7 @@ class Kernels:
         self._restarts: dict[str, int] = {}
         self._restarting: set[str] = set()
         self._remote = inspect.iscoroutinefunction(manager.list_kernels)
-        self._introductions = Introductions(self._tell)
+        self._introductions = Introductions(lines, self._tell)
 
     async def list(self) -> Mapping[str, KernelRecord]:
         """Return the kernels by id."""
@@ -149,8 +153,7 @@ class Kernels:
             wraps.after(kernel, method, lambda _: self._look())
         if hasattr(kernel, "observe"):
             kernel.observe(self._observed, [name for name in _OBSERVED if kernel.has_trait(name)])
-        if not self._remote:
-            self._introductions.ask(id, kernel)
+        self._introductions.ask(id, kernel)
 
     def _let_go(self, id: str) -> None:
         kernel, wraps, _ = self._attended.pop(id)
@@ -186,7 +189,7 @@ class Kernels:
         if attended := self._attended.get(id):
             if done:
                 self._restarts[id] = self._restarts.get(id, 0) + 1
-            if not self._remote:  # it is "busy" for ever if it died of that, and "starting" until it is asked something
-                attended.manager.execution_state = "starting"
-                self._introductions.ask(id, attended.manager)
+            # It is "busy" for ever if it died of that, and "starting" until it is asked something.
+            attended.manager.execution_state = "starting"
+            self._introductions.ask(id, attended.manager)
         self._tell()

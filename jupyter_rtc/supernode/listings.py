@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -13,7 +13,8 @@ from jupyter_core.paths import is_file_hidden
 from jupyter_core.utils import ensure_async
 from jupyter_server.services.contents.filemanager import FileContentsManager
 
-from .service import MissingError
+from .service import Changed, MissingError
+from .wraps import Wraps
 
 Model: TypeAlias = Mapping[str, Any]
 """A file or folder as ``GET api/contents`` describes it, without its content."""
@@ -43,6 +44,10 @@ class Listings(Protocol):
         """Return where it is on the local disk; None if it is not there."""
         ...
 
+    def watch(self, changed: Changed) -> Callable[[], None]:
+        """Call `changed` when something was saved of which nobody else tells; returns what ends it."""
+        ...
+
 
 class ManagedListings:
     """Lists what any contents manager has."""
@@ -67,6 +72,12 @@ class ManagedListings:
     def local_path(self, path: str) -> str | None:
         """Know of no disk."""
         return None
+
+    def watch(self, changed: Changed) -> Callable[[], None]:
+        """Call `changed` when something was saved: of that a manager need not emit an event, as it does of the rest."""
+        wraps = Wraps()
+        wraps.after(self._manager, "save", lambda _: changed())
+        return wraps.undo
 
 
 class LocalListings:
@@ -97,6 +108,10 @@ class LocalListings:
         """Return where it is on the local disk."""
         local_path: str = self._manager._get_os_path(path)
         return local_path
+
+    def watch(self, changed: Changed) -> Callable[[], None]:
+        """Have nothing to watch: the disk tells, and these managers emit an event."""
+        return lambda: None
 
     def _list(self, path: str) -> Listing:
         try:

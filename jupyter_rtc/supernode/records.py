@@ -46,8 +46,9 @@ class KernelRecord(TypedDict):
     """A kernel, by its id.
 
     `execution_state` is starting, idle, busy, restarting, dead or unknown; `reason` says why it failed last, or is
-    empty; `incarnation` is how often it was restarted, by itself or by somebody; `info` is what the kernel says of
-    itself (`language_info`, `banner`, `protocol_version`, `supported_features`), null until it has answered.
+    empty; `incarnation` is how often it was restarted, by itself or by somebody (behind a gateway: through this
+    server); `info` is what the kernel says of itself (`language_info`, `banner`, `protocol_version`,
+    `supported_features`), null until it has answered.
     """
 
     name: str

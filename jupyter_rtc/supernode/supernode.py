@@ -16,6 +16,7 @@ from traitlets.config import LoggingConfigurable
 from ..relay import Relay
 from .contents import Bounds, Contents, FileIds, Folders
 from .kernels import Kernels
+from .lines import Lines
 from .listings import Listings
 from .mirror import Mirror
 from .service import Service
@@ -30,6 +31,7 @@ class Parts:
 
     Attributes:
         kernels: the mapping kernel manager.
+        lines: opens connections to its kernels.
         sessions: the session manager.
         kernelspecs: the kernelspec manager.
         terminals: returns the terminal manager, None where there is none; its extension is loaded after ours.
@@ -43,6 +45,7 @@ class Parts:
     """
 
     kernels: Any
+    lines: Lines
     sessions: Any
     kernelspecs: Any
     terminals: Callable[[], Any]
@@ -177,7 +180,7 @@ class Supernode(LoggingConfigurable):
         return Contents(parts.listings, parts.file_ids, parts.documents, bounds, self.log)
 
     def _services(self, parts: Parts) -> list[Service]:
-        kernels = Kernels(parts.kernels, self.activity_rounding)
+        kernels = Kernels(parts.kernels, parts.lines, self.activity_rounding)
         return [
             KernelSpecs(parts.kernelspecs, parts.kernels, parts.base_url, parts.gateway),
             Status(parts.started, parts.last_activity, kernels, self.activity_rounding),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -180,15 +181,19 @@ async def test_a_dead_kernel_is_not_asked(client: Client) -> None:
 
 
 @pytest.mark.traits(Questions={"idle_time": 0.3})
-async def test_a_connection_that_is_not_used_is_closed(client: Client) -> None:
+async def test_a_connection_that_is_not_used_is_closed(client: Client, tmp_path: Path) -> None:
     kernel = await client.kernel()
     await ask(client, kernel, "is_complete")
-    running = asyncio.ensure_future(client.execute(kernel, "import time; time.sleep(1)"))
+    await client.until(lambda: kernel not in client.questions._connected)
+    descriptors = len(os.listdir("/proc/self/fd"))
+    begun = tmp_path / "begun"
+    code = f"import time; open({str(begun)!r}, 'w').close(); time.sleep(1)"
+    running = asyncio.ensure_future(client.execute(kernel, code))
+    await client.until(begun.exists)
     assert (await ask(client, kernel, "is_complete")).status == 200  # not closed while somebody waits
     await running
-    descriptors = len(os.listdir("/proc/self/fd"))
     await client.until(lambda: kernel not in client.questions._connected)
-    await client.until(lambda: len(os.listdir("/proc/self/fd")) < descriptors)
+    await client.until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors)
     assert (await ask(client, kernel, "is_complete")).status == 200
 
 

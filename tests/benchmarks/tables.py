@@ -1,4 +1,4 @@
-"""Measure what the shared tables cost: while nothing happens, for each change of a kernel, and with many files.
+"""Measure the shared tables: what they cost, how late a change is in them, and what many files do.
 
 `python tests/benchmarks/tables.py` prints each figure; `--quick` uses small sizes, for a look. For Linux. The server
 is a real process, its kernels are real kernels, and those who watch are connected over real WebSockets.
@@ -13,16 +13,19 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import meter
 from clients import request
+from delays import PUSHED, UNPOLLED, Copy, Delays
 from keeping import Kept
 from servers import HOST, TOKEN
 from websockets.asyncio.client import ClientConnection, connect
 
 OFF = "--Supernode.shown=[]"
+MEMORY = Path(__file__).parent.parent / "documents" / "memory_manager.py"
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,10 @@ class Sizes:
     watchers: int = 100
     executions: int = 500
     files: int = 10_000
+    changes: int = 200
 
 
-QUICK = Sizes(kernels=4, span=10.0, watchers=20, executions=50, files=1000)
+QUICK = Sizes(kernels=4, span=10.0, watchers=20, executions=50, files=1000, changes=40)
 
 
 def own_cpu(pid: int) -> float:
@@ -135,38 +139,104 @@ async def count(watcher: ClientConnection, frames: list[int]) -> None:
             frames.append(len(frame))
 
 
+async def delays(sizes: Sizes) -> None:
+    """Change things of all kinds, and see how late each is in a client's copy of its table."""
+    server = Kept(*UNPOLLED)
+    await server.start()
+    folder = server.files / "folder"
+    folder.mkdir()
+    for number in range(100):
+        (folder / f"{number}.txt").touch()
+    [kernel] = await begun(server, 1)
+    copies = {table: await Copy.join(server, table) for table in PUSHED}
+    measured = Delays(server, copies, sizes.changes)
+    async with AsyncExitStack() as stack:
+
+        async def channels() -> ClientConnection:
+            return await stack.enter_async_context(socket(server, f"api/kernels/{kernel}/channels"))
+
+        first = await channels()
+        await execute(first)
+        await measured.executions(kernel, first)
+        await measured.connections(channels, kernel)
+    await measured.sessions(kernel)
+    await measured.terminals()
+    await measured.files(folder)
+    await measured.documents()
+    measured.report()
+    server.close()
+
+
 async def files(sizes: Sizes) -> None:
-    """Look at a folder with many files; then change one of them, again and again."""
+    """Look at a folder with many files on the local disk; then change one of them, again and again."""
     server = Kept()
     await server.start()
     folder = server.files / "many"
     folder.mkdir()
     for number in range(sizes.files):
         (folder / f"{number}.txt").write_text("x")
+    await look(server, "many", f"a folder with {sizes.files} files")
+
+    async def change(size: int) -> None:
+        (folder / "0.txt").write_text("x" * size)
+
+    await follow(server, change)
+    server.close()
+
+
+async def elsewhere(sizes: Sizes) -> None:
+    """Look at as many files of a contents manager that is not the local disk; it lists them on the event loop."""
+    server = Kept(f"--config={MEMORY}")
+    await server.start()
+
+    async def save(name: str, size: int) -> None:
+        await ask(server, "PUT", f"/api/contents/{name}.txt", {"type": "file", "format": "text", "content": "x" * size})
+
+    for number in range(sizes.files):
+        await save(str(number), 1)
+    gap, seconds, cost = await while_asking(server, lambda: ask(server, "GET", "/api/contents"))
+    print(f"Jupyter's own listing of {sizes.files} files elsewhere: {seconds:.2f} s, CPU {cost:.2f} s,", end=" ")
+    print(f"another request waits at most {1000 * gap:.0f} ms", flush=True)
+    await look(server, "", f"the table, of {sizes.files} files elsewhere")
+    await meter.quiet(server.pid)
+    before = own_cpu(server.pid)
+    async with socket(server, "api/rtc/room/table:contents") as watcher:
+        await watcher.send(b"\x00\x00\x01\x00")
+        await asyncio.sleep(sizes.span)
+    spent = 1000 * (own_cpu(server.pid) - before) / sizes.span
+    print(f"they are polled while somebody looks: CPU per second {spent:.1f} ms", flush=True)
+    await follow(server, lambda size: save("0", size))
+    server.close()
+
+
+async def look(server: Kept, path: str, what: str) -> None:
+    """Look at a folder twice, while something else is asked for."""
     for name in ("the first time", "once more"):
         gap, seconds, cost = await while_asking(
-            server, lambda: ask(server, "POST", "/api/rtc/tables/contents/refresh", {"path": "many"})
+            server, lambda: ask(server, "POST", "/api/rtc/tables/contents/refresh", {"path": path})
         )
-        print(f"a folder with {sizes.files} files, {name}: {seconds:.2f} s, CPU {cost:.2f} s,", end=" ")
+        print(f"{what}, {name}: {seconds:.2f} s, CPU {cost:.2f} s,", end=" ")
         print(f"another request waits at most {1000 * gap:.0f} ms", flush=True)
 
-    async def change() -> None:
-        for number in range(5):
-            (folder / "0.txt").write_text("x" * (number + 2))
-            while True:
-                answer = await ask(server, "GET", "/api/rtc/tables/status")
-                await asyncio.sleep(0.01)
-                records = (await ask(server, "GET", "/api/rtc/tables/contents"))["records"].values()
-                if any(one["path"] == "many/0.txt" and one["size"] == number + 2 for one in records):
-                    break
-                assert answer
 
-    before, start = own_cpu(server.pid), time.monotonic()
-    await change()
-    spent, seconds = own_cpu(server.pid) - before, time.monotonic() - start
-    print(f"one of them changes: shown after {seconds / 5:.2f} s (with the asking), CPU {spent / 5:.2f} s", flush=True)
+async def follow(server: Kept, change: Callable[[int], Awaitable[object]]) -> None:
+    """Change the file 0.txt in the folder that is looked at to another size, and wait until the table shows it."""
+    copy = await Copy.join(server, "contents")
+    shown = modified(copy.records)
+    before, waited = own_cpu(server.pid), 0.0
+    for size in range(2, 7):
+        begun = time.monotonic()
+        await change(size)
+        waited += await copy.until(lambda records, last=shown: modified(records) != last) - begun
+        shown = modified(copy.records)
+    spent = own_cpu(server.pid) - before
+    print(f"one of them changes: with a client after {waited / 5:.2f} s, CPU {spent / 5:.2f} s", flush=True)
     print(f"memory of the server: {meter.memory(server.pid):.0f} MB")
-    server.close()
+
+
+def modified(records: dict[str, Any]) -> str:
+    """Return when the file 0.txt was changed last."""
+    return next(str(record["last_modified"]) for record in records.values() if record["name"] == "0.txt")
 
 
 async def while_asking(server: Kept, work: Callable[[], Awaitable[object]]) -> tuple[float, float, float]:
@@ -188,7 +258,7 @@ async def while_asking(server: Kept, work: Callable[[], Awaitable[object]]) -> t
     return longest, seconds, own_cpu(server.pid) - before
 
 
-CASES = {"idle": idle, "changes": changes, "files": files}
+CASES = {"idle": idle, "changes": changes, "delays": delays, "files": files, "elsewhere": elsewhere}
 
 
 async def main() -> None:

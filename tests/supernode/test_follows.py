@@ -1,4 +1,7 @@
-"""The tables follow reality, whoever acts: a client in another process has what Jupyter's REST API answers."""
+"""The tables follow reality, whoever acts: a client in another process has what Jupyter's REST API answers.
+
+No table is polled here: what is seen was told.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,11 @@ import pytest
 from relay.peer import Peer, eventually
 
 from . import expected
-from .asking import Server
+from .asking import ALL, Server
 from .copying import Copies
+
+NOT_POLLED = {f"{table}_interval": 0.0 for table in ALL if table != "folders"}
+pytestmark = pytest.mark.traits(Supernode=NOT_POLLED)
 
 
 async def agree(server: Server, copies: Copies, *tables: str) -> None:
@@ -71,6 +77,7 @@ class TestKernels:
     async def test_a_restart_counts(self, home: Server) -> None:
         async with home.copies("kernels") as copies:
             kernel = await home.kernel()
+            await state(copies, kernel, "idle")
             for number in (1, 2):
                 await home.ask("POST", f"api/kernels/{kernel}/restart")
                 await copies.until(lambda number=number: copies.records["kernels"][kernel]["incarnation"] == number)
@@ -102,6 +109,7 @@ class TestKernels:
     async def test_who_is_connected(self, home: Server) -> None:
         async with home.copies("kernels", "status") as copies:
             kernel = await home.kernel()
+            await state(copies, kernel, "idle")
             async with home.running.connect(f"{kernel}/channels", path="api/kernels"):
                 await copies.until(lambda: copies.records["kernels"][kernel]["connections"] == 1)
                 await copies.until(lambda: copies.records["status"]["status"]["connections"] == 1)

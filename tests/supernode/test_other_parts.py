@@ -56,9 +56,21 @@ async def test_the_kernels_and_kernelspecs_of_a_gateway(start: Callable[..., Jup
         await copies.until(lambda: kernel["id"] in copies.records["kernels"])
         _, models = await gateway.ask("GET", "api/kernels")
         assert copies.records["kernels"].keys() == {model["id"] for model in models}
-        await copies.until(lambda: copies.records["kernels"][kernel["id"]]["execution_state"] == "idle")
+
+        def shown() -> dict[str, Any]:
+            record: dict[str, Any] = copies.records["kernels"][kernel["id"]]
+            return record
+
+        def is_introduced() -> bool:
+            """It has said what it is, and whoever asked has left again."""
+            return shown()["execution_state"] == "idle" and shown()["info"] and shown()["connections"] == 0
+
+        await copies.until(is_introduced)
+        assert shown()["info"]["language_info"]["name"] == "python"
+        assert shown()["incarnation"] == 0
         await server.ask("POST", f"api/kernels/{kernel['id']}/restart")
-        await copies.until(lambda: copies.records["kernels"][kernel["id"]]["incarnation"] == 1)
+        await copies.until(lambda: shown()["incarnation"] == 1)
+        await copies.until(is_introduced)
         assert (await gateway.ask("DELETE", f"api/kernels/{kernel['id']}"))[0] == 204  # behind the server's back
         await copies.until(lambda: copies.records["kernels"] == {})
         await copies.until(lambda: copies.records["status"]["status"]["kernels"] == 0)
@@ -79,7 +91,7 @@ async def test_a_gateway_that_goes_away(start: Callable[..., Jupyter]) -> None:
 
 
 async def test_a_contents_manager_that_is_not_the_local_disk(start: Callable[..., Jupyter]) -> None:
-    server = start(f"load_subconfig({str(MEMORY)!r})\nc.Supernode.contents_interval = 0.1")
+    server = start(f"load_subconfig({str(MEMORY)!r})\nc.Supernode.contents_interval = 0")
     async with Copies(server.url("api/rtc/room", "ws"), "ada", "contents", "folders") as copies:
         body = {"type": "file", "format": "text", "content": "a"}
         assert (await server.ask("PUT", "api/contents/a.txt", body))[0] == 201

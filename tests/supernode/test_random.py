@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from .asking import Server
-from .test_follows import agree, shows
+from .test_follows import NOT_POLLED, agree, shows
 
 ACTIONS = 200
 MOST_KERNELS = 4
@@ -109,6 +109,7 @@ class Crowd:
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.traits(Supernode=NOT_POLLED)
 async def test_two_hundred_actions(home: Server) -> None:
     seed = int(time.time())
     print("seed:", seed)

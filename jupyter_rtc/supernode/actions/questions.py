@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
 from jupyter_client.jsonutil import json_clean
 from jupyter_client.manager import KernelManager
-from jupyter_server.gateway.managers import GatewayKernelManager
 from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
-from zmq.asyncio import Context
 
+from ..lines import Line, LineBroken, Lines, NoLine, Unreachable, answer, started
 from .definition import ActionError, Right, Schema, action
 from .forms import OBJECT, fields, flag, reply, text, whole
-from .gateway import GatewayLine
-from .line import Line, LineBroken, ShellLine
 
 # As the kernel's WebSocket, over which these messages go in Jupyter Server.
 _EXECUTE = Right("execute", "kernels")
@@ -29,6 +25,7 @@ _ERRORS = {
     409: "the kernel is dead; or it died, was restarted or was shut down before it answered",
     429: "too many questions wait for this kernel's answer",
     501: "the questions of this kind of kernel cannot be asked from here",
+    502: "the gateway that has the kernel cannot be reached",
     504: "the kernel did not answer in time: it is busy, or cannot answer this",
 }
 _CODE = {"type": "string", "description": "the code"}
@@ -63,12 +60,12 @@ class Questions(LoggingConfigurable):
         50, min=1, help="How many questions may wait for the answer of one kernel; more are refused."
     ).tag(config=True)
 
-    def __init__(self, manager: MappingKernelManager, **kwargs: Any) -> None:
-        """Ask the kernels of `manager`."""
+    def __init__(self, manager: MappingKernelManager, lines: Lines, **kwargs: Any) -> None:
+        """Ask the kernels of `manager`, over `lines`."""
         super().__init__(**kwargs)
         self._manager = manager
+        self._lines = lines
         self._connected: dict[str, _Connected] = {}
-        self._context: Context | None = None
 
     @action(
         "POST kernels/{id}/complete",
@@ -185,23 +182,25 @@ class Questions(LoggingConfigurable):
         """Let go of all kernels."""
         for connected in list(self._connected.values()):
             connected.line.close()
-        if self._context is not None:
-            self._context.destroy(linger=0)
-            self._context = None
 
     async def _ask(self, id: str, kind: str, content: dict[str, Any], timeout: float | None) -> dict[str, Any]:
         kernel = self._kernel(id, kind)
         limit = min(timeout or self.time_limit, self.time_limit)
         try:
             async with asyncio.timeout(limit):
-                await _started(kernel)
+                await started(kernel)
                 with self._line(id, kernel) as line:
-                    return await _answer(line, kind, content)
+                    cleaned: dict[str, Any] = json_clean(await answer(line, kind, content))
+                    return cleaned
         except TimeoutError:
             state = getattr(kernel, "execution_state", None) or "busy"
             raise ActionError(504, f"the kernel did not answer within {limit:g} s; its state is {state}") from None
-        except LineBroken:
-            raise ActionError(409, "the kernel died, was restarted or was shut down before it answered") from None
+        except LineBroken as error:
+            raise ActionError(409, str(error)) from None
+        except NoLine as error:
+            raise ActionError(501, str(error)) from None
+        except Unreachable as error:
+            raise ActionError(502, str(error)) from error
 
     def _kernel(self, id: str, kind: str) -> KernelManager:
         if id not in self._manager:
@@ -217,7 +216,8 @@ class Questions(LoggingConfigurable):
     def _line(self, id: str, kernel: KernelManager) -> Iterator[Line]:
         """Give the line to a kernel, which is closed when nobody has asked for it for a while."""
         if id not in self._connected:
-            self._connected[id] = _Connected(self._open(id, kernel))
+            line = self._lines.open(id, kernel, lambda: self._connected.pop(id).forget())
+            self._connected[id] = _Connected(line)
         connected = self._connected[id]
         if connected.line.waiting >= self.max_waiting:
             raise ActionError(429, f"{connected.line.waiting} questions wait for this kernel's answer already")
@@ -226,15 +226,6 @@ class Questions(LoggingConfigurable):
             yield connected.line
         finally:
             connected.end(self.idle_time)
-
-    def _open(self, id: str, kernel: KernelManager) -> Line:
-        if isinstance(kernel, GatewayKernelManager):
-            return GatewayLine(id, lambda: self._connected.pop(id).forget())
-        if not kernel.shell_port:
-            raise ActionError(501, "this kernel is not reached over ZeroMQ, nor through a gateway")
-        if self._context is None:
-            self._context = Context()
-        return ShellLine(kernel, self._context, lambda: self._connected.pop(id).forget())
 
 
 class _Connected:
@@ -261,26 +252,6 @@ class _Connected:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-async def _answer(line: Line, kind: str, content: dict[str, Any]) -> dict[str, Any]:
-    while True:
-        answer = await line.ask(kind, content)
-        # After an error a kernel throws away what waits for it; this is meant for what is to be run.
-        if answer.get("status") != "aborted":
-            cleaned: dict[str, Any] = json_clean(answer)
-            return cleaned
-
-
-async def _started(kernel: KernelManager) -> None:
-    """Wait until it is known where a kernel listens; a gateway knows it before we know of the kernel."""
-    if isinstance(kernel, GatewayKernelManager):
-        return
-    ready = kernel.ready
-    try:
-        await asyncio.shield(asyncio.wrap_future(ready) if isinstance(ready, Future) else ready)
-    except Exception as error:  # whatever kept it from starting
-        raise ActionError(409, f"the kernel is dead: {error}") from None
 
 
 def _cursor(code: str, position: int | None) -> int:

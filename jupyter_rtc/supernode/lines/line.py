@@ -13,9 +13,15 @@ from jupyter_client.manager import KernelManager
 from zmq.asyncio import Context, Socket
 from zmq.utils.monitor import recv_monitor_message
 
+GONE = "the kernel died, was restarted or was shut down before it answered"
+
 
 class LineBroken(Exception):
-    """The kernel at the other end is gone: it died, was restarted, or was shut down."""
+    """The kernel at the other end is gone; the text says how."""
+
+
+class Unreachable(Exception):
+    """There is no getting through to the kernel for now; the text says why."""
 
 
 class Line(Protocol):
@@ -29,7 +35,7 @@ class Line(Protocol):
     async def ask(self, kind: str, content: dict[str, Any]) -> dict[str, Any]:
         """Send a request of the message type `kind`, and return the content of its reply.
 
-        Raises LineBroken, at once when it breaks. May be cancelled.
+        Raises LineBroken, at once when it breaks; Unreachable where nothing can be sent. May be cancelled.
         """
         ...
 
@@ -63,7 +69,7 @@ class Replies:
         """Tell who waits that no reply will come."""
         for reply in self._expected.values():
             if not reply.done():
-                reply.set_exception(LineBroken())
+                reply.set_exception(LineBroken(GONE))
         self._expected.clear()
 
 
@@ -96,7 +102,7 @@ class ShellLine:
     async def ask(self, kind: str, content: dict[str, Any]) -> dict[str, Any]:
         """Send a request and return the content of its reply."""
         if not self._tasks:
-            raise LineBroken
+            raise LineBroken(GONE)
         message = self._session.msg(kind, content)
         reply = self._replies.expect(message)
         # Not Session.send: that goes past the socket's own wait for replies, which may then never hear of them.

@@ -19,8 +19,7 @@ from jupyter_server.utils import url_escape, url_path_join
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-from .definition import ActionError
-from .line import LineBroken, Replies
+from .line import GONE, LineBroken, Replies, Unreachable
 
 _ENDS = ("restarting", "dead")
 
@@ -51,9 +50,9 @@ class GatewayLine:
             reply = self._replies.expect(message)
             await socket.write_message(json.dumps({**message, "channel": "shell"}, default=json_default))
         except Exception as error:  # it is not there, says no, or goes away: Tornado has many for it
-            raise ActionError(502, f"the gateway cannot be reached: {error}") from error
+            raise Unreachable(f"the gateway cannot be reached: {error}") from error
         if not self._open:
-            raise LineBroken
+            raise LineBroken(GONE)
         return await reply
 
     def close(self) -> None:
