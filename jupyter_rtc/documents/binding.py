@@ -14,6 +14,7 @@ from .base import BaseLostError, MergeBase
 from .content import Content
 from .files import FileError, OvertakenError
 from .known import FileHost, KnownFile, Seen
+from .lineage import taken
 from .names import DocumentName
 from .status import Speaker, Status
 from .strangers import Strangers, StrangersHost
@@ -101,6 +102,7 @@ class FileBinding:
     def opened(self) -> None:
         """Begin to follow the room, which is served from now on."""
         behind = self.room.seq > self._base.seq
+        self.room.doubted = [clocks for _, clocks in taken(self.room.doc)]
         room, info = self.room, self._file.info
         self.status.begin(path=self.path, hash=info.hash, lineage=room.lineage, genesis=str(room.genesis))
         self._autosave.arm()

@@ -15,7 +15,7 @@ from .base import MergeBase, noted
 from .content import Content, Original
 from .files import FileError
 from .known import KnownFile
-from .lineage import Brought, Weighed, examine, reconcile, recorded, weigh
+from .lineage import Brought, Weighed, examine, made_elsewhere, reconcile, recorded, weigh
 from .recovery import Recovery, RecoveryError
 from .update import NO_CHANGE
 
@@ -90,7 +90,8 @@ class Strangers:
         original = self._file.original
         brought = await self._think(partial(examine, self._content, original, updates))
         known = next((known for known in self._known if known.brought.clocks.keys() & brought.clocks.keys()), None)
-        if self._room.genesis in brought.clocks or (brought.empty and not known):
+        ours = self._room.genesis in brought.clocks and not made_elsewhere(self._room.doc, brought)
+        if ours or (brought.empty and not known):
             return Verdict()
         if not member.writable:
             return Verdict(_ONLY_READS, brought.state)

@@ -8,7 +8,7 @@ from .member import Member
 from .memory import settle_in
 from .memory_store import MemoryStore
 from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomOwner, Verdict
-from .protocol import CloseCode, ProtocolError, decode_state_vector
+from .protocol import CloseCode, ProtocolError, covers, decode_state_vector
 from .relay import Relay
 from .room import Room
 from .sqlite import SQLiteStore
@@ -41,6 +41,7 @@ __all__ = [
     "Verdict",
     "Version",
     "Watch",
+    "covers",
     "decode_state_vector",
     "deletions",
     "document",
