@@ -13,6 +13,7 @@ from pycrdt import Decoder
 from ..relay import Mark, Past, Relay, Room, StoredRoom, StoreError, deletions, only_sets_values, whole_state
 from .conflicts import Conflict, Merge, Note, merged, records, write
 from .content import Content, Original
+from .lineage import note_taken
 from .merge import document, outside
 
 _TRIES = 3
@@ -79,7 +80,7 @@ class MergeBase:
         if edit.update == _NOTHING:
             self._marks[hash] = self.seq
             return None
-        return edit
+        return await asyncio.to_thread(_taken, edit, hash)
 
     def begin(self, seq: int, hash: str, *, fresh: bool = False) -> None:
         """Take the state after update `seq` for the base: the document was equal to the file with this hash then."""
@@ -230,6 +231,13 @@ def _recorded(edit: OutsideEdit, made: Mapping[str, Any]) -> OutsideEdit:
     doc = document(edit.base)
     update = pycrdt.merge_updates(edit.update, write(doc, made))
     return OutsideEdit(update, whole_state(doc, [edit.base]), edit.conflicts, made)
+
+
+def _taken(edit: OutsideEdit, hash: str) -> OutsideEdit:
+    """Put a note into an edit that it was taken from the file with this hash."""
+    doc = document(edit.base)
+    update = pycrdt.merge_updates(edit.update, note_taken(doc, edit.update, hash))
+    return edit._replace(update=update, base=whole_state(doc, [edit.base]))
 
 
 def _authors(past: Past, seq: int) -> list[str]:

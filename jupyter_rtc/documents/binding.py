@@ -14,6 +14,7 @@ from .base import BaseLostError, MergeBase
 from .content import Content, Original
 from .files import FileError, OvertakenError
 from .known import FileHost, KnownFile
+from .lineage import taken
 from .names import DocumentName
 from .outside import OutsideEdits
 from .pair import Pair
@@ -104,6 +105,7 @@ class FileBinding:
     def opened(self) -> None:
         """Begin to follow the room, which is served from now on."""
         behind = self.room.seq > self._base.seq
+        self.room.doubted = [clocks for _, clocks in taken(self.room.doc)]
         room, info = self.room, self._file.info
         self.status.begin(path=self.path, hash=info.hash, lineage=room.lineage, genesis=str(room.genesis))
         self._autosave.arm()

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import pycrdt
 from pycrdt import Array, Map, Text
 
-from ..relay import decode_state_vector, document_of, whole_state
+from ..relay import covers, decode_state_vector, document_of, whole_state
 from .align import match
 from .conflicts import Note, merged, records, write
 from .content import Content, Original, Value, rendered
@@ -27,6 +27,8 @@ from .update import NO_CHANGE
 Doc: TypeAlias = "pycrdt.Doc[Any]"
 
 _RECORD = "merged "
+_TAKEN = "taken"
+_MOST_TAKEN = 8
 _LINEAGE = re.compile(r"[0-9a-f]{32}")
 
 
@@ -134,10 +136,50 @@ def recorded(doc: Doc, clocks: Mapping[int, int]) -> bool | None:
     found = None
     for key in list(state.keys()):
         if key.startswith(_RECORD):
-            merged = {int(client): clock for client, clock in json.loads(str(state[key]))}
+            merged = _clocks(state[key])
             if merged.keys() & clocks.keys():
                 found = bool(found) or all(merged.get(client, 0) >= clock for client, clock in clocks.items())
     return found
+
+
+def note_taken(doc: Doc, edit: bytes, hash: str) -> bytes:
+    """Write down in a document that `edit`, which it holds, was taken from a file that nobody here had written.
+
+    `hash` is that of the file. The note is returned as an update; there is none of an edit that puts nothing in.
+    """
+    before = doc.get_state()
+    if clocks := decode_state_vector(pycrdt.get_state(edit)):
+        notes = [[old, sorted(known.items())] for old, known in taken(doc)]
+        notes = [*notes, [hash, sorted(clocks.items())]][-_MOST_TAKEN:]
+        doc.get("state", type=Map)[_TAKEN] = json.dumps(notes, separators=(",", ":"))
+    return doc.get_update(before)
+
+
+def taken(doc: Doc) -> list[tuple[str, dict[int, int]]]:
+    """Return the edits in `doc` that were so taken: the hash of the file, and how much of which client the edit is."""
+    state: Map[Any] = doc.get("state", type=Map)
+    try:
+        notes = [(str(hash), _clocks(json.dumps(pairs))) for hash, pairs in json.loads(str(state.get(_TAKEN, "[]")))]
+    except (ValueError, TypeError):  # a client wrote it
+        return []
+    return [(hash, clocks) for hash, clocks in notes if clocks]
+
+
+def made_elsewhere(doc: Doc, brought: Brought) -> bool:
+    """Say whether a document holds by itself what `doc` took from a file for somebody else's edit.
+
+    It says that it was equal to this file, and does not know the edit. So the file was saved from here, in a part of
+    the history that the store has lost, and the document still has that part.
+    """
+    return any(hash in brought.hashes and not covers(brought.clocks, clocks) for hash, clocks in taken(doc))
+
+
+def _clocks(text: object) -> dict[int, int]:
+    """Return the clocks of a record; none where a client wrote what is none."""
+    try:
+        return {int(client): int(clock) for client, clock in json.loads(str(text))}
+    except (ValueError, TypeError):
+        return {}
 
 
 def holds(value: Value, other: Value) -> bool:

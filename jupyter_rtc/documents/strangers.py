@@ -13,7 +13,7 @@ from ..relay import Mark, Member, Relay, StoredRoom, Verdict
 from .base import noted
 from .content import Original
 from .files import FileError
-from .lineage import Brought, Weighed, examine, reconcile, recorded, weigh
+from .lineage import Brought, Weighed, examine, made_elsewhere, reconcile, recorded, weigh
 from .pair import Pair
 from .recovery import Recovery, RecoveryError
 from .update import NO_CHANGE
@@ -87,7 +87,8 @@ class Strangers:
         original = self._file.original
         brought = await self._think(partial(examine, self._content, original, updates))
         known = next((known for known in self._known if known.brought.clocks.keys() & brought.clocks.keys()), None)
-        if self._room.genesis in brought.clocks or (brought.empty and not known):
+        ours = self._room.genesis in brought.clocks and not made_elsewhere(self._room.doc, brought)
+        if ours or (brought.empty and not known):
             return Verdict()
         if not member.writable:
             return Verdict(_ONLY_READS, brought.state)

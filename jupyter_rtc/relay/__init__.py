@@ -9,7 +9,7 @@ from .memory import settle_in
 from .memory_store import MemoryStore
 from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomOwner, Verdict
 from .place import place
-from .protocol import CloseCode, ProtocolError, decode_state_vector
+from .protocol import CloseCode, ProtocolError, covers, decode_state_vector
 from .relay import Relay
 from .room import Room
 from .sqlite import SQLiteStore
@@ -44,6 +44,7 @@ __all__ = [
     "Verdict",
     "Version",
     "Watch",
+    "covers",
     "decode_state_vector",
     "deletions",
     "document",

@@ -8,7 +8,7 @@ and reads them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple
 
@@ -240,6 +240,11 @@ def decode_state_vector(payload: bytes) -> dict[int, int]:
     if at != len(payload):
         raise ProtocolError("bytes after the state vector")
     return clocks
+
+
+def covers(clocks: Mapping[int, int], others: Mapping[int, int]) -> bool:
+    """Say whether a document with these clocks knows all that one with the others does."""
+    return all(clocks.get(client, 0) >= clock for client, clock in others.items())
 
 
 def clip_reason(reason: str) -> str:

@@ -6,7 +6,7 @@ caller (`Relay`) carries the effects out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -90,6 +90,8 @@ class Room:
         seq: the number of the last update; it grows by one with each.
         lineage: the identity of the document's history.
         genesis: the client id that built the document first; 0 where any history is welcome.
+        doubted: edits of the document, by their clocks, that were perhaps made by a part of its history which was lost
+            here: who does not know one of them, but something else, is heard first.
     """
 
     def __init__(self, name: str, lineage: str) -> None:
@@ -97,6 +99,7 @@ class Room:
         self.name = name
         self.lineage = lineage
         self.genesis = 0
+        self.doubted: Sequence[Mapping[int, int]] = ()
         self.seq = 0
         self.doc: Doc[Any] = Doc()
         self.awareness = Awareness()
@@ -214,7 +217,10 @@ class Room:
         member.aside = False
         effects = [] if member.state_vector is None else self._answer(member, member.state_vector)
         if held:  # all of it or nothing: what is refused half-way would be in the document, and nowhere else
-            effects += self._late(member, pycrdt.merge_updates(*held) if len(held) > 1 else held[0])
+            brought = pycrdt.merge_updates(*held) if len(held) > 1 else held[0]
+            # It may be the whole of the document that it was asked for, most of which everybody has.
+            known = self.doc.get_state()
+            effects += self._late(member, examined(lambda update: pycrdt.get_update(update, known), brought))
         return effects
 
     def _step1(self, member: Member, state_vector: bytes) -> list[Effect]:
@@ -280,7 +286,13 @@ class Room:
     def _is_ours(self, state_vector: bytes) -> bool:
         """Say whether a document of this state has the history of the room's, or none yet."""
         clocks = protocol.decode_state_vector(state_vector)
-        return not clocks or not self.genesis or self.genesis in clocks
+        if not clocks or not self.genesis:
+            return True
+        if self.genesis not in clocks:
+            return False
+        if all(protocol.covers(clocks, doubted) for doubted in self.doubted):
+            return True
+        return protocol.covers(protocol.decode_state_vector(self.doc.get_state()), clocks)
 
     def _late(self, member: Member, update: bytes) -> list[Effect]:
         """Take in what a peer made offline. Mostly it is nothing new, and then nobody hears of it."""

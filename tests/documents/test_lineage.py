@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable, Coroutine
 from contextlib import closing, suppress
@@ -398,6 +399,69 @@ class TestBaseLost:
         ada = await join(server, "a.txt")
         (server.root / "unreadable").touch()
         return server, ada
+
+
+@pytest.fixture(params=NAMES)
+def fall_back(request: pytest.FixtureRequest, start: Starter, join: Opener) -> Loser:
+    """Return what makes a server whose store is from before the last save, which open pages know of."""
+
+    async def prepare() -> Lost:
+        server = start()
+        write_files(server.root)
+        ada, bob = await join(server, request.param), await join(server, request.param, token="bob")
+        write(ada, "early")
+        await saved(server, request.param, "begin", "end", "early")
+        assert await ada.save() == "success"
+        server.kill()
+        store, backup = server.database.parent, server.database.parent.with_name("backup")
+        shutil.copytree(store, backup)
+        await asyncio.to_thread(server.start)
+        await until(lambda: ada.online and bob.online)
+        write(ada, "saved")
+        write(bob, "too", first=True)
+        await saved(server, request.param, "begin", "end", "early", "saved", "too")
+        assert await ada.save() == "success"
+        await until(lambda: bob.state.get("hash") == ada.state.get("hash"))
+        await ada.close()
+        await bob.close()
+        server.kill()
+        shutil.rmtree(store)
+        backup.rename(store)
+        return Lost(server, request.param, ada, bob, join)
+
+    return prepare
+
+
+class TestOlder:
+    """The store is older than the file: it was brought back from a backup, or could not be written at the end."""
+
+    async def test_what_was_saved_stands_once(self, fall_back: Loser, join: Opener) -> None:
+        lost = await fall_back()
+        write(lost.ada, "offline")
+        await lost.again()
+        await lost.back(lost.ada, lost.bob)
+        assert await refused(lost.ada) == "Your changes were merged. Reload to see them."
+        assert await refused(lost.bob) in ("Nothing was lost. Reload to go on.", await refused(lost.ada))
+        expected = ["begin", "end", "early", "saved", "too", "offline"]
+        await saved(lost.server, lost.name, *expected)
+        again = await join(lost.server, lost.name)
+        assert words(said(again)) == sorted(expected)
+
+    async def test_a_kill_in_between_does_not_double_it(self, fall_back: Loser, join: Opener) -> None:
+        lost = await fall_back()
+        lost.ada.patient = True
+        write(lost.ada, "offline")
+        await lost.again()
+        await lost.back(lost.ada)
+        await refused(lost.ada)
+        expected = ["begin", "end", "early", "saved", "too", "offline"]
+        await saved(lost.server, lost.name, *expected)
+        lost.server.kill()
+        await lost.again()
+        await lost.back(lost.bob)
+        await refused(lost.bob)
+        await until(lambda: len([code for code, _ in lost.ada.closes if code == 1003]) > 1)
+        assert words(said(await join(lost.server, lost.name))) == sorted(expected)
 
 
 async def test_a_crash_between_the_adoption_and_the_first_save(start: Starter, join: Opener) -> None:

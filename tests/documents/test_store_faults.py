@@ -8,13 +8,14 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .conftest import Opener, Starter
+from .disks import small_disk_at
 from .peer import Peer, until
 from .process import Jupyter
 
@@ -253,3 +254,32 @@ async def test_what_was_saved_while_the_database_was_locked_stands_once_after_a_
     assert bool(kept) == bool(outside)
     assert all(f"recovery copy {id}" in server.log() for id in kept)
     assert all("unsaved" in server.request("GET", f"api/rtc/recovery/{id}")[1]["content"] for id in kept)
+
+
+@as_root
+async def test_what_was_saved_while_nothing_could_be_noted_stands_once_after_a_crash(
+    start: Starter, join: Opener, tmp_path: Path
+) -> None:
+    """The disk of the database is full, so that not even the note finds a place that the file is ahead."""
+    with small_disk_at(tmp_path / "disk", "1m") as disk:
+        server = start(f"c.SQLiteStore.path = {str(disk / 'rooms.db')!r}")
+        peers = await prepared(server, join)
+        fill(disk)
+        peers[0].type("during\n" + "-" * 300_000 + "\n")
+        await until(lambda: "during" in (server.root / "a.txt").read_text(), timeout=30)
+        await until(lambda: "may stand twice" in server.log())
+        peers[1].type("unsaved\n")
+        await until(lambda: "unsaved" in peers[0].text)
+        server.kill()
+        (disk / "full").unlink()
+        await asyncio.to_thread(server.start)
+        again = await reload_when_told(peers, join, server)
+        for view in (lambda: again[0].text, lambda: again[1].text, (server.root / "a.txt").read_text):
+            await until(lambda view=view: view().replace("-", "").split() == ["before", "during", "unsaved"], view)
+
+
+def fill(disk: Path) -> None:
+    """Leave no place on a disk."""
+    with suppress(OSError), (disk / "full").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))

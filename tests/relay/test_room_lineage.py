@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycrdt import Array, Doc, Map, Text
+from pycrdt import Array, Doc, Map, Text, get_state
 
 from jupyter_rtc.relay import protocol
 from jupyter_rtc.relay.protocol import Kind, ProtocolError
@@ -116,6 +116,55 @@ class TestForeign:
         peer.edit(append("!"))
         peer.member.replace_held(1, state)
         assert text_of(brought_by(peer)) == "hello!"
+
+
+class TestDoubted:
+    """An edit in the document may have been made by a lost part of its history, which a peer may still have."""
+
+    @pytest.fixture
+    def old(self, room: Room) -> Doc:
+        """Return a document from before the edit, which the room doubts."""
+        doc = Doc()
+        doc.apply_update(room.doc.get_update())
+        taken = Doc(client_id=9)
+        taken.apply_update(room.doc.get_update())
+        append(" taken")(taken)
+        room.merge(taken.get_update(room.doc.get_state()), "")
+        room.doubted = [{9: clocks(room.doc)[9]}]
+        return doc
+
+    def test_who_does_not_know_it_but_something_else_is_to_be_judged(self, room: Room, old: Doc) -> None:
+        append(" typed")(old)
+        peer = Peer(room, doc=old)
+        peer.join()
+        assert Send(peer.member, protocol.step1(protocol.EMPTY_STATE)) in peer.effects
+        assert peer.send(protocol.step2(old.get_update())) == [Hear(peer.member)]
+        assert text_of(brought_by(peer)) == "hello typed"
+        assert text_of(room.doc) == "hello taken"
+
+    def test_who_is_welcome_then_adds_what_is_new_and_no_more(self, room: Room, old: Doc) -> None:
+        append(" typed")(old)
+        peer = Peer(room, doc=old)
+        peer.join()
+        peer.send(protocol.step2(old.get_update()))
+        (update,) = [effect.update for effect in peer.carry(room.welcome(peer.member)) if isinstance(effect, Persist)]
+        assert GENESIS not in decoded(update)
+        assert sorted(peer.text.split()) == sorted(text_of(room.doc).split()) == ["hello", "taken", "typed"]
+
+    @pytest.mark.parametrize("known", [False, True])
+    def test_who_knows_it_or_nothing_new_comes_in(self, room: Room, old: Doc, known: bool) -> None:
+        if known:
+            old.apply_update(room.doc.get_update())
+            append(" typed")(old)
+        peer = Peer(room, doc=old)
+        peer.join()
+        assert not peer.member.aside
+        assert peer.text == text_of(room.doc) == "hello taken" + " typed" * known
+
+
+def decoded(update: bytes) -> dict[int, int]:
+    """Return the clocks up to which an update brings something."""
+    return protocol.decode_state_vector(get_state(update))
 
 
 class TestUnknown:
