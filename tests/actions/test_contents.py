@@ -90,6 +90,37 @@ async def test_what_is_not_created(client: Client, jp_root_dir: Path, body: dict
     assert os.listdir(jp_root_dir / "work") == []
 
 
+@pytest.mark.parametrize(
+    ("link", "to", "source", "into"),
+    [
+        ("up", "..", "up", ""),
+        ("here", ".", "here", ""),
+        ("work/up", "..", "work", ""),
+        ("work/deep/back", "../../work/deep", "work", ""),
+        ("work/other", "../other", "work", "other"),
+    ],
+)
+async def test_a_folder_that_leads_to_itself_is_not_copied(
+    client: Client, jp_root_dir: Path, link: str, to: str, source: str, into: str
+) -> None:
+    for folder in ("work/deep", "other"):
+        (jp_root_dir / folder).mkdir(parents=True)
+    (jp_root_dir / link).symlink_to(to)
+    before = os.listdir(jp_root_dir), os.listdir(jp_root_dir / "other")
+    refused(await client.act("POST", f"contents/{into}", {"copy_from": source}), 400, "copy_from")
+    assert (os.listdir(jp_root_dir), os.listdir(jp_root_dir / "other")) == before
+
+
+async def test_a_folder_with_links_to_others_is_copied(client: Client, jp_root_dir: Path) -> None:
+    for folder in ("work", "other"):
+        (jp_root_dir / folder).mkdir()
+    (jp_root_dir / "other" / "a.txt").write_text("text")
+    for name in ("one", "two"):
+        (jp_root_dir / "work" / name).symlink_to("../other")
+    assert (await client.act("POST", "contents", {"copy_from": "work"})).status == 201
+    assert (jp_root_dir / "work-Copy1" / "two" / "a.txt").read_text() == "text"
+
+
 async def test_where_nothing_is_created(client: Client, jp_root_dir: Path) -> None:
     (jp_root_dir / "a.txt").write_text("")
     (jp_root_dir / ".hidden").mkdir()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from posixpath import dirname
 from typing import Any
 
 from jupyter_core.utils import ensure_async
+from jupyter_server.services.contents.filemanager import FileContentsManager
 from jupyter_server.services.contents.manager import ContentsManager
 
+from .copies import is_endless
 from .definition import ActionError, Created, Right, action
 from .forms import CONTENT, PATH, fields
 from .jupyter import managing_contents
@@ -108,6 +111,12 @@ class Contents:
         with managing_contents("copy_from"):
             if not await ensure_async(self._manager.exists(source)):
                 raise ActionError(400, f"there is no file or folder {original!r}", "copy_from")
+            if isinstance(self._manager, FileContentsManager):
+                places = self._manager._get_os_path(source), self._manager._get_os_path(folder)
+                if await asyncio.to_thread(is_endless, *places):
+                    raise ActionError(
+                        400, "a folder cannot be copied into itself, nor one with links to itself", "copy_from"
+                    )
             model: dict[str, Any] = await ensure_async(self._manager.copy(source, folder))
         return model
 
