@@ -318,6 +318,6 @@ def _stamp(stat: os.stat_result) -> tuple[Any, ...]:
 def _os_error(error: OSError, path: str) -> FileError:
     """Return what to say of a file that the system does not let us look at: is it gone, or is it not?"""
     gone = (FileNotFoundError, NotADirectoryError)
-    name_too_long = error.errno == errno.ENAMETOOLONG
-    status = 404 if isinstance(error, gone) or name_too_long else 403 if isinstance(error, PermissionError) else 500
+    nowhere = error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
+    status = 404 if isinstance(error, gone) or nowhere else 403 if isinstance(error, PermissionError) else 500
     return FileError(status, f"{path}: {error.strerror}")

@@ -67,6 +67,8 @@ class Timelines(BranchOwner, LoggingConfigurable):
     async def begin(self, path: str, form: str, kind: str) -> Timeline:
         """Make a timeline of a document, which shows its last version. Raises BadRequest, FileError, HistoryError."""
         subject = await self._history.subject(path, form, kind)
+        if subject.name is None:
+            raise HistoryError(404, f"nothing is stored of {path}")
         root = str(subject.name)
         await opened(self._documents, root)
         chronicle = await self._history.chronicle(subject)

@@ -219,6 +219,7 @@ async def test_bad_requests_are_told_what_is_wrong(jupyter: Jupyter, here: Path,
     path = f"{here.name}/a.txt"
     (here / "a.txt").write_text("a")
     (here / "closed.txt").write_text("a")
+    (here / "loop").symlink_to("loop")
     await join(jupyter, path)
     api = f"api/rtc/history/{path}"
     for method, url, body, expected, words in (
@@ -238,6 +239,8 @@ async def test_bad_requests_are_told_what_is_wrong(jupyter: Jupyter, here: Path,
         ("POST", api, b"\xff", 400, "UTF-8"),
         ("POST", api, {"version": 77777}, 404, "77777"),
         ("GET", f"api/collaboration/timeline/{here.name}/no.txt?format=text&&type=file", None, 404, "no.txt"),
+        ("GET", f"api/collaboration/timeline/{here.name}/closed.txt?format=text&&type=file", None, 404, "closed.txt"),
+        ("GET", f"api/rtc/history/{here.name}/loop", None, 404, "loop"),
         ("GET", f"api/collaboration/timeline/{path}?format=json&&type=file", None, 400, "format"),
         ("PUT", "api/collaboration/undo_redo/x?action=undo&&steps=1&&forkRoom=no", None, 404, "not found"),
         ("PUT", "api/collaboration/undo_redo/x?action=jump&&steps=1&&forkRoom=no", None, 400, "action"),
