@@ -17,6 +17,7 @@ PURE = {
     "relay/protocol.py",
     "relay/awareness.py",
     "relay/checkpoints.py",
+    "relay/effects.py",
     "relay/room.py",
     "relay/nesting.py",
     "relay/structure.py",

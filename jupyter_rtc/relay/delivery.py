@@ -9,12 +9,13 @@ from typing import Any, TypeAlias
 
 from .connection import Connection
 from .door import Ask, Faults, Rights
+from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send
 from .hearing import Hearings
 from .keeper import Keeper
 from .member import Member
 from .outgoing import Outgoing
 from .protocol import CloseCode, ProtocolError
-from .room import Broadcast, Effect, Hear, Persist, Refuse, Request, Room, Send
+from .room import Room
 from .served import ServedRoom
 from .store import Store
 from .tasks import Tasks

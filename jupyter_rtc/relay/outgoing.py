@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
-from .room import Broadcast
+from .effects import Broadcast
 from .served import ServedRoom
 
 

@@ -16,12 +16,13 @@ from . import protocol
 from .connection import Connection, Transport
 from .delivery import Delivery, Follower
 from .door import Ask
+from .effects import Broadcast, Send
 from .keeper import Keeper
 from .member import Member
 from .memory import give_back
 from .owner import RoomError, RoomOwner
 from .protocol import CloseCode, ProtocolError
-from .room import Broadcast, EditError, Room, Send
+from .room import EditError, Room
 from .rooms import Rooms
 from .served import ServedRoom
 from .sqlite import SQLiteStore

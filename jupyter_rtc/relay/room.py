@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import pycrdt
 from pycrdt import Doc, TransactionEvent
 
 from . import protocol
 from .awareness import Awareness
+from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send
 from .member import Member
 from .nesting import Nesting
 from .protocol import NO_CHANGE, Kind, ProtocolError
@@ -22,52 +23,6 @@ from .updates import Waiting, checked, examined, news, unmet
 
 _MAX_TAIL = 1 << 20
 _LONGEST_TAIL = 1000
-
-
-class Send(NamedTuple):
-    """Send one frame to one member. A large frame comes in parts, so that what many are sent is never copied."""
-
-    member: Member
-    frame: bytes | tuple[bytes, ...]
-
-
-class Broadcast(NamedTuple):
-    """Send one frame to every member but `sender`."""
-
-    frame: bytes
-    sender: Member | None
-
-
-class Persist(NamedTuple):
-    """Store the update with the number `seq`, made by the user `author`."""
-
-    seq: int
-    update: bytes
-    author: str
-
-
-class Request(NamedTuple):
-    """Ask the room's owner for what a member wants: a RAW request, such as ``save`` number 3."""
-
-    member: Member
-    name: str
-    number: int
-
-
-class Hear(NamedTuple):
-    """Find out what to make of the document of a member that has another history; it is in `Member.held`."""
-
-    member: Member
-
-
-class Refuse(NamedTuple):
-    """Tell a member, if its update is worth it, that its edits are not taken: it may only read."""
-
-    member: Member
-    update: bytes
-
-
-Effect = Send | Broadcast | Persist | Request | Hear | Refuse
 
 
 class EditError(Exception):

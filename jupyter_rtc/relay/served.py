@@ -6,9 +6,10 @@ from typing import Any
 
 from . import websocket
 from .connection import Connection
+from .effects import Broadcast
 from .member import Member
 from .owner import RoomOwner
-from .room import Broadcast, Room
+from .room import Room
 
 _LARGE = 1 << 16
 _STATE_KEPT = 10.0

@@ -9,9 +9,10 @@ from pycrdt import Doc, Map, Text, TransactionEvent
 
 from jupyter_rtc.relay import protocol
 from jupyter_rtc.relay.awareness import Identity
+from jupyter_rtc.relay.effects import Broadcast, Effect, Persist, Send
 from jupyter_rtc.relay.member import Member
 from jupyter_rtc.relay.protocol import Kind
-from jupyter_rtc.relay.room import Broadcast, Effect, Persist, Room, Send
+from jupyter_rtc.relay.room import Room
 
 GENESIS = 77
 

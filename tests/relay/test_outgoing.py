@@ -8,8 +8,8 @@ import pytest
 
 from jupyter_rtc.relay import FreeRooms, Identity, Member, Room
 from jupyter_rtc.relay.connection import Connection
+from jupyter_rtc.relay.effects import Broadcast
 from jupyter_rtc.relay.outgoing import Outgoing
-from jupyter_rtc.relay.room import Broadcast
 from jupyter_rtc.relay.served import ServedRoom
 
 from .peer import eventually

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pycrdt import Awareness, Doc, Map, Text
 
 from jupyter_rtc.relay import protocol
+from jupyter_rtc.relay.effects import Broadcast, Persist, Refuse, Request, Send
 from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode, Kind, ProtocolError
-from jupyter_rtc.relay.room import Broadcast, Persist, Refuse, Request, Room, Send
+from jupyter_rtc.relay.room import Room
 from jupyter_rtc.relay.updates import TaintedError
 
 from .by_hand import Peer, append, clocks, delete, frames, observed, replayed, room_with, text_of, whole

@@ -12,9 +12,9 @@ from pycrdt import Array, Doc, Map, Text
 
 from jupyter_rtc.relay import protocol
 from jupyter_rtc.relay.awareness import Identity
+from jupyter_rtc.relay.effects import Broadcast, Effect, Persist, Refuse, Send
 from jupyter_rtc.relay.member import Member
 from jupyter_rtc.relay.protocol import Kind
-from jupyter_rtc.relay.room import Broadcast, Effect, Persist, Refuse, Send
 
 from .by_hand import clocks, observed, room_with, whole
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map, Text, get_state
 
 from jupyter_rtc.relay import protocol
+from jupyter_rtc.relay.effects import Broadcast, Hear, Persist, Refuse, Send
 from jupyter_rtc.relay.protocol import Kind, ProtocolError
-from jupyter_rtc.relay.room import Broadcast, Hear, Persist, Refuse, Room, Send
+from jupyter_rtc.relay.room import Room
 
 from .by_hand import GENESIS, Peer, append, clocks, created_notebook, frames, observed, room_with, text_of, whole
 

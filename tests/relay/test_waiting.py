@@ -12,8 +12,9 @@ from pycrdt import Doc, Map, Text
 from traitlets.config import Config
 
 from jupyter_rtc.relay import FreeRooms, Identity, Member, MemoryStore, Relay, SQLiteStore, StoredRoom, protocol
+from jupyter_rtc.relay.effects import Broadcast
 from jupyter_rtc.relay.protocol import NO_CHANGE, CloseCode
-from jupyter_rtc.relay.room import Broadcast, EditError
+from jupyter_rtc.relay.room import EditError
 from jupyter_rtc.relay.store import DamagedError
 from jupyter_rtc.relay.updates import MOST_WAITING, TaintedError, unmet, whole_state
 

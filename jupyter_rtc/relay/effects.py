@@ -1,0 +1,53 @@
+"""What a room asks of the world: who is to be sent what, and what is to be stored."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .member import Member
+
+
+class Send(NamedTuple):
+    """Send one frame to one member. A large frame comes in parts, so that what many are sent is never copied."""
+
+    member: Member
+    frame: bytes | tuple[bytes, ...]
+
+
+class Broadcast(NamedTuple):
+    """Send one frame to every member but `sender`."""
+
+    frame: bytes
+    sender: Member | None
+
+
+class Persist(NamedTuple):
+    """Store the update with the number `seq`, made by the user `author`."""
+
+    seq: int
+    update: bytes
+    author: str
+
+
+class Request(NamedTuple):
+    """Ask the room's owner for what a member wants: a RAW request, such as ``save`` number 3."""
+
+    member: Member
+    name: str
+    number: int
+
+
+class Hear(NamedTuple):
+    """Find out what to make of the document of a member that has another history; it is in `Member.held`."""
+
+    member: Member
+
+
+class Refuse(NamedTuple):
+    """Tell a member, if its update is worth it, that its edits are not taken: it may only read."""
+
+    member: Member
+    update: bytes
+
+
+Effect = Send | Broadcast | Persist | Request | Hear | Refuse
