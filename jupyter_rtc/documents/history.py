@@ -15,10 +15,10 @@ from .changes import difference
 from .content import Content, Original, rendered
 from .documents import Documents
 from .ipynb import Ipynb
-from .merge import outside
 from .names import DocumentName
+from .restore import set_to
 
-__all__ = ["Chronicle", "History", "HistoryError", "Subject", "opened", "set_to"]
+__all__ = ["Chronicle", "History", "HistoryError", "Subject", "opened"]
 
 
 class HistoryError(Exception):
@@ -103,7 +103,7 @@ class History:
         done = False
         while not done:  # nobody may be in the room, so that it may go while the edit is made
             room = await opened(self._documents, str(subject.name))
-            done = await set_to(self._documents, room, self.content(subject), original, author)
+            done = await set_to(self._documents.relay, room, self.content(subject), original, author)
 
     async def _version(self, subject: Subject, seq: int) -> tuple[Chronicle, Version]:
         chronicle = await self.chronicle(subject)
@@ -124,21 +124,6 @@ async def opened(documents: Documents, name: str) -> Room:
     except RoomError as error:
         status = {CloseCode.NOT_FOUND: 404, CloseCode.BAD_CONTENT: 409}.get(CloseCode(error.code), 503)
         raise HistoryError(status, error.reason) from None
-
-
-async def set_to(documents: Documents, room: Room, content: Content, original: Original, author: str) -> bool:
-    """Make the document of a room equal `original`, as an edit by `author` among those that others make meanwhile.
-
-    Returns False, and changes nothing, where the room went out of memory before it was done.
-    """
-    seq, state = room.seq, room.whole_state()
-    update = await asyncio.to_thread(outside, state, content, original)
-    if room.seq != seq:  # people are typing: what they are at stays
-        update = await asyncio.to_thread(outside, state, content, original, room.whole_state())
-    if documents.relay.get(room.name) is not room:
-        return False
-    documents.relay.merge(room, update, author)
-    return True
 
 
 def _differ(chronicle: Chronicle, content: Content, old: int, new: int) -> dict[str, Any]:

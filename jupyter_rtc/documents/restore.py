@@ -1,4 +1,4 @@
-"""Bringing a recovery copy back: into the document that it is a copy of, or into a new file beside the original."""
+"""Bringing back what a document was: a recovery copy into it, or into a new file beside it; any version into it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from posixpath import basename, dirname, splitext
 from typing import Any, Protocol
 
-from ..relay import CloseCode, Relay, RoomError
+from ..relay import CloseCode, Relay, Room, RoomError
 from .content import Content, ContentError, Original
 from .files import FileError, Files
 from .kinds import Kinds
@@ -57,15 +57,11 @@ async def into_document(place: Place, id: str, author: str) -> RecoveryCopy:
         if place.relay.get(copy.room) is None:  # nobody would see it in the document of a file that was deleted
             await place.files.stat(place.path_of(copy.name.file_id) or copy.path, copy.name.kind)
         content, original = await _parsed(place, copy, data)
-        while True:
-            room = await place.relay.open(copy.room)
-            update = await asyncio.to_thread(outside, room.doc.get_update(), content, original)
-            if place.relay.get(copy.room) is room:
-                break
+        while not await set_to(place.relay, await place.relay.open(copy.room), content, original, author):
+            pass  # the room was evicted meanwhile
     except RoomError as error:
         reason = f"the document of {copy.path} cannot be opened: {error.reason}"
         raise RecoveryError(_STATUS.get(CloseCode(error.code), 500), reason) from None
-    place.relay.merge(room, update, author)
     place.recovery.log.info("room %s: %s restored recovery copy %s", copy.room, author, id)
     return copy
 
@@ -90,6 +86,21 @@ async def beside(place: Place, id: str) -> str:
         else:
             return new
     raise FileError(409, f"{path}: there are {_TRIES} files beside it already that were recovered")
+
+
+async def set_to(relay: Relay, room: Room, content: Content, original: Original, author: str) -> bool:
+    """Make the document of a room equal `original`, as an edit by `author` among those that others make meanwhile.
+
+    Returns False, and changes nothing, where the room went out of memory before it was done.
+    """
+    seq, state = room.seq, room.whole_state()
+    update = await asyncio.to_thread(outside, state, content, original)
+    if room.seq != seq:  # people are typing: what they are at stays
+        update = await asyncio.to_thread(outside, state, content, original, room.whole_state())
+    if relay.get(room.name) is not room:
+        return False
+    relay.merge(room, update, author)
+    return True
 
 
 def filename(copy: RecoveryCopy, path: str = "", number: str = "") -> str:

@@ -20,7 +20,8 @@ from ..relay import Member, Room, StoredRoom
 from .branches import BranchOwner, branch_off
 from .content import Content
 from .documents import Documents
-from .history import Chronicle, History, HistoryError, opened, set_to
+from .history import Chronicle, History, HistoryError, opened
+from .restore import set_to
 
 __all__ = ["Timeline", "Timelines"]
 
@@ -105,7 +106,7 @@ class Timelines(BranchOwner, LoggingConfigurable):
         version = timeline.chronicle.versions[at]
         original = await asyncio.to_thread(timeline.chronicle.original, timeline.content, version.seq)
         room = self._documents.relay.get(timeline.room)
-        if room is None or not await set_to(self._documents, room, timeline.content, original, ""):
+        if room is None or not await set_to(self._documents.relay, room, timeline.content, original, ""):
             raise HistoryError(404, "the timeline was closed")
         timeline.shown = at
 

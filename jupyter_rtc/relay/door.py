@@ -69,6 +69,7 @@ class Rights:
             try:
                 async with asyncio.timeout(_LONGEST_ANSWER):
                     answer = await ask()
-                settle(answer)
             except Exception as error:  # whatever an identity provider raises: it does not know, so nothing changes
                 self._log.warning("cannot ask again what %s may do: %r", member.identity.username, error)
+            else:
+                settle(answer)

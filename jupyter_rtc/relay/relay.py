@@ -27,7 +27,7 @@ from .rooms import Rooms
 from .served import ServedRoom
 from .sqlite import SQLiteStore
 from .store import Checkpoint, Store, StoredRoom, StoreError
-from .tasks import Tasks
+from .tasks import Tasks, logged
 
 _GIVING_BACK = 10.0
 
@@ -257,9 +257,11 @@ class Relay(LoggingConfigurable):
             now = monotonic()
             if (report := self.keeper.report()) != self._reported:
                 self._reported = report
-                self._announce(report)
+                with logged(self.log, "store"):
+                    self._announce(report)
             for served in self._rooms:
-                self._attend(served, now)
+                with logged(self.log, f"room {served.room.name}"):  # whatever is wrong with one, others go on
+                    self._attend(served, now)
             if self._evicted and now - given_back >= _GIVING_BACK:
                 self._evicted, given_back = False, now
                 await asyncio.to_thread(give_back)

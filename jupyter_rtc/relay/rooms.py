@@ -121,7 +121,12 @@ class Rooms:
         served = ServedRoom(room, owner, loaded.unkept, monotonic())
         self._keeper.begin(served, loaded, first)
         self._served[name] = served
-        owner.opened(room)
+        try:
+            owner.opened(room)
+        except BaseException:  # nobody shall find it half open
+            del self._served[name]
+            self._keeper.let_go(served)
+            raise
         self._delivery.opened(room)
         if loaded.damage:
             owner.told(room, loaded.damage)

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from logging import Logger, LoggerAdapter
 from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
+
+
+@contextmanager
+def logged(log: Logger | LoggerAdapter[Any], about: str) -> Iterator[None]:
+    """Log an error and go on: for one of many, none of which is to suffer from what is wrong with another."""
+    try:
+        yield
+    except Exception as error:  # whatever it is, it is in the log
+        log.error("%s: %s", about, error, exc_info=error)
 
 
 class Tasks:

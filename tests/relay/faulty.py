@@ -18,6 +18,12 @@ class Faulty(MemoryStore):
         self.asked = asyncio.Event()
         self.loads = 0
         self.broken = False
+        self.complaint: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """What it says is wrong."""
+        return self.complaint
 
     async def load(self, room: str) -> StoredRoom | None:
         """Return what was stored of a room when asked, once the store is open."""

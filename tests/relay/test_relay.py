@@ -114,6 +114,16 @@ class TestOpening:
             owner.open = True
             assert (await relay.open("room")).name == "room"
 
+    async def test_nobody_finds_a_room_half_open(self) -> None:
+        owner = Clumsy(opens=False)
+        async with relay_with(owner) as relay:
+            for _ in range(2):
+                with pytest.raises(LookupError):
+                    await relay.open("room")
+                assert relay.overview() == []
+            owner.opens = True
+            assert (await relay.open("room")).name == "room"
+
     async def test_who_gives_up_waiting_does_not_stop_the_others(self, faulty: Callable[[Relay], Faulty]) -> None:
         async with relay_with() as relay:
             faulty(relay).open.clear()
@@ -351,6 +361,22 @@ class TestStoring:
         assert len(lineages) == 1
 
 
+class TestWatching:
+    async def test_one_room_that_fails_keeps_no_other_from_being_looked_after(
+        self, caplog: pytest.LogCaptureFixture, faulty: Callable[[Relay], Faulty]
+    ) -> None:
+        async with relay_with(Clumsy(opens=True), eviction_delay=0.05) as relay:
+            room = await relay.open("a")
+            client = Client(relay, room)
+            client.write("a")
+            faulty(relay).complaint = "the disk is on fire"  # of which the owner is told, who fails
+            await eventually(lambda: "LookupError" in caplog.text)
+            faulty(relay).complaint = None
+            await relay.open("b")
+            await eventually(lambda: relay.get("b") is None)
+            assert relay.get("a") is room
+
+
 class TestRights:
     async def test_who_left_is_not_asked_about(self) -> None:
         async with relay_with(FreeRooms(), identity_check_interval=0.01) as relay:
@@ -437,6 +463,22 @@ class Built(FreeRooms):
         for update in updates:
             brought.apply_update(update)
         return Verdict("another history" if text_of(brought) else "", brought.get_update())
+
+
+class Clumsy(FreeRooms):
+    """An owner with a fault: it fails when a room is opened, unless it `opens` them, and when it is told of one."""
+
+    def __init__(self, *, opens: bool) -> None:
+        self.opens = opens
+
+    def opened(self, room: Room) -> None:
+        """Fail, or not."""
+        if not self.opens:
+            raise LookupError(room.name)
+
+    def told(self, room: Room, said: str) -> None:
+        """Fail."""
+        raise LookupError(said)
 
 
 class Closed(FreeRooms):
