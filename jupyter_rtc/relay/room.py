@@ -19,7 +19,7 @@ from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send
 from .member import Member
 from .nesting import Nesting
 from .protocol import NO_CHANGE, Kind, ProtocolError
-from .updates import Waiting, checked, examined, news, unmet
+from .updates import Waiting, examined, guarded, news, unmet
 
 _MAX_TAIL = 1 << 20
 _LONGEST_TAIL = 1000
@@ -285,8 +285,8 @@ class Room:
         return [Broadcast(protocol.awareness(self.awareness.entries(clients)), None)] if clients else []
 
     def _apply(self, update: bytes) -> None:
-        self._nesting.refuse_depth(update)
-        checked(self.doc.apply_update, update)
+        self._nesting.refuse_depth(update)  # which looks for hazards, too
+        guarded(self.doc.apply_update, update)
 
     def _take(self, updates: list[bytes], author: str) -> list[Effect]:
         accepted = (self._accept(update, protocol.update(update), None, author) for update in updates)

@@ -1,11 +1,13 @@
 """What an update consists of, read without pycrdt and without recursion. Pure.
 
-There are three questions: whether the update would cost the process its stack or its memory, whether it holds
-anything that somebody may have typed, and where the shared types in it belong.
+There are three questions: whether the update would cost the process its stack or its memory, or the document its life;
+whether it holds anything that somebody may have typed; and where the shared types in it belong.
 
 pycrdt reads nested arrays and maps by recursion and ends the whole process where the stack does: an update of
 50 kB, twenty-five thousand arrays in each other, would take the server down, and would do so again at each start if
-it got into the store. Such updates are not given to pycrdt.
+it got into the store. It also takes in values in the old form of JSON, and writes them so that nobody can read them,
+itself included; and items of no length, after which it may fail to write the document at all. Such updates are not
+given to pycrdt.
 
 Source: the update format, version 1, of yjs (src/utils/encoding.js, src/structs) as yrs reads it (update.rs,
 block.rs, any.rs), whose content types Move and WeakLink yjs does not have.
@@ -31,13 +33,9 @@ _FIXED_SIZES = {127: 0, 126: 0, 124: 4, 123: 8, 122: 8, 121: 0, 120: 0}
 """Undefined, null, float32, float64, bigint, false, true: how many bytes follow the tag."""
 _INTEGER, _TEXT, _MAP, _ARRAY, _BUFFER = 125, 119, 118, 117, 116
 
-
-_SMALL = 1 << 10
-_TYPE_ITEM = re.compile(
-    rb"[\x07\x27][\x00\x01]|(?:[\x47\x67\x87\xa7](?:[\x80-\xff]*[\x00-\x7f]){2}"
-    rb"|[\xc7\xe7](?:[\x80-\xff]*[\x00-\x7f]){4})[\x00-\x07]"
-)
-"""The beginning of an item that holds a shared type: its kind, where it belongs, which type. Much else looks so too."""
+_NUMBER = rb"[\x80-\xff]{0,8}[\x00-\x7f]"
+_TYPED = re.compile(rb"\x01\x01(?:%b){2}(?:[\x44\x84](?:%b){2}|\xc4(?:%b){4})[\x01-\x7f]" % ((_NUMBER,) * 3))
+"""The beginning of what people type: one author, one item, its neighbours, and the length of a short text."""
 
 Id = tuple[int, int]
 """Names an item: the client that made it, and the clock."""
@@ -51,17 +49,12 @@ class Place(NamedTuple):
 
 
 def refuse_hazards(update: bytes) -> None:
-    """Raise ProtocolError for an update that is dangerous to read, or in which that cannot be seen.
+    """Raise ProtocolError for an update that is dangerous to read, or to have read, or in which that cannot be seen.
 
-    It begins with the number of its authors, for whom pycrdt makes room at once: four bytes of garbage would take
-    half a gigabyte and a second. Its values may be nested too deeply; but nearly all updates are too small for
-    that, or hold too few of the two bytes that begin an array and a map.
+    Its values may be nested too deeply. It may hold what yrs takes in and cannot give again: then the document could
+    never be loaded from the store any more, nor be sent to anybody.
     """
-    if update[:1] > b"\x7f" and read_uint(update, 0)[0] > len(update):
-        raise ProtocolError("not an update")
-    if len(update) < 2 * DEEPEST or update.count(b"u") + update.count(b"v") < DEEPEST:
-        return
-    _Reader(update).structs()
+    shared_types(update)
 
 
 def only_sets_values(update: bytes) -> bool:
@@ -81,11 +74,11 @@ def without_deletions(update: bytes) -> bytes:
 
 
 def shared_types(update: bytes) -> dict[Id, Place]:
-    """Return where the shared types belong that an update makes. Raises ProtocolError.
+    """Return where the shared types belong that an update makes. Raises ProtocolError as `refuse_hazards` does.
 
-    On the hot path: nearly all updates are small, and have nothing in them that such an item could begin with.
+    On the hot path: nearly all updates are what somebody types after something else.
     """
-    if len(update) < _SMALL and not _TYPE_ITEM.search(update):
+    if (typed := _TYPED.match(update)) and len(update) == typed.end() + update[typed.end() - 1] + 1:
         return {}
     reader = _Reader(update)
     reader.structs()
@@ -146,6 +139,12 @@ class _Reader:
         if self._at > len(self._data):
             raise IndexError
 
+    def length(self) -> int:
+        """Take the length of an item, which is never zero."""
+        if length := self.uint():
+            return length
+        raise ProtocolError("an item of no length")
+
     def text(self) -> None:
         """Pass over bytes that begin with their length."""
         self.skip(self.uint())
@@ -158,7 +157,7 @@ class _Reader:
         """Pass over an item, or a gap between items; return how many clocks it takes."""
         info = self.byte()
         if info in (_GC, _SKIP):
-            return self.uint()
+            return self.length()
         place = Place(None, True)
         for side in (_HAS_LEFT, _HAS_RIGHT):
             if info & side:
@@ -180,28 +179,25 @@ class _Reader:
         `after` says whether it stands after another item, of a map in its place.
         """
         if kind == _DELETED:  # values that were replaced at once, each by the next
-            length = self.uint()
+            length = self.length()
             self.replaced += length - (not after)
             return length
         if kind == _ANY:
             self.replaced += after
-            length = self.uint()
+            length = self.length()
             self.walk(length)
             return length
         self.others += 1
         if kind == _STRING:
             return self.string()
-        if kind == _JSON:
-            length = self.uint()
-            for _ in range(length + 1):  # yrs reads one more than was written; today nobody writes this kind
-                self.text()
-            return length
+        if kind == _JSON:  # yrs does not write it as it reads it; nobody else has written it for years
+            raise ProtocolError("values of a kind that is out of use")
         self.single(kind)
         return 1
 
     def string(self) -> int:
         """Pass over a string; return its length as JavaScript counts it."""
-        size = self.uint()
+        size = self.length()
         self.skip(size)
         text = self._data[self._at - size : self._at]
         return size if text.isascii() else len(text.decode(errors="replace").encode("utf-16-le")) // 2
