@@ -286,6 +286,7 @@ class FileBinding:
         with self._content.read(self.room.doc) as reading:
             for _ in reading:
                 await asyncio.sleep(0)
+            self._base.foresee()
             return reading.value, self.room.seq
 
     def _settle(self, seq: int) -> None:
@@ -371,6 +372,7 @@ class FileBinding:
         self._file.accept(seen)
         if clean:
             self._autosave.arm()
+            self._base.foresee()
             self._settle(self.room.seq)
         else:
             self.status.set(hash=hash)
