@@ -428,6 +428,29 @@ class TestForAWhile:
         await until(lambda: peer.text == other.text == "typed\none\ntwo\nthree\noutside\n", lambda: peer.text)
         await until(lambda: file.read_text() == peer.text)
 
+    async def test_a_file_that_is_written_on_and_on(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        """As a log is. It is not written over, and people are told so, until it comes to rest."""
+        file = here / "a.log"
+        file.write_text("begin\n")
+        peer = await join(jupyter, f"{here.name}/a.log")
+        with file.open("w") as writer:
+            writer.write("begin\n")
+            answer = peer.begin_save()
+            peer.type("typed\n")
+            lines = 0
+            while not answer.done() or "another program is writing" not in str(peer.state.get("trouble")):
+                writer.write(f"line{lines}\n")
+                writer.flush()
+                lines += 1
+                assert lines < 1200
+                await asyncio.sleep(0.05)
+            assert answer.result() == "failed"
+            assert "typed" not in file.read_text()
+        expected = sorted(["begin", "typed", *(f"line{number}" for number in range(lines))])
+        await until(lambda: tokens(peer.text) == expected, lambda: peer.text, PATIENCE)
+        await until(lambda: file.read_text() == peer.text, timeout=PATIENCE)
+        await until(lambda: "trouble" not in peer.state, lambda: peer.state)
+
     @pytest.mark.parametrize("broken", ['{"cells": [', "<<<<<<< HEAD\n"])
     async def test_a_notebook_that_is_broken(self, jupyter: Jupyter, here: Path, join: Opener, broken: str) -> None:
         file = here / "a.ipynb"
