@@ -36,6 +36,13 @@ class OutsideEdit(NamedTuple):
     records: Mapping[str, Any]
 
 
+class _Held(NamedTuple):
+    """A state of a document, and the number of the last update in it."""
+
+    seq: int
+    state: bytes
+
+
 class BaseLostError(Exception):
     """The merge base cannot be had: the store cannot be read, or was folded beyond it."""
 
@@ -43,7 +50,8 @@ class BaseLostError(Exception):
 class MergeBase:
     """The state in which a document was last equal to its file: what the store has up to the update `seq`.
 
-    It lives in the store, not in memory: it is needed only when somebody else changes the file.
+    It lives in the store, not in memory: it is needed only when somebody else changes the file. Where the store does
+    not keep the room (another server with the same database has taken it over, say), memory has it meanwhile.
 
     Attributes:
         seq: the number of that update.
@@ -55,6 +63,8 @@ class MergeBase:
         self.seq = self._begun = 0
         self.fresh = False
         self._marks: dict[str, int] = {}  # what was the base, by the hash of the file
+        self._held: _Held | None = None  # the base itself, where the store does not keep it
+        self._next: _Held | None = None  # what is about to be
         self._relay = relay
         self._room = room
 
@@ -86,6 +96,7 @@ class MergeBase:
         """Take the state after update `seq` for the base: the document was equal to the file with this hash then."""
         self.seq, self._begun, self.fresh = seq, 0, fresh
         self._marks = {hash: seq}
+        self._held = None
 
     async def state(self, hashes: Iterable[str]) -> bytes | None:
         """Return a state in which the document was equal to a file with one of these hashes; None if none is known."""
@@ -125,7 +136,12 @@ class MergeBase:
             made, live = edit.records, self._room.doc.get_update()
             edit = _recorded(_edit(stored, self.seq, content, original, live, looking=False), made)
             self._relay.replace(self._room, self.seq, edit.base)
+        self._hold(edit.base)
         return edit.update
+
+    def foresee(self) -> None:
+        """Take note that the document as it is now may become the base: it is kept, if the store does not keep it."""
+        self._next = None if self._is_kept() else _Held(self._room.seq, self._room.whole_state())
 
     async def intend(self, seq: int) -> None:
         """Make the log durable up to the update that is about to be written to the file.
@@ -136,6 +152,8 @@ class MergeBase:
         self._begun = seq
         self._relay.store.mark(self._room.name, intended=Mark(seq, ""))
         await self._relay.secure(self._room, seq)
+        if self._room.seq == seq:  # else it is too late, if trouble with the store shows only now
+            self.foresee()
 
     def abandon(self, before: int = 0) -> None:
         """Take note that nothing of the save that was begun last is in the file: nobody begins from that.
@@ -148,6 +166,7 @@ class MergeBase:
     def settle(self, seq: int, hash: str) -> None:
         """Take note that the file, whose hash is `hash`, is equal to the document after update `seq`."""
         self.seq = self._marks[hash] = seq
+        self._held = self._next if self._next and self._next.seq == seq else None
         self.fresh = False
         self._relay.store.mark(self._room.name, saved=Mark(seq, hash))
 
@@ -158,6 +177,7 @@ class MergeBase:
         `hash` is that of the file which somebody else wrote; `merged` says that the document has the edit already.
         """
         await self._relay.rebase(self._room, self.seq, edit.base)
+        self._hold(edit.base)
         self.fresh = False
         self._marks = {hash: self.seq}  # the states before it cannot be had any more
         self._relay.store.mark(self._room.name, saved=Mark(self.seq, hash))
@@ -173,7 +193,7 @@ class MergeBase:
         a crash or an error came between. Who began from the one would have had to put in, or to take away, all that
         lies between the two, besides their own edit: the smaller edit is theirs.
         """
-        if self._begun > self.seq and self._begun >= stored.seq:
+        if self._begun > self.seq and stored.seq <= self._begun <= stored.last:
             later = await asyncio.to_thread(_cost, stored, self._begun, content, original)
             if later == 0 or (
                 stored.seq <= self.seq and later <= await asyncio.to_thread(_cost, stored, self.seq, content, original)
@@ -199,6 +219,9 @@ class MergeBase:
         return await asyncio.to_thread(_authors, past, self.seq) if past else []
 
     async def _stored(self) -> StoredRoom:
+        """Return a record of the room that has the base."""
+        if self._held and self._held.seq == self.seq:
+            return StoredRoom(self._room.lineage, self._room.genesis, self._held.state, self.seq, (), None, None)
         try:
             stored = await self._relay.store.load(self._room.name)
         except StoreError as error:
@@ -206,6 +229,14 @@ class MergeBase:
         if stored is None or stored.lineage != self._room.lineage:
             raise BaseLostError("what the file was before is not in the store")
         return stored
+
+    def _is_kept(self) -> bool:
+        """Say whether the store has all of the room, as far as it knows."""
+        store = self._relay.store
+        return not store.trouble and self._room.name not in store.partial
+
+    def _hold(self, base: bytes) -> None:
+        self._held = None if self._is_kept() else _Held(self.seq, base)
 
 
 def noted(room: str, outside_by: str, typed_by: Sequence[str] = ()) -> Note:

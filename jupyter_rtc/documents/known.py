@@ -16,6 +16,7 @@ _MUCH = 4096  # what a save may take away, in characters, and need not be asked 
 
 # Seconds for which a program may have a file open, and write nothing, before what it wrote is taken to be whole.
 _PATIENCE = 10.0
+_LONGEST_WAIT = 20.0  # seconds for which it is waited for that a program comes to rest, before it is said why
 
 
 class FileHost(Protocol):
@@ -252,7 +253,7 @@ class KnownFile:
         """Return what is known of the file once nobody is writing it any more."""
         try:
             info = await self._stat()
-            rested = monotonic()
+            begun = rested = monotonic()
             while info.stamp != self.info.stamp:
                 await asyncio.sleep(self._host.settle_delay)
                 again = await self._stat()
@@ -260,6 +261,8 @@ class KnownFile:
                     rested = monotonic()
                 elif monotonic() - rested > _PATIENCE or not await self._host.files.is_being_written(self.path):
                     break
+                if monotonic() - begun > _LONGEST_WAIT:
+                    raise FileError(409, f"another program is writing {self.path}")
                 info = again
         except FileError as error:
             if error.status != 404:

@@ -68,6 +68,7 @@ class OutsideEdits:
         pair.file.accept(seen)
         if clean:
             pair.autosave.arm()
+            pair.base.foresee()
             pair.settle(pair.room.seq)
         else:
             pair.status.set(hash=hash)

@@ -41,6 +41,7 @@ class Pair:
         with self.content.read(self.room.doc) as reading:
             for _ in reading:
                 await asyncio.sleep(0)
+            self.base.foresee()
             return reading.value, self.room.seq
 
     def settle(self, seq: int) -> None:

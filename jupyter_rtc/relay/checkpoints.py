@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple, TypeAlias
 
 from pycrdt import Doc
@@ -112,10 +113,10 @@ def _edits(past: Past, until: int, watch: Watch) -> Iterator[tuple[int, str, flo
 
 
 def _runs(edits: Iterable[Version]) -> Iterator[Version]:
-    """Join edits that follow each other without a pause."""
+    """Join edits that follow each other without a pause. A clock that is put back is one."""
     run: Version | None = None
     for edit in edits:
-        if run and edit.begun - run.ended < _PAUSE and edit.ended - run.begun < _LONGEST_RUN:
+        if run and abs(edit.begun - run.ended) < _PAUSE and edit.ended - run.begun < _LONGEST_RUN:
             run = _joined(run, edit)
             continue
         if run:
@@ -132,9 +133,9 @@ def _joined(older: Version, newer: Version) -> Version:
 
 def _thinned(found: list[Version], limits: Limits, now: float) -> list[Version]:
     """Leave out versions: those that are too old, and, the older they are, those close to another."""
-    recent = [version for version in found[1:] if version.ended >= now - limits.age]
-    # What the first of them is compared with stays, however old.
-    found = found[: len(found) - len(recent)][-1:] + recent
+    # What the first that is not too old is compared with stays, however old; and all after it, whatever the clock said.
+    old = takewhile(lambda version: version.ended < now - limits.age, found[1:])
+    found = found[len(list(old)) :]
     density = _DENSITY
     kept = _spaced(found, density, now)
     while len(kept) > max(1, limits.versions):
@@ -146,7 +147,7 @@ def _thinned(found: list[Version], limits: Limits, now: float) -> list[Version]:
 def _spaced(found: list[Version], density: float, now: float) -> list[Version]:
     kept = [found[-1]]
     for version in reversed(found[1:-1]):
-        if kept[-1].ended - version.ended < (now - version.ended) / density:
+        if abs(kept[-1].ended - version.ended) < (now - version.ended) / density:
             kept[-1] = _joined(version, kept[-1])
         else:
             kept.append(version)

@@ -185,6 +185,20 @@ class TestBeside:
         assert stat.S_IMODE((here / "target.txt").stat().st_mode) == 0o751
         assert sorted(os.listdir(here)) == ["link.txt", "target.txt"]
 
+    async def test_hard_links_and_owners(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        file, link = here / "a.txt", here / "link.txt"
+        file.write_text("a")
+        link.hardlink_to(file)
+        if os.geteuid() == 0:
+            os.chown(file, 1234, 4321)
+        before = file.stat()
+        peer = await join(jupyter, f"{here.name}/a.txt")
+        peer.type("b")
+        assert await peer.save() == "success"
+        assert file.read_text() == link.read_text() == "ab"
+        after = file.stat()
+        assert (after.st_ino, after.st_uid, after.st_gid) == (before.st_ino, before.st_uid, before.st_gid)
+
     async def test_a_notebook_has_a_checkpoint_once_it_is_saved(
         self, jupyter: Jupyter, here: Path, join: Opener
     ) -> None:

@@ -117,6 +117,20 @@ class TestNoticed:
         assert peer.text == "ab"
         assert len(other.frames) - frames < 4
 
+    async def test_a_file_that_is_older_than_the_one_before(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        """As a copy from a backup is, and what is unpacked."""
+        file = here / "a.txt"
+        file.write_text("one\n")
+        peer = await join(jupyter, f"{here.name}/a.txt")
+        new = here / "new"
+        new.write_text("older\none\n")
+        os.utime(new, (1e9, 1e9))
+        new.rename(file)
+        await until(lambda: peer.text == "older\none\n", lambda: peer.text)
+        peer.type("typed\n")
+        assert await peer.save() == "success"
+        assert file.read_text() == peer.text
+
     async def test_a_program_that_puts_back_the_time_of_the_file(
         self, jupyter: Jupyter, here: Path, join: Opener
     ) -> None:
@@ -298,6 +312,21 @@ class TestMerged:
         assert await peer.save() == "success"
         await until(lambda: peer.text == file.read_text() == "begun\ntyped\n", lambda: (peer.text, file.read_text()))
 
+    async def test_a_notebook_of_another_version(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
+        """A tool of former times writes nbformat 3, which says the same in another way, and has no cell ids."""
+        file = here / "a.ipynb"
+        file.write_text(as_nbformat(notebook(code("one"), code("two"))))
+        peer = await join(jupyter, f"{here.name}/a.ipynb")
+        peer.type(" typed", 1)
+        old = {"cell_type": "code", "language": "python", "collapsed": False, "metadata": {}, "outputs": []}
+        cells = [{**old, "input": ["one outside"]}, {**old, "input": ["two"]}]
+        worksheets = [{"metadata": {}, "cells": cells}]
+        head = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": "a"}}
+        by_renaming(file, json.dumps({**head, "worksheets": worksheets}))
+        await until(lambda: peer.sources == ["one outside", "two typed"], lambda: peer.sources)
+        await until(lambda: said(file) == "one outside\ntwo typed", lambda: file.read_text())
+        assert on_disk(file)["nbformat"] == 4
+
     async def test_git_checkout(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
         def git(*arguments: str) -> None:
             who = ("-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "init.defaultBranch=main")
@@ -428,130 +457,6 @@ def locked(file: Path) -> Iterator[None]:
 def joined(peer: Peer) -> str:
     """Return what all cells say."""
     return "\n".join(peer.sources)
-
-
-class TestForAWhile:
-    async def test_a_file_that_is_written_in_halves(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
-        """Between the halves it rests much longer than `settle_delay`, and is whole for all that anybody can see."""
-        file = here / "a.txt"
-        file.write_text("one\ntwo\nthree\n")
-        peer, other = [await join(jupyter, f"{here.name}/a.txt", token=token) for token in ("ada", "bob")]
-        with file.open("w") as writer:
-            writer.write("one\ntw")
-            writer.flush()
-            peer.source.insert(0, "typed\n")
-            await asyncio.sleep(1.5)
-            assert file.read_text() == "one\ntw"
-            assert other.text == "typed\none\ntwo\nthree\n"
-            writer.write("o\nthree\noutside\n")
-        await until(lambda: peer.text == other.text == "typed\none\ntwo\nthree\noutside\n", lambda: peer.text)
-        await until(lambda: file.read_text() == peer.text)
-
-    @pytest.mark.parametrize("broken", ['{"cells": [', "<<<<<<< HEAD\n"])
-    async def test_a_notebook_that_is_broken(self, jupyter: Jupyter, here: Path, join: Opener, broken: str) -> None:
-        file = here / "a.ipynb"
-        file.write_text(as_nbformat(notebook(code("one"), code("two"))))
-        peer = await join(jupyter, f"{here.name}/a.ipynb")
-        file.write_text(broken)
-        peer.type(" typed", 0)
-        # A save on request finds it out for certain, and does not write over what somebody is about to complete.
-        assert await peer.save() == "failed"
-        assert peer.sources == ["one typed", "two"]
-        assert file.read_text() == broken
-        file.write_text(as_nbformat(notebook(code("one"), code("two outside"))))
-        await until(lambda: peer.sources == ["one typed", "two outside"])
-        await until(lambda: "typed" in file.read_text())
-        assert await peer.save() == "success"
-
-    async def test_a_text_that_is_empty(self, start: Starter, join: Opener) -> None:
-        """The program never rests for as long as it takes for the file to be read."""
-        server = start("c.Documents.settle_delay = 2")
-        file = server.root / "a.txt"
-        file.write_text("one\ntwo\n")
-        peer, other = await join(server, "a.txt"), await join(server, "a.txt", token="bob")
-        with file.open("w") as writer:  # truncated here
-            for line in ("one\n", "two\n", "three\n"):
-                await asyncio.sleep(0.05)
-                writer.write(line)
-                writer.flush()
-                assert peer.text.startswith("one\ntwo\n")
-        await until(lambda: peer.text == other.text == "one\ntwo\nthree\n")
-
-    async def test_a_file_that_is_away(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
-        file = here / "a.txt"
-        file.write_text("one\n")
-        peer = await join(jupyter, f"{here.name}/a.txt")
-        file.rename(here / "aside.txt")
-        peer.type("typed\n")
-        await until(lambda: f"room {peer.room}: the file is not up to date" in jupyter.log())
-        assert os.listdir(here) == ["aside.txt"]
-        (here / "aside.txt").write_text("outside\none\n")
-        (here / "aside.txt").rename(file)
-        await until(lambda: peer.text == "outside\none\ntyped\n")
-        await until(lambda: file.read_text() == peer.text)
-
-    @pytest.mark.parametrize("killed", [False, True])
-    async def test_a_file_that_is_written_while_its_document_comes_back(
-        self, start: Starter, join: Opener, killed: bool
-    ) -> None:
-        """A half of it is there when a page returns with what was typed offline: it is neither merged nor written."""
-        server = start("c.Relay.eviction_delay = 0.2")
-        file = server.root / "a.txt"
-        file.write_text("one\ntwo\n")
-        peer = await join(server, "a.txt")
-        peer.type("three\n")
-        await leave(server, peer, killed)
-        peer.type("typed\n")
-        with file.open("w") as writer:
-            writer.write("one\ntw")
-            writer.flush()
-            if killed:
-                await asyncio.to_thread(server.start)
-            peer.connect()
-            await peer.ready()
-            await asyncio.sleep(1.2)  # longer than `max_save_delay`
-            assert peer.text == "one\ntwo\nthree\ntyped\n"
-            assert file.read_text() == "one\ntw"
-            writer.write("o\nthree\noutside\n")
-        await until(lambda: tokens(peer.text) == ["one", "outside", "three", "two", "typed"], lambda: peer.text)
-        await until(lambda: file.read_text() == peer.text)
-
-    @pytest.mark.parametrize("killed", [False, True])
-    @pytest.mark.parametrize("name", ["a.txt", "a.ipynb"])
-    async def test_a_file_that_was_emptied_while_nobody_had_it_open(
-        self, start: Starter, join: Opener, name: str, killed: bool
-    ) -> None:
-        server = start("c.Relay.eviction_delay = 0.2")
-        file = server.root / name
-        whole = as_nbformat(notebook(code("one"))) if name == "a.ipynb" else "one"
-        file.write_text(whole.replace("one", "on"))
-        ada = await join(server, name)
-        ada.type("e", None if name == "a.txt" else 0)
-        await leave(server, ada, killed)
-        file.write_text("")
-        if killed:
-            await asyncio.to_thread(server.start)
-        ada.connect()
-        bob = await join(server, name, token="bob")
-        shown = lambda: bob.text if name == "a.txt" else joined(bob)  # noqa: E731
-        assert shown() == "one"
-        ada.type(" typed", None if name == "a.txt" else 0)
-        await until(lambda: "was emptied outside" in str(bob.state.get("trouble")), lambda: bob.state)
-        await until(lambda: shown() == "one typed", shown)
-        assert file.read_text() == ""
-        file.write_text(whole.replace("one", "outside one"))
-        await until(lambda: shown() == "outside one typed", shown)
-        await until(lambda: "outside one typed" in file.read_text())
-
-
-async def leave(server: Jupyter, peer: Peer, killed: bool) -> None:
-    """Let a client save and leave, and the room with it: the server is killed, or drops the room from memory."""
-    assert await peer.save() == "success"
-    await peer.close()
-    if killed:
-        server.kill()
-    else:
-        await until(lambda: not server.rooms())
 
 
 class TestDeleted:

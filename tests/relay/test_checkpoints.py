@@ -175,6 +175,28 @@ def test_what_is_too_old_is_let_go_but_for_what_the_rest_is_compared_with() -> N
     assert text_of(document(typist.past, new)) == "first old older new"
 
 
+def test_a_clock_that_is_put_back_leaves_what_was_typed_apart() -> None:
+    typist = Typist("0")
+    first = typist.type("a", 5)
+    second = typist.type("b", -HOUR)
+    third = typist.type("c", 5)
+    assert [version.seq for version in typist.versions()] == [1, first, second, third]
+    assert all(version.begun <= version.ended for version in typist.versions())
+
+
+def test_a_clock_that_was_wrong_for_a_while_makes_no_version_twice() -> None:
+    """It stood at 1970 between two edits: those before it are not older than they are for that."""
+    typist = Typist("0", now=400 * DAY)
+    for after in (5, -399 * DAY, 399 * DAY, 5):
+        typist.type("x", after)
+    for _ in range(2):
+        found = [version.seq for version in typist.versions(Limits(200, 1 << 30, 90 * DAY))]
+        assert found == sorted(set(found))
+        assert {2, typist.stored.last} <= set(found)
+        typist.fold(Limits(200, 1 << 30, 90 * DAY))
+    assert text_of(document(typist.past, typist.stored.last)) == "0xxxx"
+
+
 def test_bytes_are_bounded_and_the_oldest_go_first() -> None:
     typist = Typist()
     noise = random.Random(1)
