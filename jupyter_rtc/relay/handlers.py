@@ -23,7 +23,7 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 from .awareness import Identity
 from .member import Member
 from .owner import RoomError, RoomOwner
-from .protocol import CloseCode, clip_reason
+from .protocol import CloseCode, ProtocolError, clip_reason
 from .relay import Relay
 from .room import Room
 from .websocket import MessageReader, Opcode
@@ -142,8 +142,7 @@ class RoomProtocol(WebSocketProtocol13):
         self._hand_on(frames)
         if (error := self._reader.error) and not self.server_terminated:
             # Closed on our side only, and what else comes passed over, or else the close frame would get lost.
-            self.close(error.code, error.reason)
-            self.handler.leave()
+            self.handler.refuse(error)
             with suppress(OSError):
                 if not self.stream.writing():
                     self._socket.shutdown(socket.SHUT_WR)
@@ -217,20 +216,21 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
 
     def on_message(self, message: str | bytes) -> None:
         """Refuse a text message."""
+        self.refuse(ProtocolError("text frames are not part of the protocol"))
+
+    def refuse(self, error: ProtocolError) -> None:
+        """Close with a code, and let the peer wait at the door."""
         if self.room is not None and self.member is not None:
-            self.relay.refuse(self.room, self.member, "text frames are not part of the protocol")
+            self.relay.refuse(self.room, self.member, error)
+        self.close(error.code, error.reason)  # unless that has been done
 
     def on_close(self) -> None:
-        """Leave the room, and stop the ping, which nobody else stops: it keeps this handler for half a minute."""
-        self.leave()
-        if self.ping_callback is not None:
-            self.ping_callback.stop()
-
-    def leave(self) -> None:
-        """Leave the room, and let go of it. Does nothing the second time."""
+        """Leave the room, and let go of it: the ping, which nobody else stops, keeps this handler for half a minute."""
         if self.room is not None and self.member is not None:
             self.relay.leave(self.room, self.member)
         self.room = self.member = None
+        if self.ping_callback is not None:
+            self.ping_callback.stop()
 
     async def _rights(self, owner: RoomOwner) -> bool:
         """Return whether edits of the user count; raises HTTPError for one who may not even read."""

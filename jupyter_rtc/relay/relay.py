@@ -153,10 +153,10 @@ class Relay(LoggingConfigurable):
         """Return how long a peer is not read whose messages took `spent` seconds."""
         return spent * (1 / self.max_share - 1)
 
-    def refuse(self, room: Room, member: Member, reason: str) -> None:
-        """Close a peer that sent what is no frame at all (a text frame)."""
+    def refuse(self, room: Room, member: Member, error: ProtocolError) -> None:
+        """Close a peer that sent what is no frame at all (a text, or no message of a WebSocket)."""
         if served := self._rooms.get(room.name):
-            self._delivery.fault(served, member, ProtocolError(reason))
+            self._delivery.fault(served, member, error)
 
     def edit(self, room: Room, change: Callable[[Doc[Any]], object]) -> None:
         """Make an edit of the server's own in an open room, in one transaction; everybody sees it.

@@ -78,13 +78,14 @@ async def test_who_sends_more_than_can_be_worked_off_is_read_more_slowly(server:
     ],
 )
 async def test_who_sends_what_no_websocket_client_sends_is_closed_alone(
-    server: Any, rooms: Rooms, packet: bytes, code: int
+    server: Any, rooms: Rooms, packet: bytes, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with server.connect("room") as one, server.connect("room") as two, Peer(one) as ada, Peer(two) as bob:
         await ada.write("before")
         await bob.until(lambda: bob.text == "before")
         ada.socket.transport.write(packet + packet)
         assert (await ada.closed())[0] == code
+        assert len([record for record in caplog.records if "room room: closing" in record.getMessage()]) == 1
 
         async def alone() -> bool:
             return len((await rooms())["room"]["members"]) == 1

@@ -316,7 +316,7 @@ class TestSlowPeers:
     async def test_pongs_do_not_gather_for_who_reads_none(self, server: Any) -> None:
         deaf = await connect_deaf(server, "room")
         pings = b"\x89\xfd\0\0\0\0" + b"x" * 125
-        for _ in range(200):
+        for _ in range(400):
             deaf.transport.write(pings * 1000)
             await eventually(lambda: deaf.transport.get_write_buffer_size() == 0)
         pongs = 0
@@ -330,7 +330,7 @@ class TestSlowPeers:
         deaf.data_received = count
         deaf.transport.resume_reading()
         await deaf.close()
-        assert pongs < 50_000
+        assert pongs < 200_000  # some are in the buffers of the operating system
 
 
 class TestLife:
