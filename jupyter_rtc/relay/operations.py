@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from .ledger import IDENTITY, NEVER, Identity, Ledger
-from .schema import checksum, delete_room, keep_beside, keep_damaged_past, take_out
+from .schema import checksum, delete_room, identity_sum, keep_beside, keep_damaged_past, take_out
 from .store import Checkpoint, Mark, StoredRoom
 
 __all__ = [
@@ -216,9 +216,28 @@ class Transaction:
         if room in self._ledger.in_use:
             return
         self._connection.execute("UPDATE rooms SET writer = ?, released = NULL WHERE name = ?", (self._writer, room))
-        row = self._connection.execute(f"SELECT {IDENTITY} FROM rooms WHERE name = ?", (room,)).fetchone()  # noqa: S608
-        if row is not None:
-            self._ledger.in_use[room] = Identity.read(row)
+        select = f"SELECT id, sum, {IDENTITY} FROM rooms WHERE name = ?"  # noqa: S608
+        if row := self._connection.execute(select, (room,)).fetchone():
+            number, sum, *columns = row
+            identity = self._ledger.in_use[room] = Identity.read(columns)
+            if sum is not None and sum != identity_sum(room, identity):
+                self._distrust(room, number, identity)
+
+    def _distrust(self, room: str, number: int, identity: Identity) -> None:
+        """Go on without the marks of a room whose identity was damaged: its owner then knows that it lost its base."""
+        self.aside.append(room)
+        keep_beside(self._connection, room, number, ())
+        # A genesis of 0 would let any history in; with one that nobody has, all are heard.
+        genesis = identity.genesis if isinstance(identity.genesis, int) else 0
+        self._ledger.in_use[room] = Identity(str(identity.lineage), genesis or 1, None, None)
+        self._put_identity(room, number)
+
+    def _put_identity(self, room: str, number: int) -> None:
+        identity = self._ledger.in_use[room]
+        self._connection.execute(
+            f"UPDATE rooms SET ({IDENTITY}, sum) = (?, ?, ?, ?, ?, ?, ?) WHERE id = ?",  # noqa: S608
+            (*identity.columns(), identity_sum(room, identity), number),
+        )
 
     def _release(self, operation: Release) -> None:
         room = operation.room
@@ -247,8 +266,8 @@ class Transaction:
     def _begin(self, room: str, identity: Identity) -> int:
         self._ledger.in_use[room] = identity
         cursor = self._connection.execute(
-            f"INSERT INTO rooms (name, writer, {IDENTITY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-            (room, self._writer, *identity.columns()),
+            f"INSERT INTO rooms (name, writer, {IDENTITY}, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            (room, self._writer, *identity.columns(), identity_sum(room, identity)),
         )
         return cursor.lastrowid or 0
 
@@ -265,10 +284,7 @@ class Transaction:
         number = found[0] if found else self._begin(room, identity)
         execute = self._connection.execute
         if found and refusal:  # its marks were refused, too; and what is under its name may come from another time
-            execute(
-                f"UPDATE rooms SET ({IDENTITY}) = (?, ?, ?, ?, ?, ?) WHERE id = ?",  # noqa: S608
-                (*identity.columns(), number),
-            )
+            self._put_identity(room, number)
         if execute("SELECT 1 FROM snapshots WHERE room = ? AND seq > ?", (number, seq)).fetchone():
             return
         # Not an UPDATE: that would take new pages before it frees the old ones, and double the file.
@@ -293,13 +309,10 @@ class Transaction:
         number = self._writable(operation.room, 0)
         if number is None:
             return
-        for column, mark in (("intended", operation.intended), ("saved", operation.saved)):
+        for mark in (operation.intended, operation.saved):
             if mark is not None:
                 self.caught_up[operation.room] = mark.seq
-                self._connection.execute(
-                    f"UPDATE rooms SET {column}_seq = ?, {column}_hash = ? WHERE id = ?",  # noqa: S608  # two constants
-                    (mark.seq, mark.hash, number),
-                )
+        self._put_identity(operation.room, number)
 
     def _set_aside(self, room: str, seqs: Collection[int] | None) -> None:
         found = self._find(room)

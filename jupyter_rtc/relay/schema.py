@@ -1,7 +1,7 @@
 """The tables of a SQLiteStore: what they are, how a room is read from them, and how damage in them is noticed.
 
-Each snapshot, update and past version stands beside a checksum, for SQLite does not notice a changed byte in what it
-keeps. Nothing here opens, commits or closes anything; database.py does.
+Each snapshot, update and past version stands beside a checksum, and so does what else is known of a room, for SQLite
+does not notice a changed byte in what it keeps. Nothing here opens, commits or closes anything; database.py does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .ledger import IDENTITY, Identity
 from .protocol import NO_CHANGE
 from .store import Checkpoint, DamagedError, Past, StoredRoom, Version
 
-VERSION = 3
+VERSION = 4
 """The `user_version` of the schema below."""
 
 # A snapshot stands apart from its room because SQLite rewrites a whole row, blobs and all, to change one column.
@@ -28,7 +28,7 @@ _ASIDE = (
 _SCHEMA = (
     "CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, lineage TEXT NOT NULL,"
     " genesis INTEGER NOT NULL, writer TEXT NOT NULL, intended_seq INTEGER, intended_hash TEXT,"
-    " saved_seq INTEGER, saved_hash TEXT, released REAL)",
+    " saved_seq INTEGER, saved_hash TEXT, released REAL, sum INTEGER)",
     "CREATE TABLE snapshots (room INTEGER PRIMARY KEY, seq INTEGER NOT NULL, state BLOB NOT NULL, sum INTEGER)",
     "CREATE TABLE log (room INTEGER NOT NULL, seq INTEGER NOT NULL, time REAL NOT NULL, author TEXT NOT NULL,"
     " data BLOB NOT NULL, sum INTEGER, PRIMARY KEY (room, seq)) WITHOUT ROWID",
@@ -40,10 +40,11 @@ _SCHEMA = (
 CONVERSIONS = {
     0: _SCHEMA,
     2: (
-        *(f"ALTER TABLE {table} ADD COLUMN sum INTEGER" for table in ("snapshots", "log", "checkpoints")),
+        *(f"ALTER TABLE {table} ADD COLUMN sum INTEGER" for table in ("rooms", "snapshots", "log", "checkpoints")),
         _ASIDE,
         f"PRAGMA user_version={VERSION}",
     ),
+    3: ("ALTER TABLE rooms ADD COLUMN sum INTEGER", f"PRAGMA user_version={VERSION}"),
 }
 """What makes a file of an older version, 0 is an empty one, one of this.
 
@@ -56,6 +57,11 @@ _Row: TypeAlias = tuple[int, bytes, int | None]
 def checksum(number: int, seq: int, data: bytes) -> int:
     """Return what stands beside the data with the number `seq` of the room with the id `number`."""
     return crc32(data, crc32(b"%d %d" % (number, seq)))
+
+
+def identity_sum(room: str, identity: Identity) -> int:
+    """Return what stands beside the identity of a room."""
+    return crc32(json.dumps([room, *identity.columns()]).encode())
 
 
 def delete_room(connection: sqlite3.Connection, number: int) -> None:
@@ -78,7 +84,7 @@ def read_room(connection: sqlite3.Connection, room: str) -> StoredRoom | None:
     Raises DamagedError where it is not what was stored.
     """
     row = connection.execute(
-        f"SELECT id, seq, state, sum, {IDENTITY} FROM rooms JOIN snapshots ON room = id WHERE name = ?",  # noqa: S608
+        f"SELECT id, seq, state, snapshots.sum, {IDENTITY} FROM rooms JOIN snapshots ON room = id WHERE name = ?",  # noqa: S608
         (room,),
     ).fetchone()
     if row is None:

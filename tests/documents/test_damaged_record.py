@@ -95,6 +95,20 @@ async def test_open_pages_keep_everything(start: Starter, join: Opener, table: s
     await is_durable_again(server, join, await join(server, "a.txt", token="bob"), everything)
 
 
+@pytest.mark.parametrize(("column", "value"), [("saved_seq", 1), ("saved_hash", "another"), ("intended_seq", 99)])
+async def test_what_is_noted_of_saves(start: Starter, join: Opener, column: str, value: object) -> None:
+    """A wrong base would let what was saved stand twice."""
+    server = start(BY_HAND)
+    ada, bob = await typed_and_killed(server, join)
+    query(server, f"UPDATE rooms SET {column} = ?", value)
+    await asyncio.to_thread(server.start)
+    everything = "elsewhere\n" + "base\n" * 200 + "before\nafter\n"
+    await until(lambda: ada.text == bob.text == everything and ada.online, lambda: [ada.closes, bob.closes])
+    assert "was damaged; what it had is in the table damaged" in server.log()
+    await bob.close()
+    await is_durable_again(server, join, ada, everything)
+
+
 async def test_what_was_typed_before_a_save_is_in_the_file(start: Starter, join: Opener) -> None:
     server = start(BY_HAND)
     ada, bob = await typed_and_killed(server, join)

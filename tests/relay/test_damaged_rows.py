@@ -71,6 +71,33 @@ async def test_a_change_is_noticed(tmp_path: Path, table: str, column: str, seq:
 
 
 @awaited
+@pytest.mark.parametrize(("column", "value"), [("saved_seq", 1), ("saved_seq", "x"), ("genesis", 0), ("lineage", 5)])
+async def test_a_change_beside_the_document_ends_what_is_known_of_its_file(
+    tmp_path: Path, column: str, value: object
+) -> None:
+    """The document is whole. Which part of it the file has is not known any more; nor is who may come in unheard."""
+    path = tmp_path / "rooms.db"
+    async with opened(path) as store:
+        store.create("a", ROOM)
+        append(store, 1, 2)
+        store.mark("a", intended=Mark(2, ""), saved=Mark(2, "sha"))
+        await store.flush()
+    query(path, f"UPDATE rooms SET {column} = ?", value)
+    async with opened(path) as store:
+        found = await store.load("a")
+        assert found is not None
+        assert (found.log, found.intended, found.saved) == (log_of(1, 2), None, None)
+        assert found.genesis != 0
+        assert "'a' was damaged" in str(store.damage)
+        store.mark("a", saved=Mark(2, "new"))
+        await store.flush()
+    assert [part for (part,) in query(path, "SELECT part FROM damaged")] == ["room"]
+    async with opened(path) as store:
+        assert await store.load("a") == replace(found, saved=Mark(2, "new"))
+        assert store.damage is None
+
+
+@awaited
 async def test_what_stands_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "rooms.db"
     async with opened(path) as store:
