@@ -14,11 +14,11 @@ from .room import Room
 _LARGE = 1 << 16
 _STATE_KEPT = 10.0
 
-_GAP_PER_MEMBER = 0.0004
-"""Seconds between two writes to all members, for each of them: so a room takes a fortieth of a core for its writes."""
+_GAP_PER_MEMBER = 0.0005
+"""Seconds between two writes to all members, for each of them: so a room takes a fiftieth of a core for its writes."""
 
-_LONGEST_GAP = 0.02
-"""The most seconds between two writes, about what a screen takes from one picture to the next."""
+_LONGEST_GAP = 0.025
+"""The most seconds between two writes: less than two pictures of a screen."""
 
 
 class ServedRoom:

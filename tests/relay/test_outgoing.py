@@ -69,7 +69,7 @@ async def test_the_end_of_the_turn_is_waited_for_where_more_may_come() -> None:
     assert (socket.frames, len(socket.writes)) == ([b"a", b"b"], 1)
 
 
-@pytest.mark.parametrize(("members", "gap"), [(1, 0.0004), (10, 0.004), (50, 0.02), (1000, 0.02)])
+@pytest.mark.parametrize(("members", "gap"), [(1, 0.0005), (10, 0.005), (50, 0.025), (1000, 0.025)])
 async def test_the_moment_grows_with_the_room_up_to_a_bound(members: int, gap: float) -> None:
     served, _ = served_to(members)
     served.enqueue(Broadcast(b"a", None))
