@@ -243,11 +243,9 @@ class Room:
         clocks = protocol.decode_state_vector(state_vector)
         if not clocks or not self.genesis:
             return True
-        if self.genesis not in clocks:
-            return False
-        if all(protocol.covers(clocks, doubted) for doubted in self.doubted):
-            return True
-        return protocol.covers(protocol.decode_state_vector(self.doc.get_state()), clocks)
+        sure = all(protocol.covers(clocks, doubted) for doubted in self.doubted)
+        known = sure or protocol.covers(protocol.decode_state_vector(self.doc.get_state()), clocks)
+        return known and self.genesis in clocks
 
     def _late(self, member: Member, update: bytes) -> list[Effect]:
         """Take in what a peer made offline. Mostly it is nothing new, and then nobody hears of it."""

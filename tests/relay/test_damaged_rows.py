@@ -209,6 +209,24 @@ async def test_a_database_from_before_checksums_goes_on(tmp_path: Path) -> None:
         assert await store.load("b") == ROOM
 
 
+@awaited
+async def test_a_database_from_before_the_checksum_of_a_room_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "rooms.db"
+    async with opened(path) as store:
+        store.create("a", ROOM)
+    query(path, "ALTER TABLE rooms DROP COLUMN sum")
+    query(path, "PRAGMA user_version=3")
+    for saved in (Mark(0, "one"), Mark(0, "two")):
+        async with opened(path) as store:
+            assert (await store.load("a") or ROOM).genesis == ROOM.genesis
+            store.mark("a", saved=saved)
+            assert await store.load("a") == replace(ROOM, saved=saved)
+            assert store.damage is None
+    query(path, "UPDATE rooms SET saved_hash = 'three'")
+    async with opened(path) as store:
+        assert await store.load("a") == ROOM
+
+
 # Rooms without a file
 
 
