@@ -22,24 +22,31 @@ class Transport(Protocol):
         """Say goodbye with a close code and a reason, then close the socket."""
 
 
+class TooSlowError(Exception):
+    """More waits for a peer than may."""
+
+
 class Connection:
     """Sends frames to one peer, as fast as it reads them.
 
-    What the socket does not take yet waits in an outbox; a peer whose outbox passes its limit is closed with
-    `too_slow`. Connecting again brings it up to date, so nothing is lost.
+    What the socket does not take yet waits in an outbox; a peer whose outbox passes its limit, or whose socket fails,
+    is given up. Connecting again brings it up to date, so nothing is lost.
 
     Attributes:
         waiting: bytes in the outbox.
         last_sent: when something was last sent to the peer, in seconds of the relay's clock; for keep-alives.
     """
 
-    __slots__ = ("_busy", "_limit", "_outbox", "_too_slow", "_transport", "closed", "last_sent", "waiting")
+    __slots__ = ("_busy", "_give_up", "_limit", "_outbox", "_transport", "closed", "last_sent", "waiting")
 
-    def __init__(self, transport: Transport, limit: int, too_slow: Callable[[], None]) -> None:
-        """Make a connection with an outbox of `limit` bytes; `too_slow` is called when it overflows."""
+    def __init__(self, transport: Transport, limit: int, give_up: Callable[[Exception], None]) -> None:
+        """Make a connection with an outbox of `limit` bytes.
+
+        `give_up` is called with what `transport` raised, or with TooSlowError when the outbox overflows.
+        """
         self._transport = transport
         self._limit = limit
-        self._too_slow = too_slow
+        self._give_up = give_up
         self._outbox: list[tuple[bytes, ...]] = []
         self._busy = False
         self.waiting = 0
@@ -49,17 +56,21 @@ class Connection:
     def send(self, *parts: bytes) -> None:
         """Send whole WebSocket frames, now or when the peer has read what came before them.
 
-        A large frame comes in parts, so that it is never copied: all of them in one call.
+        A large frame comes in parts, so that it is never copied: all of them in one call. Nothing is raised: whoever
+        sends to many must come to the next one.
         """
         if self.closed:
             return
         if not self._busy:
-            self._busy = not self._transport.write(parts, self._written)
+            try:
+                self._busy = not self._transport.write(parts, self._written)
+            except Exception as error:  # whatever it is, it concerns this peer only
+                self._give_up(error)
             return
         self._outbox.append(parts)
         self.waiting += _size(parts)
         if self.waiting > self._limit:
-            self._too_slow()
+            self._give_up(TooSlowError())
 
     def close(self, code: int, reason: str = "") -> None:
         """Close the socket with a code; what still waits is dropped. Does nothing the second time."""

@@ -7,7 +7,7 @@ from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any, TypeAlias
 
-from .connection import Connection
+from .connection import Connection, TooSlowError
 from .door import Ask, Faults, Rights
 from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send
 from .hearing import Hearings
@@ -52,9 +52,9 @@ class Delivery:
         """Let a member in, and `ask` about it again every `interval` seconds, if that is not 0."""
         connection.last_sent = monotonic()
         served.connections[member] = connection
-        self.carry_out(served, served.room.join(member))
         served.owner.joined(served.room, member)
-        if ask and interval:
+        self.carry_out(served, served.room.join(member))
+        if ask and interval and member in served.connections:
             self._rights.begin(member, interval, ask, lambda writable: self._allow(served, member, writable))
 
     def receive(self, served: ServedRoom, member: Member, frames: Sequence[bytes]) -> None:
@@ -70,6 +70,15 @@ class Delivery:
         if connection := served.connections.get(member):
             connection.close(code, reason)
             self._forget(served, member)
+
+    def give_up(self, served: ServedRoom, member: Member, error: Exception) -> None:
+        """Close a member that can be sent nothing any more."""
+        if isinstance(error, TooSlowError):
+            self.drop(served, member, CloseCode.TOO_SLOW, "reads too slowly")
+            return
+        name, username = served.room.name, member.identity.username
+        self._log.error("room %s: writing to %s failed", name, username, exc_info=error)
+        self.drop(served, member, CloseCode.GOING_AWAY, "could not be written to")
 
     def fault(self, served: ServedRoom, member: Member, error: ProtocolError) -> None:
         """Close a member that broke the protocol; it will wait at the door."""

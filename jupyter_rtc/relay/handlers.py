@@ -192,6 +192,8 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         assert self.member is not None
         assert self.ws_connection is not None
         assert self.ws_connection.stream is not None
+        if self.ws_connection.stream.closed():
+            return  # gone during the handshake: nobody is let in
         transport = SocketTransport(self, self.ws_connection.stream)
         try:
             room = await self.relay.open(name)

@@ -134,8 +134,7 @@ class Relay(LoggingConfigurable):
         served = self._rooms.get(room.name)
         if served is None or served.room is not room:
             raise RoomError(CloseCode.GOING_AWAY, "the room was closed")
-        slow = partial(self._delivery.drop, served, member, CloseCode.TOO_SLOW, "reads too slowly")
-        connection = Connection(transport, self.max_outbox, slow)
+        connection = Connection(transport, self.max_outbox, partial(self._delivery.give_up, served, member))
         self._delivery.join(served, member, connection, ask, self.identity_check_interval)
         return connection
 

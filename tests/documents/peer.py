@@ -51,6 +51,15 @@ async def until(condition: Callable[[], Any], what: Callable[[], object] = str, 
     return met
 
 
+async def end(task: asyncio.Task[None] | None) -> None:
+    """Cancel a task, and wait until it has ended; whoever waits can be cancelled, too. Raises what it raised."""
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+
 class SessionRefused(Exception):
     """The server answered the request for a session with an error."""
 
@@ -128,11 +137,8 @@ class Peer:
 
     async def close(self) -> None:
         """Close the tab."""
-        if self._task:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        task, self._task = self._task, None
+        await end(task)
 
     def drop(self) -> None:
         """Lose the connection, as when a cable is pulled."""

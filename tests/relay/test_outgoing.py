@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 import pytest
@@ -21,7 +22,7 @@ def served_to(count: int) -> tuple[ServedRoom, list[Socket]]:
     served = ServedRoom(Room("room", "lineage"), FreeRooms(), unkept="", now=monotonic())
     sockets = [Socket() for _ in range(count)]
     for number, socket in enumerate(sockets):
-        served.connections[Member(Identity(str(number), {}), True)] = Connection(socket, 1 << 20, lambda: None)
+        served.connections[Member(Identity(str(number), {}), True)] = Connection(socket, 1 << 20, lambda error: None)
     return served, sockets
 
 
@@ -43,6 +44,25 @@ async def test_after_a_pause_a_frame_leaves_at_once() -> None:
         add(outgoing, served, frame)
         outgoing.at_once(now + later)
     assert frames_of(*sockets) == [[b"a", b"b"]] * 3
+
+
+class Broken(Socket):
+    """A socket that fails as no socket should."""
+
+    def write(self, parts: Sequence[bytes], written: Callable[[], None]) -> bool:
+        """Fail."""
+        raise RuntimeError("broken")
+
+
+async def test_a_socket_that_fails_is_given_up_and_stands_in_the_way_of_nobody() -> None:
+    outgoing, (served, sockets) = Outgoing(), served_to(1)
+    given_up: list[Exception] = []
+    broken = Connection(Broken(), 1 << 20, given_up.append)
+    served.connections = {Member(Identity("broken", {}), True): broken, **served.connections}
+    add(outgoing, served, b"a")
+    outgoing.at_once(monotonic())
+    assert frames_of(*sockets) == [[b"a"]]
+    assert [str(error) for error in given_up] == ["broken"]
 
 
 async def test_what_comes_soon_after_leaves_together_in_order_and_once() -> None:

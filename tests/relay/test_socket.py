@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -381,6 +382,21 @@ class TestLife:
     async def _only_used(self, rooms: Rooms) -> bool:
         return list(await rooms()) == ["used"]
 
+    async def test_who_is_gone_during_the_handshake_keeps_nothing_from_the_others(
+        self, server: Any, rooms: Rooms
+    ) -> None:
+        async with server.connect("room") as one, server.connect("room") as two, Peer(one) as ada, Peer(two) as bob:
+            await ada.until(lambda: ada.synced)
+            await bob.until(lambda: bob.synced)
+            for turns in range(40):
+                await ask_and_reset(server, "room", turns)
+                await ada.write(f"{turns} ")
+            await bob.until(lambda: bob.text == "".join(f"{turns} " for turns in range(40)))
+            await eventually(lambda: self._has_members(rooms, 2))
+
+    async def _has_members(self, rooms: Rooms, count: int) -> bool:
+        return len((await rooms())["room"]["members"]) == count
+
     @pytest.mark.parametrize("end", ["close", "abort"])
     @pytest.mark.traits(Relay={"store_class": Faulty, "eviction_delay": 0.05})
     async def test_who_leaves_while_the_room_is_loaded_does_not_stay_in_it(
@@ -430,6 +446,19 @@ class Channel:
         message = await self._socket.recv()
         assert isinstance(message, bytes)
         return message
+
+
+async def ask_and_reset(server: Any, name: str, turns: int) -> None:
+    """Ask for a WebSocket, and cut the connection so many turns of the event loop later: the server gets a reset."""
+    with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raw.sendall(
+            f"GET {server.base_url}api/rtc/room/{name}?token={server.token} HTTP/1.1\r\n"
+            f"Host: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+        )
+        for _ in range(turns):
+            await asyncio.sleep(0)
 
 
 async def connect_deaf(server: Any, name: str) -> ClientConnection:

@@ -163,6 +163,8 @@ class Desk:
             same.append({person.name for person in self.others} | {"disk in the other view"})
         verdict = self.ledger.judge(views, copies, same)
         verdict.differing += self.complaints
+        for person in self.people + self.others:
+            verdict.differing += [f"{person.name} could not read a frame: {error}" for error in person.peer.unread]
         away = [person.name for person in self.people + self.others if not person.settled]
         if away:
             verdict.differing.append(f"not in sync: {', '.join(away)}")

@@ -6,9 +6,11 @@ import asyncio
 import random
 from contextlib import suppress
 
-from documents.peer import Peer, SessionRefused, until
+from documents.peer import Peer, SessionRefused, end, until
 from documents.process import Jupyter
 from pycrdt import Text
+
+from jupyter_rtc.relay import decode_state_vector
 
 from .kinds import Kind, add_cell
 from .tokens import Ledger
@@ -64,11 +66,8 @@ class Person:
 
     async def leave(self) -> None:
         """Close the tab."""
-        if self._tending:
-            self._tending.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._tending
-            self._tending = None
+        tending, self._tending = self._tending, None
+        await end(tending)
         await self.peer.close()
 
     async def sleep(self) -> None:
@@ -77,7 +76,8 @@ class Person:
 
     async def wake(self) -> None:
         """Open the lid: the front end connects with what it has."""
-        self.peer.connect()
+        if self.peer.session:  # else the page was just being loaded, which begins anew
+            self.peer.connect()
         self._tending = asyncio.ensure_future(self._tend())
 
     @property
@@ -97,6 +97,16 @@ class Person:
     def told(self) -> list[str]:
         """Return what the server told of recovery copies: in the document, and in the reasons of closed connections."""
         return [*self._reasons, *(reason for _, reason in self.peer.closes), str(self.peer.state.get("recovery"))]
+
+    def describe(self) -> str:
+        """Return how the tab stands: its connections, and how much of the document it has."""
+        peer = self.peer
+        stands = "gone" if peer.disposed else "online" if peer.online else "offline"
+        clocks = sorted(decode_state_vector(peer.doc.get_state()).items())
+        return (
+            f"{self.name}: {stands}, loaded again {self.reloads} times, closes {peer.closes}, answers {peer.steps},"
+            f" {len(peer.frames)} updates, could not read {peer.unread}, client {peer.doc.client_id}, has {clocks}"
+        )
 
     async def save(self, timeout: float = 5.0) -> str:
         """Press Ctrl+S; returns the answer, or ``none``."""

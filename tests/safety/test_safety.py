@@ -22,8 +22,9 @@ async def test_nothing_is_lost_or_doubled(accident: Accident, tmp_path: Path, se
     try:
         await accident(world)
         verdicts = await world.verdicts()
+        print(await world.scene())
     finally:
         await world.end()
-        print(world.server.log())  # shown where the test fails
+        print(world.server.log())  # shown, as the scene is, where the test fails
     report = "\n  ".join(f"{kind}: {verdict}" for kind, verdict in verdicts.items())
     assert all(verdict.clean for verdict in verdicts.values()), f"SAFETY_SEED={seed}\n  {report}"

@@ -134,26 +134,24 @@ class World:
     @asynccontextmanager
     async def losing_connections(self) -> AsyncIterator[None]:
         """Let people lose their connections meanwhile: a cable is pulled, a lid is closed for a moment."""
-        task = asyncio.ensure_future(self._lose_connections())
+        over = asyncio.Event()
+        task = asyncio.ensure_future(self._lose_connections(over))
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            over.set()
+            await task  # who is away comes back first
 
-    async def _lose_connections(self) -> None:
-        while True:
+    async def _lose_connections(self, over: asyncio.Event) -> None:
+        while not over.is_set():
             await self.a_while(0.05, 0.3)
             person = self.rng.choice(self.people)
             if self.rng.random() < 0.5:
                 person.peer.drop()
             else:
                 await person.sleep()
-                try:
-                    await self.a_while(0.1, 1.5)
-                finally:
-                    await person.wake()
+                await self.a_while(0.1, 1.5)
+                await person.wake()
 
     async def a_while(self, low: float, high: float) -> None:
         """Let some time pass: from `low` to `high` seconds."""
@@ -189,6 +187,14 @@ class World:
             if asyncio.get_running_loop().time() > deadline or all(verdict.clean for verdict in found.values()):
                 return found
             await asyncio.sleep(0.1)
+
+    async def scene(self) -> str:
+        """Return how the server's rooms and everybody's tabs stand, for whoever wants to know why a run failed."""
+        lines = [person.describe() for person in self.people]
+        with suppress(OSError):
+            _, answer = await self.server.ask("GET", "api/rtc/rooms")
+            lines.append(json.dumps(answer, indent=1, ensure_ascii=False))
+        return "\n".join(lines)
 
     async def copies(self) -> list[str]:
         """Return the recovery copies that people were told of: in their document, or when they were sent away."""
