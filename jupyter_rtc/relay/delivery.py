@@ -52,8 +52,12 @@ class Delivery:
         """Let a member in, and `ask` about it again every `interval` seconds, if that is not 0."""
         connection.last_sent = monotonic()
         served.connections[member] = connection
-        served.owner.joined(served.room, member)
-        self.carry_out(served, served.room.join(member))
+        try:
+            served.owner.joined(served.room, member)
+            self.carry_out(served, served.room.join(member))
+        except BaseException:  # whoever is not in cannot leave: they would stay for ever
+            self.leave(served, member)
+            raise
         if ask and interval and member in served.connections:
             self._rights.begin(member, interval, ask, lambda writable: self._allow(served, member, writable))
 

@@ -223,6 +223,18 @@ class TestDelivery:
             await eventually(lambda: ada.socket.frames[-1] == gone)
             assert [member["username"] for member in relay.overview()[0]["members"]] == ["ada"]
 
+    async def test_who_could_not_come_in_is_not_in(self) -> None:
+        owner = Clumsy(opens=True)
+        async with relay_with(owner) as relay:
+            room = await relay.open("room")
+            ada = Client(relay, room)
+            owner.lets_in = False
+            with pytest.raises(LookupError):
+                Client(relay, room, "bob")
+            assert [member["username"] for member in relay.overview()[0]["members"]] == ["ada"]
+            ada.show()
+            await eventually(lambda: ada.socket.frames[-1][0] == 1)
+
     async def test_a_keepalive_too_much_stops_nothing(self) -> None:
         async with relay_with(max_outbox=1 << 10, keepalive_interval=0.1) as relay:
             room = await relay.open("room")
@@ -466,15 +478,24 @@ class Built(FreeRooms):
 
 
 class Clumsy(FreeRooms):
-    """An owner with a fault: it fails when a room is opened, unless it `opens` them, and when it is told of one."""
+    """An owner with faults: it fails when a room is opened, unless it `opens` them, and when it is told of one.
+
+    When somebody comes in, it fails unless it `lets_in`.
+    """
 
     def __init__(self, *, opens: bool) -> None:
         self.opens = opens
+        self.lets_in = True
 
     def opened(self, room: Room) -> None:
         """Fail, or not."""
         if not self.opens:
             raise LookupError(room.name)
+
+    def joined(self, room: Room, member: Member) -> None:
+        """Fail, or not."""
+        if not self.lets_in:
+            raise LookupError(member.identity.username)
 
     def told(self, room: Room, said: str) -> None:
         """Fail."""
