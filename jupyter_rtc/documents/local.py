@@ -10,8 +10,6 @@ import asyncio
 import errno
 import hashlib
 import os
-import signal
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -28,9 +26,7 @@ from . import trust
 from .content import Body, Original, encoded
 from .files import Change, FileContent, FileError, FileInfo, ManagedFiles, OvertakenError, api_type, file_error
 from .ipynb import Ipynb
-
-if sys.platform == "linux":
-    import fcntl
+from .locks import LockedError, is_open_for_writing, locked
 
 _OURS = "jupyter_server.services.contents."
 
@@ -77,13 +73,17 @@ class LocalFiles(ManagedFiles):
     async def write(self, path: str, kind: str, form: str, change: Change) -> FileInfo:
         """Replace the content of a file as the manager's ``save`` would, the writing in a thread."""
         manager, original, os_path = self._manager, change.original, self._os_path(path)
-        if self._is_rewritten(original):
-            if not await asyncio.to_thread(self._is_over, os_path, change.over):
-                raise OvertakenError(path)
-            return await super().write(path, kind, form, change)
         if not manager.allow_hidden and await ensure_async(manager.is_hidden(path)):
             raise FileError(400, f"{path} is hidden")
-        info = await asyncio.to_thread(self._write, os_path, path, change)
+        try:
+            async with locked(os_path, make=change.over is None):
+                if self._is_rewritten(original):
+                    if not await asyncio.to_thread(self._is_over, os_path, change.over):
+                        raise OvertakenError(path)
+                    return await super().write(path, kind, form, change)
+                info = await asyncio.to_thread(self._write, os_path, path, change)
+        except LockedError:
+            raise FileError(423, f"{path} is locked by another program", shown=False) from None
         if change.sign and (signature := await asyncio.to_thread(trust.signature, self._notary, original)):
             self._notary.store.store_signature(signature, self._notary.algorithm)
         try:
@@ -132,7 +132,7 @@ class LocalFiles(ManagedFiles):
 
     async def is_being_written(self, path: str) -> bool:
         """Say whether some program has a file open for writing; on Linux only."""
-        return await asyncio.to_thread(_is_open_for_writing, self._os_path(path))
+        return await asyncio.to_thread(is_open_for_writing, self._os_path(path))
 
     def local_path(self, path: str) -> str | None:
         """Return the file's path on the local disk."""
@@ -290,24 +290,6 @@ def _begins(os_path: str, data: bytes) -> bool:
             return data.startswith(file.read())
     except OSError:
         return False
-
-
-def _is_open_for_writing(os_path: str) -> bool:
-    """Ask the kernel for a lease, which it gives only if nobody has the file open for writing (fcntl(2), Leases).
-
-    Only the owner of a file may ask, and not every file system answers: then it is not known, and not said.
-    """
-    if sys.platform != "linux":
-        return False
-    try:
-        with open(os_path, "rb") as file:
-            # A writer who comes while we have the lease is told to us by this signal, which is ignored.
-            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except OSError as error:
-        return error.errno == errno.EAGAIN
-    return False
 
 
 def _stamp(stat: os.stat_result) -> tuple[Any, ...]:
