@@ -8,13 +8,15 @@ from contextlib import suppress
 from time import monotonic
 from typing import Protocol
 
+import pycrdt
+
 from ..relay import Mark, Member, Room, StoredRoom, Tasks, Verdict
 from .autosave import Autosave, Pace
 from .base import BaseLostError, MergeBase
 from .content import Content, Original
 from .files import FileError, OvertakenError
 from .known import FileHost, KnownFile
-from .lineage import taken
+from .lineage import note_taken, taken
 from .names import DocumentName
 from .outside import OutsideEdits
 from .pair import Pair
@@ -98,6 +100,7 @@ class FileBinding:
             update = await self._strangers.reconcile(original, edited=True)
             if update != NO_CHANGE:
                 self.room.doc.apply_update(update)
+                update = pycrdt.merge_updates(update, note_taken(self.room.doc, update, hash))
                 self.room.seq += 1
                 self._host.relay.store.append(self.room.name, self.room.seq, update, "")
         return None

@@ -153,13 +153,13 @@ def _in_text(ids: tuple[str, ...], base: str, typed: str, outside: str) -> Itera
     if base in (typed, outside) or typed == outside:
         return
     before, mine, theirs = lines_of(base), lines_of(typed), lines_of(outside)
-    for was, now, new in _regions(hunks(before, mine), hunks(before, theirs)):
+    for was, now, new in regions(hunks(before, mine), hunks(before, theirs)):
         if mine[now] != theirs[new]:
             texts = _texts(*map("".join, (before[was], mine[now], theirs[new])))
             yield _Place("source", ids, (now.start, now.stop), texts)
 
 
-def _regions(mine: Sequence[Hunk], theirs: Sequence[Hunk]) -> Iterator[tuple[slice, slice, slice]]:
+def regions(mine: Sequence[Hunk], theirs: Sequence[Hunk]) -> Iterator[tuple[slice, slice, slice]]:
     """Yield the stretches of three texts in which hunks of both sides touch: of the base, mine, and theirs.
 
     Between two of them, and before and after each, there is a line that neither side changed (as in xdl_do_merge of

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, TypeAlias
 
 import pycrdt
@@ -17,9 +19,9 @@ from pycrdt import Array, Map, Text
 
 from ..relay import covers, decode_state_vector, document_of, whole_state
 from .align import match
-from .conflicts import Note, merged, records, write
-from .content import Content, Original, Value, rendered
-from .diff import hunks
+from .conflicts import Note, merged, records, regions, write
+from .content import Content, Original, Value, rendered, value_of
+from .diff import hunks, lines_of
 from .ipynb import Notebook
 from .merge import outside
 from .update import NO_CHANGE
@@ -30,6 +32,8 @@ _RECORD = "merged "
 _TAKEN = "taken"
 _MOST_TAKEN = 8
 _LINEAGE = re.compile(r"[0-9a-f]{32}")
+_WORD = re.compile(r"\w+")
+_MOST_PAIRS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,54 @@ def made_elsewhere(doc: Doc, brought: Brought) -> bool:
     the history that the store has lost, and the document still has that part.
     """
     return any(hash in brought.hashes and not covers(brought.clocks, clocks) for hash, clocks in taken(doc))
+
+
+def may_double(content: Content, base: bytes, live: bytes, brought: Brought) -> bool:
+    """Say whether what was typed into a document may be in `live` already as somebody else's edit.
+
+    `base` is `live` without this edit; `brought` has all of it, too. It may be where both changed the same place, and
+    one wrote what the other did, or wrote on at it.
+    """
+    old, mine = (value_of(content, document_of([state])) for state in (base, live))
+    return any(_are_alike(*texts) for texts in _met(old, mine, brought.original.value))
+
+
+def _met(base: Value, mine: Value, theirs: Value) -> Iterator[tuple[str, str, str]]:
+    """Yield what stood at each place that both sides changed, and what each made of it."""
+    if isinstance(base, Notebook) and isinstance(mine, Notebook) and isinstance(theirs, Notebook):
+        (ours, fresh), (others, more) = (_paired(base.cells, side.cells) for side in (mine, theirs))
+        for at in sorted(ours.keys() & others.keys()):
+            yield from _met(*map(_text, (base.cells[at], ours[at], others[at])))
+        pairs = zip(match(fresh, more), more, strict=True)
+        yield from (("", _text(fresh[place]), _text(cell)) for place, cell in pairs if place is not None)
+    elif isinstance(base, str):
+        texts = lines_of(base), lines_of(mine), lines_of(theirs)
+        for places in regions(hunks(texts[0], texts[1]), hunks(texts[0], texts[2])):
+            was, now, new = ("".join(lines[place]) for lines, place in zip(texts, places, strict=True))
+            yield was, now, new
+    elif base not in (mine, theirs):
+        yield "", str(mine), str(mine)  # nobody can tell
+
+
+def _paired(
+    old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]
+) -> tuple[dict[int, dict[str, Any]], list[dict[str, Any]]]:
+    """Return what became of old cells, by their index, and the cells that are new."""
+    found = list(zip(match(old, new), new, strict=True))
+    return {at: cell for at, cell in found if at is not None}, [cell for at, cell in found if at is None]
+
+
+def _text(cell: dict[str, Any]) -> str:
+    """Return what a cell says and shows, with its id."""
+    return f"{cell.get('source')}\n{json.dumps(cell.get('outputs', []), indent=0)}\n{cell.get('id')}\n"
+
+
+def _are_alike(base: str, mine: str, theirs: str) -> bool:
+    """Say whether two texts that took the place of a third may be one in two stages."""
+    old, *sides = (Counter(_WORD.findall(text)) for text in (base, mine, theirs))
+    ours, others = (side - old for side in sides)
+    pairs = product(ours, others) if len(ours) * len(others) < _MOST_PAIRS else [("", "")]
+    return mine == theirs or any(one.startswith(two) or two.startswith(one) for one, two in pairs)
 
 
 def _clocks(text: object) -> dict[int, int]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from ..relay import Mark, Member, Relay, StoredRoom, Verdict
+from ..relay import Mark, Member, Relay, StoredRoom, StoreError, Verdict, covers, state_without
 from .base import noted
 from .content import Original
 from .files import FileError
-from .lineage import Brought, Weighed, examine, made_elsewhere, reconcile, recorded, weigh
+from .lineage import Brought, Weighed, examine, made_elsewhere, may_double, reconcile, recorded, weigh
 from .pair import Pair
 from .recovery import Recovery, RecoveryError
 from .update import NO_CHANGE
@@ -88,6 +88,9 @@ class Strangers:
         brought = await self._think(partial(examine, self._content, original, updates))
         known = next((known for known in self._known if known.brought.clocks.keys() & brought.clocks.keys()), None)
         ours = self._room.genesis in brought.clocks and not made_elsewhere(self._room.doc, brought)
+        if ours and (base := await self._without_doubted(brought.clocks)):
+            brought = await self._think(partial(examine, self._content, original, [brought.state, base]))
+            ours = not await self._think(partial(may_double, self._content, base, self._room.whole_state(), brought))
         if ours or (brought.empty and not known):
             return Verdict()
         if not member.writable:
@@ -136,6 +139,18 @@ class Strangers:
             )
         except RecoveryError as error:
             self._host.relay.log.error("room %s: of its damaged record, %s", self._room.name, error)
+
+    async def _without_doubted(self, clocks: Mapping[int, int]) -> bytes | None:
+        """Return the document without those of the doubted edits that one with these clocks does not know.
+
+        None where it knows all of them, or what came before them is not kept.
+        """
+        unknown = [edit for edit in self._room.doubted if not covers(clocks, edit)]
+        try:
+            past = await self._host.relay.store.past(self._room.name) if unknown else None
+        except StoreError:
+            return None
+        return await self._think(partial(state_without, past, unknown)) if past else None
 
     def _adopt(self, brought: Brought) -> bool:
         """Go on with another history where that costs nobody anything; return whether that is done.

@@ -1,7 +1,7 @@
 """The relay: moves CRDT updates between the peers of a room. Knows nothing of Jupyter documents."""
 
 from .awareness import Identity
-from .checkpoints import Watch, document
+from .checkpoints import Watch, document, state_without
 from .delivery import Follower
 from .keeper import Keeper
 from .member import Member
@@ -52,5 +52,6 @@ __all__ = [
     "only_sets_values",
     "place",
     "settle_in",
+    "state_without",
     "whole_state",
 ]

@@ -9,15 +9,17 @@ what the document weighs; and to let one go is to take two steps of the chain at
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple, TypeAlias
 
-from pycrdt import Doc
+from pycrdt import Doc, get_state
 
+from .protocol import covers, decode_state_vector
 from .store import Checkpoint, Past, Version
+from .updates import document_of
 
-__all__ = ["Limits", "Watch", "document", "fold", "versions"]
+__all__ = ["Limits", "Watch", "document", "fold", "state_without", "versions"]
 
 _PAUSE, _LONGEST_RUN = 2.0, 60.0
 _DENSITY = 256.0
@@ -52,6 +54,19 @@ def versions(past: Past, watch: Watch, limits: Limits, now: float) -> list[Versi
 def document(past: Past, seq: int) -> Doc[Any]:
     """Return a document as it was after update `seq`, that of one of its versions. May run in any thread."""
     return next(_walk(past, [seq]))
+
+
+def state_without(past: Past, edits: Collection[Mapping[int, int]]) -> bytes:
+    """Return the present state without some edits, which are given by their clocks, and without what builds on them.
+
+    Versions that were folded are left out as a whole where they hold such an edit. May run in any thread.
+    """
+    kept = [
+        update
+        for _, update in _steps(past)
+        if not any(covers(decode_state_vector(get_state(update)), edit) for edit in edits)
+    ]
+    return document_of(kept).get_update()
 
 
 def fold(past: Past, until: int, watch: Watch, limits: Limits, now: float) -> tuple[bytes, list[Checkpoint]]:

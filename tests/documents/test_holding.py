@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pycrdt import Doc, Map, Text
 
 from jupyter_rtc.documents.conflicts import Note
 from jupyter_rtc.documents.content import Original
-from jupyter_rtc.documents.lineage import Brought, examine, holds, reconcile, recorded, weigh
+from jupyter_rtc.documents.lineage import Brought, examine, holds, may_double, reconcile, recorded, weigh
 from jupyter_rtc.documents.update import NO_CHANGE
 from jupyter_rtc.relay import ProtocolError
 
@@ -103,6 +105,32 @@ class TestWeigh:
         weighed = weigh(TEXT, brought(other, original), base.get_update(), base.get_update(), NOTE)
         assert weighed.update == NO_CHANGE
         assert weighed.contained
+
+
+MET = [
+    ("a\n", "a\nbob\n", "a\n", False),
+    ("a\n", "a\nbob\n", "a\nbob\n", True),
+    ("a\n", "a\nbob\n", "a\nbob\nmore\n", True),
+    ("a\n", "a\nhel\n", "a\nhello\n", True),
+    ("a c\n", "a bob c\n", "a bob more c\n", True),
+    ("a\n", "a\n}\n", "a\n}\n", True),
+    ("a\n", "a\noutside\n", "a\ntyped\n", False),
+    ("a\nb\nc\n", "bob\na\nb\nc\n", "a\nb\nc\nbob\n", False),
+    (notebook(code("a")), notebook(code("a"), code("bob")), notebook(code("a"), code("bob\nmore")), True),
+    (notebook(code("a")), notebook(code("a"), code("bob", id="x")), notebook(code("a"), code("bob")), True),
+    (notebook(code("a")), notebook(code("a"), code("", id="x")), notebook(code("a"), code("", id="x")), True),
+    (notebook(code("a")), notebook(code("a"), code("one", id="x")), notebook(code("a"), code("two", id="y")), False),
+    (notebook(code("a"), code("b")), notebook(code("a1"), code("b")), notebook(code("a"), code("b1")), False),
+    (notebook(code("a")), notebook(code("a", [stream("1")])), notebook(code("a", [stream("1")])), True),
+]
+
+
+@pytest.mark.parametrize(("before", "live", "typed", "result"), MET)
+def test_what_may_have_been_written_twice(before: object, live: object, typed: object, result: bool) -> None:
+    content: Any = TEXT if isinstance(before, str) else NOTEBOOK
+    files = [file if isinstance(file, str) else as_nbformat(file) for file in (before, live, typed)]  # type: ignore[arg-type]
+    base, now, other = (built(content, content.parse(file)).get_update() for file in files)
+    assert may_double(content, base, now, examine(content, content.blank(), [other])) is result
 
 
 class TestReconcile:

@@ -464,6 +464,88 @@ class TestOlder:
         assert words(said(await join(lost.server, lost.name))) == sorted(expected)
 
 
+@pytest.fixture(params=NAMES)
+def tear(request: pytest.FixtureRequest, start: Starter, join: Opener) -> Loser:
+    """Return what makes a server whose store is from before the last save, of which one page does not know.
+
+    It is Bob's, whose connection was lost after he typed something, and before that was saved.
+    """
+
+    async def prepare() -> Lost:
+        server = start("c.Documents.save_delay = c.Documents.max_save_delay = 3600.0")
+        write_files(server.root)
+        ada, bob = await join(server, request.param), await join(server, request.param, token="bob")
+        write(ada, "early")
+        assert await ada.save() == "success"
+        await until(lambda: "early" in said(bob))
+        await bob.close()
+        await ada.close()
+        server.kill()
+        store, backup = server.database.parent, server.database.parent.with_name("backup")
+        shutil.copytree(store, backup)
+        await asyncio.to_thread(server.start)
+        bob.connect()
+        ada.connect()
+        await until(lambda: ada.online and bob.online)
+        write(bob, "bob")
+        await until(lambda: "bob" in said(ada), lambda: said(ada))
+        await bob.close()
+        write(ada, "ada", first=True)
+        assert await ada.save() == "success"
+        await ada.close()
+        server.kill()
+        shutil.rmtree(store)
+        backup.rename(store)
+        return Lost(server, request.param, ada, bob, join)
+
+    return prepare
+
+
+class TestTorn:
+    """The store is older than the file, and a page has what it lacks, but was away when the file was saved."""
+
+    EXPECTED = ("begin", "end", "early", "bob", "ada")
+
+    async def test_what_the_file_holds_stands_once(self, tear: Loser, join: Opener) -> None:
+        lost = await tear()
+        await lost.again()
+        await lost.back(lost.bob)
+        assert await refused(lost.bob) == "Nothing was lost. Reload to go on."
+        assert words(said(await join(lost.server, lost.name))) == sorted(self.EXPECTED)
+        assert words(on_disk(lost.server.root / lost.name)) == sorted(self.EXPECTED)
+
+    async def test_what_was_written_on_offline_is_kept(self, tear: Loser, join: Opener) -> None:
+        lost = await tear()
+        write(lost.bob, "offline")
+        await lost.again()
+        await lost.back(lost.bob)
+        told = await refused(lost.bob)
+        ((id, copy),) = copies(lost.server).items()
+        assert told == f"Kept as recovery copy {id}"
+        assert words(copy) == sorted({"begin", "end", "early", "bob", "offline"})
+        assert words(said(await join(lost.server, lost.name))) == sorted(self.EXPECTED)
+
+    @pytest.mark.parametrize("name", NAMES)
+    async def test_who_has_nothing_of_it_comes_in(self, start: Starter, join: Opener, name: str) -> None:
+        """The file was changed by somebody else while the server was down, and not in the same place."""
+        server = start()
+        write_files(server.root)
+        bob = await join(server, name)
+        write(bob, "early")
+        assert await bob.save() == "success"
+        await bob.close()
+        server.kill()
+        file = server.root / name
+        file.write_text(file.read_text().replace("begin", "outside", 1))
+        write(bob, "offline")
+        await asyncio.to_thread(server.start)
+        bob.connect()
+        await saved(server, name, "outside", "end", "early", "offline")
+        assert words(said(bob)) == ["early", "end", "offline", "outside"]
+        assert not [code for code, _ in bob.closes if code == 1003]
+        assert copies(server) == {}
+
+
 async def test_a_crash_between_the_adoption_and_the_first_save(start: Starter, join: Opener) -> None:
     """It is not known then which part of the history the file held, which somebody else has changed besides."""
     server = start("c.Documents.save_delay = c.Documents.max_save_delay = 60.0")

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycrdt import Doc, Map, Text
 
-from jupyter_rtc.relay.checkpoints import Limits, document, fold, versions
+from jupyter_rtc.relay.checkpoints import Limits, document, fold, state_without, versions
 from jupyter_rtc.relay.store import Past, StoredRoom, Version
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -267,6 +267,28 @@ def test_a_checkpoint_is_what_it_was_though_the_snapshot_holds_more_now() -> Non
     assert text_of(document(typist.past, 3)) == "ab!"
     typist.fold()
     assert [text_of(document(typist.past, seq)) for seq in (1, 2, 3)] == ["a", "ab", "ab!"]
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_an_edit_can_be_left_out_with_what_builds_on_it(folded: bool) -> None:
+    """The snapshot may have it, too."""
+    typist = Typist("a")
+    typist.type("b", 10)
+    outside: Doc[Any] = Doc(client_id=9)
+    outside.apply_update(typist.doc.get_update())
+    outside.get("text", type=Text).insert(2, "!")
+    if folded:
+        typist.fold()
+        typist.stored = replace(typist.stored, snapshot=outside.get_update())
+    typist.type("c", 0.1, at=0)
+    typist.doc.apply_update(outside.get_update(typist.doc.get_state()))
+    assert text_of(typist.doc) == "cab!"
+    typist.type("d", 10, at=0)
+    typist.type("e", 10, at=5)
+    found: Doc[Any] = Doc()
+    found.apply_update(state_without(typist.past, [{9: 1}]))
+    # After what builds on the edit, nothing more of the same client can be had.
+    assert text_of(found) == "dcab"
 
 
 def test_an_update_that_has_to_wait_appears_in_the_version_in_which_it_fits() -> None:
