@@ -89,7 +89,8 @@ class Strangers:
         known = next((known for known in self._known if known.brought.clocks.keys() & brought.clocks.keys()), None)
         ours = self._room.genesis in brought.clocks and not made_elsewhere(self._room.doc, brought)
         if ours and (base := await self._without_doubted(brought.clocks)):
-            brought = await self._think(partial(examine, self._content, original, [brought.state, base]))
+            whole = await self._think(partial(examine, self._content, original, [brought.state, base]))
+            brought = replace(whole, hashes=brought.hashes)  # of the file it says what it knew, not what came since
             ours = not await self._think(partial(may_double, self._content, base, self._room.whole_state(), brought))
         if ours or (brought.empty and not known):
             return Verdict()
