@@ -12,8 +12,8 @@ from pycrdt import Decoder
 
 from ..relay import Mark, Past, Relay, Room, StoredRoom, StoreError, deletions, only_sets_values, whole_state
 from .conflicts import Conflict, Merge, Note, merged, records, write
-from .content import Content, Original
-from .lineage import note_taken
+from .content import Content, Original, value_of
+from .lineage import holds, note_taken
 from .merge import document, outside
 
 _TRIES = 3
@@ -73,7 +73,7 @@ class MergeBase:
 
         The file is our last save, or the one that a crash interrupted before it was known to be done; then None
         is returned. Else somebody else wrote it, beginning from our last save: their edit is returned, made for
-        the document of the room as it is.
+        the document of the room as it is. Where it has all that the document has, it was written from that.
 
         Raises:
             BaseLostError: the file was written by somebody else, and the store was folded beyond our last save, or does
@@ -86,6 +86,8 @@ class MergeBase:
             raise BaseLostError("which part of the document the file held is not in the store")
         if saved.hash == hash:
             return None
+        if stored.last > self.seq and await asyncio.to_thread(_is_within, stored, content, original):
+            self.seq = stored.last
         edit = await self._noted(await self._since(stored, content, original, self._room.doc.get_update()))
         if edit.update == _NOTHING:
             self._marks[hash] = self.seq
@@ -253,6 +255,11 @@ def _edit(
     doc = document(base)
     doc.apply_update(merge.update)
     return OutsideEdit(merge.update, whole_state(doc, [base]), merge.conflicts, {})
+
+
+def _is_within(stored: StoredRoom, content: Content, original: Original) -> bool:
+    """Say whether all of a document is in a file: nothing is lost or doubled if the file was written from there."""
+    return holds(original.value, value_of(content, stored.document()))
 
 
 def _recorded(edit: OutsideEdit, made: Mapping[str, Any]) -> OutsideEdit:

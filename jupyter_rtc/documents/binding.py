@@ -215,9 +215,9 @@ class FileBinding:
         async with self._busy:
             with suppress(FileError):  # what is known of the file is good enough
                 await self._outside.take_in()
-            genesis = self.room.genesis
+            doc = self.room.doc
             verdict = await self._strangers.judge(member, updates)
-            if self.room.genesis != genesis:
+            if self.room.doc is not doc:  # it has another history, or another end of it
                 self.opened()
             self.status.tell(self.path)
         if self._noticed and not self._closed:

@@ -202,11 +202,12 @@ class LocalFiles(ManagedFiles):
     def _write(self, os_path: str, path: str, change: Change) -> FileInfo:
         digest, size = hashlib.new(self._manager.hash_algorithm), 0
         opener = self._opener(path, change.over)
+        parts = [*encoded(change.original)]  # at hand: the less is done while the file is half written, the better
         try:
             with self._manager.atomic_writing(os_path, text=False, opener=opener) as file:
                 shown = not self._was_replaced(os_path, os.fstat(file.fileno()), digest.hexdigest())
                 # Where another file stands there now, nothing is written; to raise here would put the old one back.
-                for data in encoded(change.original) if shown else ():
+                for data in parts if shown else ():
                     file.write(data)
                     size += len(data)
                     digest.update(data)

@@ -87,8 +87,12 @@ class Strangers:
         original = self._file.original
         brought = await self._think(partial(examine, self._content, original, updates))
         known = next((known for known in self._known if known.brought.clocks.keys() & brought.clocks.keys()), None)
-        ours = self._room.genesis in brought.clocks and not made_elsewhere(self._room.doc, brought)
-        if ours and (base := await self._without_doubted(brought.clocks)):
+        ours = self._room.genesis in brought.clocks
+        if ours and made_elsewhere(self._room.doc, brought):
+            if member.writable and await self._restore(brought):
+                return Verdict()
+            ours = False
+        elif ours and (base := await self._without_doubted(brought.clocks)):
             whole = await self._think(partial(examine, self._content, original, [brought.state, base]))
             brought = replace(whole, hashes=brought.hashes)  # of the file it says what it knew, not what came since
             ours = not await self._think(partial(may_double, self._content, base, self._room.whole_state(), brought))
@@ -141,6 +145,28 @@ class Strangers:
         except RecoveryError as error:
             self._host.relay.log.error("room %s: of its damaged record, %s", self._room.name, error)
 
+    async def _restore(self, brought: Brought) -> bool:
+        """Go on with the end of the history that the store has lost and somebody brought; return whether that is done.
+
+        What was taken from the file in its place is taken out again; nobody has seen it, or written on at it.
+        """
+        file, room, seq = self._file, self._room, self._room.seq
+        without = await self._without_doubted(brought.clocks)
+        if without is None or file.info.hash not in brought.hashes:
+            return False
+        whole = await self._think(partial(examine, self._content, file.original, [without, brought.state]))
+        saved = Mark(seq if whole.original is file.original else 0, file.info.hash)
+        stored = StoredRoom(room.lineage, room.genesis, whole.state, seq, (), None, saved)
+        doc = await self._think(stored.document)
+        if stored.waiting(doc) != NO_CHANGE or room.shown or room.seq != seq:
+            return False
+        if not self._host.relay.adopt(room, stored):
+            return False
+        self._base.begin(saved.seq, file.info.hash)
+        self._known = []
+        self._host.relay.log.info("room %s: has the end of its history again, which a peer brought", room.name)
+        return True
+
     async def _without_doubted(self, clocks: Mapping[int, int]) -> bytes | None:
         """Return the document without those of the doubted edits that one with these clocks does not know.
 
@@ -171,6 +197,7 @@ class Strangers:
         if not self._host.relay.adopt(self._room, stored):
             return False
         self._base.begin(saved.seq, hash, fresh=True)
+        self._known = []
         return True
 
     async def _take_in(self, member: Member, brought: Brought, known: Stranger | None) -> Stranger:

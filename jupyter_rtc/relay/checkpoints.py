@@ -17,7 +17,7 @@ from pycrdt import Doc, get_state
 
 from .protocol import covers, decode_state_vector
 from .store import Checkpoint, Past, Version
-from .updates import document_of
+from .updates import document_of, whole_state
 
 __all__ = ["Limits", "Watch", "document", "fold", "state_without", "versions"]
 
@@ -57,7 +57,7 @@ def document(past: Past, seq: int) -> Doc[Any]:
 
 
 def state_without(past: Past, edits: Collection[Mapping[int, int]]) -> bytes:
-    """Return the present state without some edits, which are given by their clocks, and without what builds on them.
+    """Return the present state without some edits, which are given by their clocks; what builds on them waits in it.
 
     Versions that were folded are left out as a whole where they hold such an edit. May run in any thread.
     """
@@ -66,7 +66,7 @@ def state_without(past: Past, edits: Collection[Mapping[int, int]]) -> bytes:
         for _, update in _steps(past)
         if not any(covers(decode_state_vector(get_state(update)), edit) for edit in edits)
     ]
-    return document_of(kept).get_update()
+    return whole_state(document_of(kept), kept)
 
 
 def fold(past: Past, until: int, watch: Watch, limits: Limits, now: float) -> tuple[bytes, list[Checkpoint]]:

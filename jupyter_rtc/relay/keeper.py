@@ -181,12 +181,19 @@ class Keeper(LoggingConfigurable):
         return self._store.partial.get(served.room.name) or self._store.trouble or ""
 
     def adopt(self, served: ServedRoom, stored: StoredRoom) -> bool:
-        """Put another history in place of a room's, in the store too; return whether that was possible."""
+        """Put another history in place of a room's, in the store too; return whether that was possible.
+
+        The room's past stays where the other history began as the room's own did.
+        """
         room = served.room
         if not served.stored or served.meanwhile is not None or not all(member.aside for member in room.members):
             return False
         served.rebased += 1
-        self._store.create(room.name, stored)
+        if stored.genesis == room.genesis:
+            self._store.compact(room.name, stored.seq, stored.snapshot)
+            self._store.mark(room.name, saved=stored.saved)
+        else:
+            self._store.create(room.name, stored)
         served.stores(stored.seq, len(stored.snapshot), 0)
         room.lineage = stored.lineage
         room.replace(doc := stored.document())

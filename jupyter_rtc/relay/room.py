@@ -47,6 +47,7 @@ class Room:
         genesis: the client id that built the document first; 0 where any history is welcome.
         doubted: edits of the document, by their clocks, that were perhaps made by a part of its history which was lost
             here: who does not know one of them, but something else, is heard first.
+        shown: whether the document was sent to anybody since the room is in memory.
     """
 
     def __init__(self, name: str, lineage: str) -> None:
@@ -55,6 +56,7 @@ class Room:
         self.lineage = lineage
         self.genesis = 0
         self.doubted: Sequence[Mapping[int, int]] = ()
+        self.shown = False
         self.seq = 0
         self.doc: Doc[Any] = Doc()
         self.awareness = Awareness()
@@ -195,6 +197,7 @@ class Room:
         return [Send(member, protocol.step1(protocol.EMPTY_STATE))]
 
     def _answer(self, member: Member, state_vector: bytes) -> list[Effect]:
+        self.shown = True
         if state_vector == protocol.EMPTY_STATE:
             return [Send(member, frame) for frame in self.full_state()]
         try:

@@ -92,6 +92,18 @@ def wipe(server: Jupyter) -> None:
         file.unlink()
 
 
+def back_up(server: Jupyter) -> Callable[[], None]:
+    """Copy the store of a server that does not run; return what puts it back."""
+    store, backup = server.database.parent, server.database.parent.with_name("backup")
+    shutil.copytree(store, backup)
+
+    def put_back() -> None:
+        shutil.rmtree(store)
+        backup.rename(store)
+
+    return put_back
+
+
 class Lost:
     """A server that was killed, and lost its store, while two people had a document open."""
 
@@ -413,8 +425,7 @@ def fall_back(request: pytest.FixtureRequest, start: Starter, join: Opener) -> L
         await saved(server, request.param, "begin", "end", "early")
         assert await ada.save() == "success"
         server.kill()
-        store, backup = server.database.parent, server.database.parent.with_name("backup")
-        shutil.copytree(store, backup)
+        put_back = back_up(server)
         await asyncio.to_thread(server.start)
         await until(lambda: ada.online and bob.online)
         write(ada, "saved")
@@ -425,8 +436,7 @@ def fall_back(request: pytest.FixtureRequest, start: Starter, join: Opener) -> L
         await ada.close()
         await bob.close()
         server.kill()
-        shutil.rmtree(store)
-        backup.rename(store)
+        put_back()
         return Lost(server, request.param, ada, bob, join)
 
     return prepare
@@ -435,33 +445,79 @@ def fall_back(request: pytest.FixtureRequest, start: Starter, join: Opener) -> L
 class TestOlder:
     """The store is older than the file: it was brought back from a backup, or could not be written at the end."""
 
-    async def test_what_was_saved_stands_once(self, fall_back: Loser, join: Opener) -> None:
+    EXPECTED = ("begin", "end", "early", "saved", "too", "offline")
+
+    async def test_a_page_brings_back_what_the_store_lacks(self, fall_back: Loser, join: Opener) -> None:
         lost = await fall_back()
         write(lost.ada, "offline")
         await lost.again()
         await lost.back(lost.ada, lost.bob)
+        await saved(lost.server, lost.name, *self.EXPECTED)
+        for page in (lost.ada, lost.bob, await join(lost.server, lost.name)):
+            await until(lambda page=page: words(said(page)) == sorted(self.EXPECTED))
+        assert not [code for page in (lost.ada, lost.bob) for code, _ in page.closes if code == 1003]
+        assert copies(lost.server) == {}
+
+    async def test_it_has_it_for_good(self, fall_back: Loser, join: Opener) -> None:
+        lost = await fall_back()
+        write(lost.ada, "offline")
+        await lost.again()
+        await lost.back(lost.ada)
+        await saved(lost.server, lost.name, *self.EXPECTED)
+        await lost.ada.close()
+        lost.server.kill()
+        await lost.again()
+        await lost.back(lost.bob)
+        await until(lambda: words(said(lost.bob)) == sorted(self.EXPECTED), lambda: said(lost.bob))
+        assert words(said(await join(lost.server, lost.name))) == sorted(self.EXPECTED)
+        assert copies(lost.server) == {}
+
+    @pytest.mark.parametrize("name", NAMES)
+    async def test_what_it_has_and_was_saved_later_stands_once(self, start: Starter, join: Opener, name: str) -> None:
+        server = start("c.Documents.save_delay = c.Documents.max_save_delay = 3600.0")
+        write_files(server.root)
+        ada = await join(server, name)
+        write(ada, "early")
+        await until(lambda: is_logged(server, "early"))
+        server.kill()
+        put_back = back_up(server)
+        await asyncio.to_thread(server.start)
+        await until(lambda: ada.online)
+        write(ada, "saved")
+        assert await ada.save() == "success"
+        await ada.close()
+        server.kill()
+        put_back()
+        await asyncio.to_thread(server.start)
+        assert words(said(await join(server, name))) == ["begin", "early", "end", "saved"]
+
+    async def test_where_somebody_reads_already_it_is_merged(self, fall_back: Loser, join: Opener) -> None:
+        lost = await fall_back()
+        write(lost.ada, "offline")
+        await lost.again()
+        reader = await join(lost.server, lost.name)
+        await lost.back(lost.ada, lost.bob)
         assert await refused(lost.ada) == "Your changes were merged. Reload to see them."
         assert await refused(lost.bob) in ("Nothing was lost. Reload to go on.", await refused(lost.ada))
-        expected = ["begin", "end", "early", "saved", "too", "offline"]
-        await saved(lost.server, lost.name, *expected)
+        await saved(lost.server, lost.name, *self.EXPECTED)
         again = await join(lost.server, lost.name)
-        assert words(said(again)) == sorted(expected)
+        assert words(said(again)) == words(said(reader)) == sorted(self.EXPECTED)
 
-    async def test_a_kill_in_between_does_not_double_it(self, fall_back: Loser, join: Opener) -> None:
+    async def test_a_kill_after_that_does_not_double_it(self, fall_back: Loser, join: Opener) -> None:
         lost = await fall_back()
         lost.ada.patient = True
         write(lost.ada, "offline")
         await lost.again()
+        await (await join(lost.server, lost.name)).close()
         await lost.back(lost.ada)
         await refused(lost.ada)
-        expected = ["begin", "end", "early", "saved", "too", "offline"]
-        await saved(lost.server, lost.name, *expected)
+        await saved(lost.server, lost.name, *self.EXPECTED)
         lost.server.kill()
         await lost.again()
         await lost.back(lost.bob)
         await refused(lost.bob)
         await until(lambda: len([code for code, _ in lost.ada.closes if code == 1003]) > 1)
-        assert words(said(await join(lost.server, lost.name))) == sorted(expected)
+        assert words(said(await join(lost.server, lost.name))) == sorted(self.EXPECTED)
 
 
 @pytest.fixture(params=NAMES)
@@ -481,8 +537,7 @@ def tear(request: pytest.FixtureRequest, start: Starter, join: Opener) -> Loser:
         await bob.close()
         await ada.close()
         server.kill()
-        store, backup = server.database.parent, server.database.parent.with_name("backup")
-        shutil.copytree(store, backup)
+        put_back = back_up(server)
         await asyncio.to_thread(server.start)
         bob.connect()
         ada.connect()
@@ -494,8 +549,7 @@ def tear(request: pytest.FixtureRequest, start: Starter, join: Opener) -> Loser:
         assert await ada.save() == "success"
         await ada.close()
         server.kill()
-        shutil.rmtree(store)
-        backup.rename(store)
+        put_back()
         return Lost(server, request.param, ada, bob, join)
 
     return prepare
@@ -569,6 +623,12 @@ async def test_a_crash_between_the_adoption_and_the_first_save(start: Starter, j
     await until(lambda: list(map(words, copies(server).values())) == [["begin", "end", "outside", "saved"]])
     assert await ada.save() == "success"
     assert words(on_disk(server.root / "a.txt")) == words(ada.text) == ["ada", "begin", "end", "saved"]
+
+
+def is_logged(server: Jupyter, word: str) -> bool:
+    """Say whether the store has an update with a word."""
+    with closing(sqlite3.connect(server.database)) as database:
+        return bool(database.execute("SELECT 1 FROM log WHERE instr(data, ?)", (word.encode(),)).fetchall())
 
 
 def stored(server: Jupyter) -> list[str]:

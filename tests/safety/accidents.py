@@ -329,6 +329,27 @@ async def database_deleted(world: World) -> None:
         await world.a_while(0.5, 1.0)
 
 
+async def database_from_a_backup(world: World) -> None:
+    """kill -9, and the database is put back as it was before all this; some were offline at the last save."""
+    await world.begin()
+    world.server.kill()
+    backup = world.read_store()
+    await world.start()
+    async with world.typing():
+        await world.a_while(0.8, 1.6)
+        sleepers = [world.rng.choice(desk.people) for desk in world.desks]
+        for person in sleepers:
+            await person.sleep()
+        await world.a_while(0.8, 1.6)
+        world.server.kill()
+        world.write_store(backup)
+        await world.start()
+        await world.a_while(0.2, 0.5)
+        for person in sleepers:
+            await person.wake()
+        await world.a_while(0.3, 0.6)
+
+
 ACCIDENTS: tuple[Accident, ...] = (
     nothing,
     killed_while_typing,
@@ -352,4 +373,5 @@ ACCIDENTS: tuple[Accident, ...] = (
     database_locked,
     database_corrupted,
     database_deleted,
+    database_from_a_backup,
 )

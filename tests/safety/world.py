@@ -86,6 +86,16 @@ class World:
         for path in self.store_files():
             path.unlink()
 
+    def read_store(self) -> dict[Path, bytes]:
+        """Return what the server keeps besides the files."""
+        return {path: path.read_bytes() for path in self.store_files()}
+
+    def write_store(self, content: dict[Path, bytes]) -> None:
+        """Let the server have kept what it did when that was read."""
+        self.wipe_store()
+        for path, data in content.items():
+            path.write_bytes(data)
+
     def store_files(self) -> list[Path]:
         """Return the files of the server's store."""
         return sorted(path for path in self._home.glob(self.contestant.store) if path.is_file())
