@@ -1,4 +1,4 @@
-"""The cases without files: broadcast, durability, crowds. Each starts a fresh server and returns a row.
+"""The cases without files: broadcast, durability, crowds. Each starts a fresh server, and makes a row of figures.
 
 CPU is the server's, from the first edit until it is quiet again. Afterwards every reader's edits are counted.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
 import meter
 from clients import Address, Peer
@@ -52,17 +53,17 @@ async def burst(server: Server, sizes: Sizes) -> Row:
     return row
 
 
-async def paced(server: Server, sizes: Sizes) -> Row:
-    """Send 100 edits a second of one writer to readers."""
+async def paced(server: Server, sizes: Sizes) -> AsyncIterator[Row]:
+    """Send 100 edits a second of one writer to readers; yield between the rounds, and the row at last."""
     await server.start()
     readers = await join_all(server.room("paced"), sizes.paced_readers)
     writer = await Peer.join(server.room("paced"))
-    await meter.quiet(server.pid)
     updates = typing(sizes.paced_edits * sizes.rounds, WRITER)
     sent: dict[bytes, float] = {}
     costs = []
     for turn in range(sizes.rounds):
-        before = meter.cpu(server.pid)
+        yield {}
+        before = await meter.quiet(server.pid)
         part = updates[turn * sizes.paced_edits : (turn + 1) * sizes.paced_edits]
         await play(writer, part, 0.01, sent)
         await delivered(readers, (turn + 1) * sizes.paced_edits)
@@ -70,7 +71,7 @@ async def paced(server: Server, sizes: Sizes) -> Row:
     row = spread(costs, sizes.paced_edits * len(readers)) | latency(readers, sent)
     row["delivered"] = complete(readers, {WRITER: updates})
     await leave_all([*readers, writer])
-    return row
+    yield row
 
 
 async def durable(server: Server, sizes: Sizes) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,9 @@ class Case:
     """One situation: how it is measured, on which servers, and which of its figures counts."""
 
     title: str
-    run: Callable[[Server, Sizes], Awaitable[Row]]
+    run: Callable[[Server, Sizes], Awaitable[Row] | AsyncIterator[Row]]
+    """Where it yields rows, all servers are up at once and take turns from one to the next; the last row counts."""
+
     servers: tuple[str, ...]
     key: str
     unit: str

@@ -8,7 +8,9 @@ import gc
 import json
 import resource
 import sys
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import date
+from inspect import isasyncgenfunction
 from pathlib import Path
 
 import meter
@@ -32,20 +34,41 @@ def options() -> argparse.Namespace:
     return chosen
 
 
-async def measure(case: str, server: str, sizes: Sizes) -> Row:
-    """Run one case on one server; a failure becomes a row that tells it."""
+async def measure(case: str, names: Sequence[str], sizes: Sizes) -> dict[str, Row]:
+    """Run one case on some servers; a failure becomes a row that tells it."""
     others = meter.Others()
-    running = SERVERS[server]()
+    running = {name: SERVERS[name]() for name in names}
     gc.collect()
     gc.disable()  # a collection here would be taken for a delay there
     try:
-        row = await CASES[case].run(running, sizes)
-    except (Missing, OSError, TimeoutError) as error:
-        row = {"error": f"{type(error).__name__}: {error}"}
+        rows = await in_turns({name: CASES[case].run(server, sizes) for name, server in running.items()})
     finally:
         gc.enable()
-        running.close()
-    return row | {"others_load": others.load()}
+        for server in running.values():
+            server.close()
+    load = others.load()
+    return {name: row | {"others_load": load} for name, row in rows.items()}
+
+
+async def in_turns(runs: dict[str, Awaitable[Row] | AsyncIterator[Row]]) -> dict[str, Row]:
+    """Let each run go on to its next row, one after the other, again and again; return the last rows, by server.
+
+    So what changes on the machine meanwhile changes the figures of all.
+    """
+    rows: dict[str, Row] = {}
+    while runs:
+        for name, run in [*runs.items()]:
+            try:
+                if isinstance(run, AsyncIterator):
+                    rows[name] = await anext(run)
+                    continue
+                rows[name] = await run
+            except StopAsyncIteration:
+                pass
+            except (Missing, OSError, TimeoutError) as error:
+                rows[name] = {"error": f"{type(error).__name__}: {error}"}
+            del runs[name]
+    return rows
 
 
 async def main() -> None:
@@ -58,9 +81,10 @@ async def main() -> None:
     results: Results = {}
     for case in chosen.cases or CASES:
         results[case] = {}
-        for server in (name for name in CASES[case].servers if name in chosen.servers):
-            results[case][server] = await measure(case, server, sizes)
-            print(case, server, results[case][server], file=sys.stderr, flush=True)
+        names = [name for name in CASES[case].servers if name in chosen.servers]
+        for some in [names] if isasyncgenfunction(CASES[case].run) else [[name] for name in names]:
+            results[case] |= (rows := await measure(case, some, sizes))
+            print("\n".join(f"{case} {name} {row}" for name, row in rows.items()), file=sys.stderr, flush=True)
     about = {"date": date.today().isoformat(), "quick": chosen.quick, **meter.machine(), **versions(chosen.servers)}
     print("\n".join(f"{key}: {value}" for key, value in about.items()) + "\n")
     print("\n\n".join(detail(case, rows) for case, rows in results.items() if rows) + "\n")

@@ -10,9 +10,9 @@ import pytest
 
 from .conftest import Opener
 from .examples import as_nbformat, code, notebook
+from .lost import NAMES, copies, on_disk, said, words, write
 from .peer import Peer, until
 from .process import Jupyter
-from .test_lineage import NAMES, copies, on_disk, said, words, write
 
 
 @pytest.fixture

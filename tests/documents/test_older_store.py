@@ -1,0 +1,207 @@
+"""The store is older than the files, and open pages have what it lacks: it all stands once, or is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from .conftest import Opener, Starter
+from .lost import NAMES, Loser, Lost, back_up, copies, on_disk, refused, said, saved, words, write, write_files
+from .peer import until
+from .process import Jupyter
+
+
+@pytest.fixture(params=NAMES)
+def fall_back(request: pytest.FixtureRequest, start: Starter, join: Opener) -> Loser:
+    """Return what makes a server whose store is from before the last save, which open pages know of."""
+
+    async def prepare() -> Lost:
+        server = start()
+        write_files(server.root)
+        ada, bob = await join(server, request.param), await join(server, request.param, token="bob")
+        write(ada, "early")
+        await saved(server, request.param, "begin", "end", "early")
+        assert await ada.save() == "success"
+        server.kill()
+        put_back = back_up(server)
+        await asyncio.to_thread(server.start)
+        await until(lambda: ada.online and bob.online)
+        write(ada, "saved")
+        write(bob, "too", first=True)
+        await saved(server, request.param, "begin", "end", "early", "saved", "too")
+        assert await ada.save() == "success"
+        await until(lambda: bob.state.get("hash") == ada.state.get("hash"))
+        await ada.close()
+        await bob.close()
+        server.kill()
+        put_back()
+        return Lost(server, request.param, ada, bob, join)
+
+    return prepare
+
+
+class TestOlder:
+    """The store is older than the file: it was brought back from a backup, or could not be written at the end."""
+
+    EXPECTED = ("begin", "end", "early", "saved", "too", "offline")
+
+    async def test_a_page_brings_back_what_the_store_lacks(self, fall_back: Loser, join: Opener) -> None:
+        lost = await fall_back()
+        write(lost.ada, "offline")
+        await lost.again()
+        await lost.back(lost.ada, lost.bob)
+        await saved(lost.server, lost.name, *self.EXPECTED)
+        for page in (lost.ada, lost.bob, await join(lost.server, lost.name)):
+            await until(lambda page=page: words(said(page)) == sorted(self.EXPECTED))
+        assert not [code for page in (lost.ada, lost.bob) for code, _ in page.closes if code == 1003]
+        assert copies(lost.server) == {}
+
+    async def test_it_has_it_for_good(self, fall_back: Loser, join: Opener) -> None:
+        lost = await fall_back()
+        write(lost.ada, "offline")
+        await lost.again()
+        await lost.back(lost.ada)
+        await saved(lost.server, lost.name, *self.EXPECTED)
+        await lost.ada.close()
+        lost.server.kill()
+        await lost.again()
+        await lost.back(lost.bob)
+        await until(lambda: words(said(lost.bob)) == sorted(self.EXPECTED), lambda: said(lost.bob))
+        assert words(said(await join(lost.server, lost.name))) == sorted(self.EXPECTED)
+        assert copies(lost.server) == {}
+
+    @pytest.mark.parametrize("name", NAMES)
+    async def test_what_it_has_and_was_saved_later_stands_once(self, start: Starter, join: Opener, name: str) -> None:
+        server = start("c.Documents.save_delay = c.Documents.max_save_delay = 3600.0")
+        write_files(server.root)
+        ada = await join(server, name)
+        write(ada, "early")
+        await until(lambda: is_logged(server, "early"))
+        server.kill()
+        put_back = back_up(server)
+        await asyncio.to_thread(server.start)
+        await until(lambda: ada.online)
+        write(ada, "saved")
+        assert await ada.save() == "success"
+        await ada.close()
+        server.kill()
+        put_back()
+        await asyncio.to_thread(server.start)
+        assert words(said(await join(server, name))) == ["begin", "early", "end", "saved"]
+
+    async def test_where_somebody_reads_already_it_is_merged(self, fall_back: Loser, join: Opener) -> None:
+        lost = await fall_back()
+        write(lost.ada, "offline")
+        await lost.again()
+        reader = await join(lost.server, lost.name)
+        await lost.back(lost.ada, lost.bob)
+        assert await refused(lost.ada) == "Your changes were merged. Reload to see them."
+        assert await refused(lost.bob) in ("Nothing was lost. Reload to go on.", await refused(lost.ada))
+        await saved(lost.server, lost.name, *self.EXPECTED)
+        again = await join(lost.server, lost.name)
+        assert words(said(again)) == words(said(reader)) == sorted(self.EXPECTED)
+
+    async def test_a_kill_after_that_does_not_double_it(self, fall_back: Loser, join: Opener) -> None:
+        lost = await fall_back()
+        lost.ada.patient = True
+        write(lost.ada, "offline")
+        await lost.again()
+        await (await join(lost.server, lost.name)).close()
+        await lost.back(lost.ada)
+        await refused(lost.ada)
+        await saved(lost.server, lost.name, *self.EXPECTED)
+        lost.server.kill()
+        await lost.again()
+        await lost.back(lost.bob)
+        await refused(lost.bob)
+        await until(lambda: len([code for code, _ in lost.ada.closes if code == 1003]) > 1)
+        assert words(said(await join(lost.server, lost.name))) == sorted(self.EXPECTED)
+
+
+@pytest.fixture(params=NAMES)
+def tear(request: pytest.FixtureRequest, start: Starter, join: Opener) -> Loser:
+    """Return what makes a server whose store is from before the last save, of which one page does not know.
+
+    It is Bob's, whose connection was lost after he typed something, and before that was saved.
+    """
+
+    async def prepare() -> Lost:
+        server = start("c.Documents.save_delay = c.Documents.max_save_delay = 3600.0")
+        write_files(server.root)
+        ada, bob = await join(server, request.param), await join(server, request.param, token="bob")
+        write(ada, "early")
+        assert await ada.save() == "success"
+        await until(lambda: "early" in said(bob))
+        await bob.close()
+        await ada.close()
+        server.kill()
+        put_back = back_up(server)
+        await asyncio.to_thread(server.start)
+        bob.connect()
+        ada.connect()
+        await until(lambda: ada.online and bob.online)
+        write(bob, "bob")
+        await until(lambda: "bob" in said(ada), lambda: said(ada))
+        await bob.close()
+        write(ada, "ada", first=True)
+        assert await ada.save() == "success"
+        await ada.close()
+        server.kill()
+        put_back()
+        return Lost(server, request.param, ada, bob, join)
+
+    return prepare
+
+
+class TestTorn:
+    """The store is older than the file, and a page has what it lacks, but was away when the file was saved."""
+
+    EXPECTED = ("begin", "end", "early", "bob", "ada")
+
+    async def test_what_the_file_holds_stands_once(self, tear: Loser, join: Opener) -> None:
+        lost = await tear()
+        await lost.again()
+        await lost.back(lost.bob)
+        assert await refused(lost.bob) == "Nothing was lost. Reload to go on."
+        assert words(said(await join(lost.server, lost.name))) == sorted(self.EXPECTED)
+        assert words(on_disk(lost.server.root / lost.name)) == sorted(self.EXPECTED)
+
+    async def test_what_was_written_on_offline_is_kept(self, tear: Loser, join: Opener) -> None:
+        lost = await tear()
+        write(lost.bob, "offline")
+        await lost.again()
+        await lost.back(lost.bob)
+        told = await refused(lost.bob)
+        ((id, copy),) = copies(lost.server).items()
+        assert told == f"Kept as recovery copy {id}"
+        assert words(copy) == sorted({"begin", "end", "early", "bob", "offline"})
+        assert words(said(await join(lost.server, lost.name))) == sorted(self.EXPECTED)
+
+    @pytest.mark.parametrize("name", NAMES)
+    async def test_who_has_nothing_of_it_comes_in(self, start: Starter, join: Opener, name: str) -> None:
+        """The file was changed by somebody else while the server was down, and not in the same place."""
+        server = start()
+        write_files(server.root)
+        bob = await join(server, name)
+        write(bob, "early")
+        assert await bob.save() == "success"
+        await bob.close()
+        server.kill()
+        file = server.root / name
+        file.write_text(file.read_text().replace("begin", "outside", 1))
+        write(bob, "offline")
+        await asyncio.to_thread(server.start)
+        bob.connect()
+        await saved(server, name, "outside", "end", "early", "offline")
+        assert words(said(bob)) == ["early", "end", "offline", "outside"]
+        assert not [code for code, _ in bob.closes if code == 1003]
+        assert copies(server) == {}
+
+
+def is_logged(server: Jupyter, word: str) -> bool:
+    """Say whether the store has an update with a word."""
+    with closing(sqlite3.connect(server.database)) as database:
+        return bool(database.execute("SELECT 1 FROM log WHERE instr(data, ?)", (word.encode(),)).fetchall())
