@@ -10,7 +10,18 @@ from typing import Any, NamedTuple
 import pycrdt
 from pycrdt import Decoder
 
-from ..relay import Mark, Past, Relay, Room, StoredRoom, StoreError, deletions, only_sets_values, whole_state
+from ..relay import (
+    Mark,
+    Past,
+    Relay,
+    Room,
+    StoredRoom,
+    StoreError,
+    decode_state_vector,
+    deletions,
+    only_sets_values,
+    whole_state,
+)
 from .conflicts import Conflict, Merge, Note, merged, records, write
 from .content import Content, Original, value_of
 from .lineage import holds, note_taken
@@ -56,12 +67,14 @@ class MergeBase:
     Attributes:
         seq: the number of that update.
         fresh: whether the document was built in this life of the room, and not saved or merged with anything since.
+        stored: the clocks of the document as it was stored, if it was found to be older than its file.
     """
 
     def __init__(self, relay: Relay, room: Room) -> None:
         """Make the base of the document of `room`, at its beginning."""
         self.seq = self._begun = 0
         self.fresh = False
+        self.stored: Mapping[int, int] = {}
         self._marks: dict[str, int] = {}  # what was the base, by the hash of the file
         self._held: _Held | None = None  # the base itself, where the store does not keep it
         self._next: _Held | None = None  # what is about to be
@@ -86,6 +99,7 @@ class MergeBase:
             raise BaseLostError("which part of the document the file held is not in the store")
         if saved.hash == hash:
             return None
+        self.stored = decode_state_vector(self._room.doc.get_state())
         if stored.last > self.seq and await asyncio.to_thread(_is_within, stored, content, original):
             self.seq = stored.last
         edit = await self._noted(await self._since(stored, content, original, self._room.doc.get_update()))

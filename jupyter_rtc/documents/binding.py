@@ -110,7 +110,8 @@ class FileBinding:
         behind = self.room.seq > self._base.seq
         self.room.doubted = [clocks for _, clocks in taken(self.room.doc)]
         room, info = self.room, self._file.info
-        self.status.begin(path=self.path, hash=info.hash, lineage=room.lineage, genesis=str(room.genesis))
+        told = {"lineage": room.lineage, "genesis": str(room.genesis)}
+        self.status.begin(path=self.path, hash=info.hash, saving=info.hash, **told)
         self._autosave.arm()
         if behind:  # what the store has beyond the last save may be more than bookkeeping
             self._autosave.force()

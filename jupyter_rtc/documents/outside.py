@@ -71,7 +71,7 @@ class OutsideEdits:
             pair.base.foresee()
             pair.settle(pair.room.seq)
         else:
-            pair.status.set(hash=hash)
+            pair.status.set(hash=hash, saving=hash)
         pair.status.tell(pair.file.path)
 
     async def _reconcile(self, seen: Seen) -> None:

@@ -49,4 +49,4 @@ class Pair:
         self.saving = False
         hash = self.file.info.hash
         self.base.settle(seq, hash)
-        self.status.set(hash=hash, **({} if self.autosave.edited else {"dirty": False}))
+        self.status.set(hash=hash, saving=hash, **({} if self.autosave.edited else {"dirty": False}))

@@ -148,11 +148,13 @@ class Strangers:
     async def _restore(self, brought: Brought) -> bool:
         """Go on with the end of the history that the store has lost and somebody brought; return whether that is done.
 
-        What was taken from the file in its place is taken out again; nobody has seen it, or written on at it.
+        What was taken from the file in its place is taken out again; nobody has seen it, or written on at it. Who knew
+        the file as it is but not all that is stored was away meanwhile: somebody else has put it back as it was.
         """
         file, room, seq = self._file, self._room, self._room.seq
         without = await self._without_doubted(brought.clocks)
-        if without is None or file.info.hash not in brought.hashes:
+        knew = covers(brought.clocks, self._base.stored) and file.info.hash in brought.hashes
+        if without is None or not knew:
             return False
         whole = await self._think(partial(examine, self._content, file.original, [without, brought.state]))
         saved = Mark(seq if whole.original is file.original else 0, file.info.hash)

@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import Opener, Starter
 from .lost import NAMES, Loser, Lost, back_up, copies, on_disk, refused, said, saved, words, write, write_files
-from .peer import until
+from .peer import Peer, until
 from .process import Jupyter
 
 
@@ -199,6 +199,51 @@ class TestTorn:
         assert words(said(bob)) == ["early", "end", "offline", "outside"]
         assert not [code for code, _ in bob.closes if code == 1003]
         assert copies(server) == {}
+
+
+@pytest.mark.parametrize("asleep", [False, True], ids=["awake", "asleep"])
+@pytest.mark.parametrize("name", NAMES)
+class TestPutBack:
+    """The store is not older: somebody put the file back as it was when it was saved, while the server was down."""
+
+    async def test_what_was_put_back_stays(self, start: Starter, join: Opener, name: str, asleep: bool) -> None:
+        server, ada = await self.put_back(start, join, name, asleep)
+        write(ada, "offline")
+        ada.connect()
+        expected = ["begin", "end", "offline", "typed", "unsaved"]
+        await until(lambda: words(on_disk(server.root / name)) == expected, lambda: on_disk(server.root / name))
+        assert words(said(await join(server, name))) == expected
+
+    async def test_and_nothing_else_changes(self, start: Starter, join: Opener, name: str, asleep: bool) -> None:
+        server, ada = await self.put_back(start, join, name, asleep)
+        ada.connect()
+        await until(lambda: ada.online)
+        expected = ["begin", "end", "typed", "unsaved"]
+        await until(lambda: words(on_disk(server.root / name)) == expected, lambda: on_disk(server.root / name))
+        assert words(said(await join(server, name))) == expected
+
+    async def put_back(self, start: Starter, join: Opener, name: str, asleep: bool) -> tuple[Jupyter, Peer]:
+        """Return a server, and a client that is offline, since the file changed or since the server was killed."""
+        server = start("c.Documents.save_delay = c.Documents.max_save_delay = 5.0")
+        write_files(server.root)
+        file = server.root / name
+        ada, bob = await join(server, name), await join(server, name, token="bob")
+        write(ada, "typed")
+        assert await ada.save() == "success"
+        before = file.read_text()
+        if asleep:
+            await ada.close()
+        file.write_text(before.replace("begin", "different", 1))
+        await until(lambda: words(said(bob)) == ["different", "end", "typed"], lambda: said(bob))
+        await until(lambda: asleep or words(said(ada)) == words(said(bob)))
+        write(bob, "unsaved")
+        await until(lambda: is_logged(server, "unsaved") and (asleep or "unsaved" in said(ada)))
+        await ada.close()
+        await bob.close()
+        server.kill()
+        file.write_text(before)
+        await asyncio.to_thread(server.start)
+        return server, ada
 
 
 def is_logged(server: Jupyter, word: str) -> bool:
