@@ -79,8 +79,15 @@ class Lab:
         return self.page.locator(f"{DOCUMENT_TAB} .lm-TabBar-tabLabel").all_text_contents()
 
     def close_all(self) -> None:
-        """Close all documents, when they are saved: JupyterLab asks about the others."""
-        eventually_equal(self.is_dirty, False)
+        """Close all documents, when they are saved and stay so for a second: JupyterLab asks about the others.
+
+        Some time after its kernel is idle, a page writes into the notebook what it learned of the language.
+        """
+
+        def gets_dirty() -> bool:
+            return any(self.is_dirty() or self.page.wait_for_timeout(100) for _ in range(10))
+
+        eventually_equal(gets_dirty, False)
         self.command("application:close-all")
 
     def close_launcher(self) -> None:
