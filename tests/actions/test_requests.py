@@ -16,6 +16,7 @@ WITH_BODY = [action for action in ACTIONS.values() if action.body is not None]
 DEEP = b"[" * 100_000
 WRONG = {
     "no JSON": b"{",
+    "white space": b"\r",
     "no UTF-8": b'{"path": "\xff"}',
     "half a character": b'{"path": "\\ud800"}',
     "UTF-16": '{"path": "a"}'.encode("utf-16"),

@@ -18,7 +18,7 @@ def fields(raw: bytes, schema: Schema | None, limit: int) -> dict[str, Any]:
     """
     if len(raw) > limit:
         raise ActionError(413, f"the body is larger than {limit} bytes")
-    value = _parsed(raw) if raw.strip() else {}
+    value = _parsed(raw) if raw else {}
     if schema is None:
         if value not in ({}, None):
             raise ActionError(400, "this action takes no body")
