@@ -68,7 +68,7 @@ class TestKept:
         note, text = await join(server, "a.ipynb"), await join(server, "a.ipynb", "file", "text")
         note.cells[0]["source"].clear()
         await until(
-            lambda: len(note.state.get("recovery", [])) == 1 and note.state["recovery"] == text.state["recovery"]
+            lambda: len(note.state.get("recovery", [])) == 1 and note.state["recovery"] == text.state.get("recovery")
         )
         kept = note.state["recovery"]
         server.kill()
