@@ -67,14 +67,14 @@ class MergeBase:
     Attributes:
         seq: the number of that update.
         fresh: whether the document was built in this life of the room, and not saved or merged with anything since.
-        stored: the clocks of the document as it was stored, if it was found to be older than its file.
+        loaded: the clocks of the document as it was stored when the room came into memory.
     """
 
     def __init__(self, relay: Relay, room: Room) -> None:
         """Make the base of the document of `room`, at its beginning."""
         self.seq = self._begun = 0
         self.fresh = False
-        self.stored: Mapping[int, int] = {}
+        self.loaded: Mapping[int, int] = {}
         self._marks: dict[str, int] = {}  # what was the base, by the hash of the file
         self._held: _Held | None = None  # the base itself, where the store does not keep it
         self._next: _Held | None = None  # what is about to be
@@ -93,13 +93,13 @@ class MergeBase:
                 not know it: its database was lost while the room was open.
         """
         saved, intended = stored.saved, stored.intended
+        self.loaded = decode_state_vector(self._room.doc.get_state())
         self.begin(saved.seq if saved else 0, saved.hash if saved else "")
         self._begun = intended.seq if intended else 0
         if saved is None:
             raise BaseLostError("which part of the document the file held is not in the store")
         if saved.hash == hash:
             return None
-        self.stored = decode_state_vector(self._room.doc.get_state())
         if stored.last > self.seq and await asyncio.to_thread(_is_within, stored, content, original):
             self.seq = stored.last
         edit = await self._noted(await self._since(stored, content, original, self._room.doc.get_update()))

@@ -153,7 +153,7 @@ class Strangers:
         """
         file, room, seq = self._file, self._room, self._room.seq
         without = await self._without_doubted(brought.clocks)
-        knew = covers(brought.clocks, self._base.stored) and file.info.hash in brought.hashes
+        knew = covers(brought.clocks, self._base.loaded) and file.info.hash in brought.hashes
         if without is None or not knew:
             return False
         whole = await self._think(partial(examine, self._content, file.original, [without, brought.state]))

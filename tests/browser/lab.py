@@ -81,7 +81,7 @@ class Lab:
     def close_all(self) -> None:
         """Close all documents, when they are saved and stay so for a second: JupyterLab asks about the others.
 
-        Some time after its kernel is idle, a page writes into the notebook what it learned of the language.
+        A notebook that is clean may be changed by its page once more, after its kernel is idle.
         """
 
         def gets_dirty() -> bool:
