@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -31,6 +30,7 @@ from pycrdt import (
     handle_sync_message,
     read_message,
 )
+from websockets.protocol import State
 
 from .process import Jupyter
 
@@ -109,7 +109,6 @@ class Peer:
         self._applying = False
         self._saves = 0
         self._answers: dict[int, asyncio.Future[str]] = {}
-        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._subscription = self.doc.observe(self._changed)
 
@@ -149,6 +148,16 @@ class Peer:
     def online(self) -> bool:
         """Whether this client is connected and in sync."""
         return self._synced
+
+    @property
+    def dismissed(self) -> bool:
+        """Whether the document is given up, or about to be: what is typed now can reach nobody any more."""
+        closed = self._socket and self._socket.protocol.close_rcvd
+        return self.disposed or (closed is not None and self._is_final(closed.code))
+
+    def _is_final(self, code: int) -> bool:
+        # What the front end does once its user has answered the dialog, at the latest.
+        return (code == 1003 and not self.patient) or (code in BEFORE_SYNC and not self.steps)
 
     # ------------------------------------------------------------------ what the document says
 
@@ -210,9 +219,10 @@ class Peer:
         return answer
 
     def send(self, frame: bytes) -> None:
-        """Send a frame, if there is a connection."""
-        if self._socket is not None:
-            self._outgoing.put_nowait(frame)
+        """Send a frame, if there is a connection: at once, as `WebSocket.send` does."""
+        if self._socket is not None and self._socket.state is State.OPEN:
+            self._socket.protocol.send_binary(frame)
+            self._socket.send_data()
 
     # ------------------------------------------------------------------ the provider
 
@@ -230,11 +240,10 @@ class Peer:
             await asyncio.sleep(min(0.1 * 2**failures, LONGEST_PAUSE))
 
     async def _serve(self, socket: websockets.ClientConnection) -> None:
-        self._outgoing = asyncio.Queue()
         self._socket = socket
         self.send(create_sync_message(self.doc))
         self.send(self._awareness())
-        tasks = [asyncio.ensure_future(work) for work in (self._send(socket), self._renew())]
+        renewing = asyncio.ensure_future(self._renew())
         try:
             async for frame in socket:
                 assert isinstance(frame, bytes)
@@ -242,14 +251,8 @@ class Peer:
         except websockets.ConnectionClosedError:
             pass
         finally:
-            for task in tasks:
-                task.cancel()
+            renewing.cancel()
             self._closed(socket)
-
-    async def _send(self, socket: websockets.ClientConnection) -> None:
-        with suppress(websockets.ConnectionClosed):
-            while True:
-                await socket.send(await self._outgoing.get())
 
     async def _renew(self) -> None:
         while True:
@@ -259,8 +262,7 @@ class Peer:
     def _closed(self, socket: websockets.ClientConnection) -> None:
         code, reason = socket.close_code or 1006, socket.close_reason or ""
         self.closes.append((code, reason))
-        # What the front end does once its user has answered the dialog, at the latest.
-        self.disposed = (code == 1003 and not self.patient) or (code in BEFORE_SYNC and not self.steps)
+        self.disposed = self._is_final(code)
         self._socket, self._synced = None, False
         for answer in self._answers.values():
             if not answer.done():

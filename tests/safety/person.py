@@ -83,7 +83,7 @@ class Person:
     @property
     def shown(self) -> bool:
         """Whether there is a document in the tab that can be typed into."""
-        return not self.peer.disposed and bool(self.peer.steps or self.peer.session == "invented")
+        return not self.peer.dismissed and bool(self.peer.steps or self.peer.session == "invented")
 
     @property
     def settled(self) -> bool:
@@ -173,7 +173,7 @@ class Person:
         for piece, before in ((token[-1], token[:-1]), (self.kind.separator(self._rng), token)):
             await asyncio.sleep(self._rng.choice((0, 0.005, 0.02)))
             said = str(text)
-            if peer.disposed:
+            if peer.dismissed:
                 return  # the page is loaded again in the middle of the word, which is none then
             if before not in said:
                 self._ledger.note(token)  # what was typed of it is gone: that counts as a loss
