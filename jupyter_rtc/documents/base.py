@@ -23,8 +23,8 @@ from ..relay import (
     whole_state,
 )
 from .conflicts import Conflict, Merge, Note, merged, records, write
-from .content import Content, Original, value_of
-from .lineage import holds, note_taken
+from .content import Content, Original, rendered, value_of
+from .lineage import holds, is_later, note_taken
 from .merge import document, outside
 
 _TRIES = 3
@@ -39,12 +39,14 @@ class OutsideEdit(NamedTuple):
         base: the base that holds it.
         conflicts: where it meets what people typed.
         records: what is written of them into the document (see `conflicts.records`).
+        left: the document as it was stored, where this edit may take something of it away that nobody took away.
     """
 
     update: bytes
     base: bytes
     conflicts: Sequence[Conflict]
     records: Mapping[str, Any]
+    left: Original | None = None
 
 
 class _Held(NamedTuple):
@@ -52,6 +54,12 @@ class _Held(NamedTuple):
 
     seq: int
     state: bytes
+
+
+class _Later(NamedTuple):
+    """That a file was written from the end of what is stored; and what that is, where the file has not all of it."""
+
+    left: Original | None
 
 
 class BaseLostError(Exception):
@@ -86,7 +94,8 @@ class MergeBase:
 
         The file is our last save, or the one that a crash interrupted before it was known to be done; then None
         is returned. Else somebody else wrote it, beginning from our last save: their edit is returned, made for
-        the document of the room as it is. Where it has all that the document has, it was written from that.
+        the document of the room as it is. Where it has what was typed since that save, it was written from there, or
+        from what came later and the store has lost.
 
         Raises:
             BaseLostError: the file was written by somebody else, and the store was folded beyond our last save, or does
@@ -100,13 +109,15 @@ class MergeBase:
             raise BaseLostError("which part of the document the file held is not in the store")
         if saved.hash == hash:
             return None
-        if stored.last > self.seq and await asyncio.to_thread(_is_within, stored, content, original):
+        later = await asyncio.to_thread(_later, stored, self.seq, content, original)
+        if later:
             self.seq = stored.last
         edit = await self._noted(await self._since(stored, content, original, self._room.doc.get_update()))
         if edit.update == _NOTHING:
             self._marks[hash] = self.seq
             return None
-        return await asyncio.to_thread(_taken, edit, hash)
+        edit = await asyncio.to_thread(_taken, edit, hash)
+        return edit._replace(left=later.left) if later else edit
 
     def begin(self, seq: int, hash: str, *, fresh: bool = False) -> None:
         """Take the state after update `seq` for the base: the document was equal to the file with this hash then."""
@@ -271,9 +282,18 @@ def _edit(
     return OutsideEdit(merge.update, whole_state(doc, [base]), merge.conflicts, {})
 
 
-def _is_within(stored: StoredRoom, content: Content, original: Original) -> bool:
-    """Say whether all of a document is in a file: nothing is lost or doubled if the file was written from there."""
-    return holds(original.value, value_of(content, stored.document()))
+def _later(stored: StoredRoom, seq: int, content: Content, original: Original) -> _Later | None:
+    """Find out whether a file was written from the end of what is stored, or from later on; not from update `seq`."""
+    if stored.last <= seq:
+        return None
+    doc = stored.document()
+    now = value_of(content, doc)
+    if holds(original.value, now):
+        return _Later(None)
+    if stored.seq > seq:
+        return None
+    saved = value_of(content, document(stored.state(seq)))
+    return _Later(rendered(content, doc, original)) if is_later(saved, now, original.value) else None
 
 
 def _recorded(edit: OutsideEdit, made: Mapping[str, Any]) -> OutsideEdit:

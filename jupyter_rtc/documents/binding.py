@@ -92,6 +92,8 @@ class FileBinding:
         original, hash = self._file.original, self._file.info.hash
         try:
             if arrived := await self._base.find(stored, self._content, original, hash):
+                if arrived.left:
+                    await self._strangers.set_aside(arrived.left)
                 self.room.doc.apply_update(arrived.update)
                 await self._base.include(arrived, hash, merged=True)
             if not self._file.missing:  # what it holds of the save that was begun last is known now

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ..relay import covers, decode_state_vector, document_of, whole_state
 from .align import match
 from .conflicts import Note, merged, records, regions, write
 from .content import Content, Original, Value, rendered, value_of
-from .diff import hunks, lines_of
+from .diff import hunks, lines_of, text_hunks
 from .ipynb import Notebook
 from .merge import outside
 from .update import NO_CHANGE
@@ -33,6 +34,7 @@ _TAKEN = "taken"
 _MOST_TAKEN = 8
 _LINEAGE = re.compile(r"[0-9a-f]{32}")
 _WORD = re.compile(r"\w+")
+_WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 _MOST_PAIRS = 1_000_000
 
 
@@ -193,9 +195,9 @@ def _met(base: Value, mine: Value, theirs: Value) -> Iterator[tuple[str, str, st
     if isinstance(base, Notebook) and isinstance(mine, Notebook) and isinstance(theirs, Notebook):
         (ours, fresh), (others, more) = (_paired(base.cells, side.cells) for side in (mine, theirs))
         for at in sorted(ours.keys() & others.keys()):
-            yield from _met(*map(_text, (base.cells[at], ours[at], others[at])))
+            yield from _met(*map(_labelled, (base.cells[at], ours[at], others[at])))
         pairs = zip(match(fresh, more), more, strict=True)
-        yield from (("", _text(fresh[place]), _text(cell)) for place, cell in pairs if place is not None)
+        yield from (("", _labelled(fresh[place]), _labelled(cell)) for place, cell in pairs if place is not None)
     elif isinstance(base, str):
         texts = lines_of(base), lines_of(mine), lines_of(theirs)
         for places in regions(hunks(texts[0], texts[1]), hunks(texts[0], texts[2])):
@@ -214,8 +216,13 @@ def _paired(
 
 
 def _text(cell: dict[str, Any]) -> str:
+    """Return what a cell says and shows."""
+    return f"{cell.get('source')}\n{json.dumps(cell.get('outputs', []), indent=0)}\n"
+
+
+def _labelled(cell: dict[str, Any]) -> str:
     """Return what a cell says and shows, with its id."""
-    return f"{cell.get('source')}\n{json.dumps(cell.get('outputs', []), indent=0)}\n{cell.get('id')}\n"
+    return f"{_text(cell)}{cell.get('id')}\n"
 
 
 def _are_alike(base: str, mine: str, theirs: str) -> bool:
@@ -232,6 +239,48 @@ def _clocks(text: object) -> dict[int, int]:
         return {int(client): int(clock) for client, clock in json.loads(str(text))}
     except (ValueError, TypeError):
         return {}
+
+
+def is_later(saved: Value, stored: Value, file: Value) -> bool:
+    """Say whether a file was written from what was `stored`, or from later on; and not from what was `saved` before.
+
+    Who wrote it from there has seen what was typed since then: most of these words still stand at their places.
+    """
+    typed, _ = _changes(saved, stored)
+    _, gone = _changes(stored, file)
+    _, deleted = _changes(saved, file)
+    return 2 * (gone - deleted).total() < typed.total()
+
+
+def _changes(old: Value, new: Value) -> tuple[Counter[str], Counter[str]]:
+    """Return the words and signs that were put into a document, and those that were taken out, each where it stood.
+
+    A word that was written on, at its place, was not taken out.
+    """
+    put, taken = Counter[str](), Counter[str]()
+    for before, after in _pairs(old, new):
+        for start, stop, begin, end in text_hunks(before, after):
+            was, now = (Counter(_WORD_OR_SIGN.findall(text)) for text in (before[start:stop], after[begin:end]))
+            known = sorted(now)
+            put += now - was
+            taken += Counter({word: count for word, count in (was - now).items() if not _begins(word, known)})
+    return put, taken
+
+
+def _pairs(old: Value, new: Value) -> Iterator[tuple[str, str]]:
+    """Yield the texts of a document as they were, and what became of each."""
+    if isinstance(old, Notebook) and isinstance(new, Notebook):
+        known, fresh = _paired(old.cells, new.cells)
+        yield from ((_text(cell), _text(known[at]) if at in known else "") for at, cell in enumerate(old.cells))
+        yield from (("", _text(cell)) for cell in fresh)
+    else:
+        yield str(old), str(new)
+
+
+def _begins(word: str, known: Sequence[str]) -> bool:
+    """Say whether one of the words, which are `known` in ascending order, begins with this one."""
+    at = bisect_left(known, word)
+    return at < len(known) and known[at].startswith(word)
 
 
 def holds(value: Value, other: Value) -> bool:

@@ -27,6 +27,7 @@ _CONTAINED = "Nothing was lost. Reload to go on."
 _MERGED = "Your changes were merged. Reload to see them."
 _CHANGED = "It was changed outside, and what it was before is lost: the document as it was open is saved over it."
 _WHY = "It was typed into a document with another history than the one here, and could not be merged."
+_OLDER = "It was stored before the file was saved last, and not all of it is in the file as it was."
 _REMAINS = "It was found in a damaged record of the document, which began anew without it."
 
 _Result = TypeVar("_Result")
@@ -125,12 +126,21 @@ class Strangers:
         update = await self._think(partial(reconcile, self._content, original, live, edited=edited))
         if update is not None:
             return update
-        name, path = self._file.name, self._file.path
-        try:
-            await self._host.recovery.keep(name, path, original, author="", reason=_CHANGED)
-        except RecoveryError as error:
-            raise FileError(503, f"{path} was changed outside, what it was before is lost, and {error}") from None
+        await self._set_aside(original, _CHANGED)
         return NO_CHANGE
+
+    async def set_aside(self, left: Original) -> None:
+        """Keep the document as it was stored; the file was written from a later state, and has not all of it.
+
+        Raises FileError where that cannot be kept.
+        """
+        await self._set_aside(left, _OLDER)
+
+    async def _set_aside(self, original: Original, reason: str) -> None:
+        try:
+            await self._host.recovery.keep(self._file.name, self._file.path, original, author="", reason=reason)
+        except RecoveryError as error:
+            raise FileError(503, f"{self._file.path} and what is stored of it cannot be merged, and {error}") from None
 
     async def salvage(self, state: bytes) -> None:
         """Keep what a damaged record of the document still held, if the document has not all of it."""

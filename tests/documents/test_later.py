@@ -1,0 +1,76 @@
+"""Whether a file was written from what is stored, or from what was saved before: told by the words in it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_rtc.documents.content import Value
+from jupyter_rtc.documents.lineage import is_later
+
+from .examples import NOTEBOOK, TEXT, as_nbformat, calm, code, notebook
+
+SAVED = ["one two three", "", "four five", "six"]
+
+
+def made(lines: list[str], kind: str) -> Value:
+    """Return a text with these lines, or a notebook with a cell for each; in the older one, cells have no ids."""
+    if kind == "file":
+        return TEXT.parse("\n".join(lines)).value
+    if kind == "notebook":
+        cells = [code(line, id=f"cell-{at}") for at, line in enumerate(lines)]
+        return NOTEBOOK.parse(as_nbformat(notebook(*cells))).value
+    return NOTEBOOK.parse(as_nbformat(notebook(*map(code, lines), minor=4))).value
+
+
+def typed(lines: list[str], count: int, name: str, rng: random.Random) -> list[str]:
+    """Return the lines with so many new words in them."""
+    lines = list(lines)
+    for number in range(count):
+        at = rng.randrange(len(lines))
+        words = lines[at].split()
+        words.insert(rng.randint(0, len(words)), f"{name}{number:02}")
+        lines[at] = " ".join(words)
+    return lines
+
+
+def without(lines: list[str], words: set[str]) -> list[str]:
+    """Return the lines without some words."""
+    return [" ".join(word for word in line.split() if word not in words) for line in lines]
+
+
+@given(st.integers(1, 9), st.integers(0, 9), st.integers(0, 9), st.randoms())
+@calm
+def test_what_was_typed_since_tells(count: int, more: int, deleted: int, rng: random.Random) -> None:
+    stored = typed(SAVED, count, "stored", rng)
+    gone = {f"stored{number:02}" for number in rng.sample(range(count), min(deleted, (count - 1) // 2))} | {"two"}
+    later = typed(without(stored, gone), more, "later", rng)
+    other = typed(without(SAVED, {"two"}), more, "other", rng)
+    for kind in ("file", "notebook"):
+        saved, now = made(SAVED, kind), made(stored, kind)
+        assert is_later(saved, now, made(later, kind))
+        assert not is_later(saved, now, made(other, kind))
+
+
+@pytest.mark.parametrize("kind", ["file", "notebook", "old notebook"])
+def test_words_count_where_they_stand(kind: str) -> None:
+    """That somebody else wrote the same words elsewhere says nothing: they are in every program."""
+    stored = [*SAVED, "x = 1"]
+    assert is_later(made(SAVED, kind), made(stored, kind), made([*stored, "x = 2"], kind))
+    assert not is_later(made(SAVED, kind), made(stored, kind), made(["y = 1", "x = y", *SAVED], kind))
+
+
+@pytest.mark.parametrize("kind", ["file", "notebook", "old notebook"])
+def test_a_word_that_is_half_typed_may_be_written_on(kind: str) -> None:
+    stored = ["one two three", "", "four five compu", "six"]
+    assert is_later(made(SAVED, kind), made(stored, kind), made([*stored[:2], "four five computer", "six"], kind))
+    assert not is_later(made(SAVED, kind), made(stored, kind), made([*stored[:2], "four five mouse", "six"], kind))
+
+
+@pytest.mark.parametrize("kind", ["file", "notebook", "old notebook"])
+def test_where_nothing_was_typed_nothing_tells(kind: str) -> None:
+    stored = without(SAVED, {"five"})
+    assert not is_later(made(SAVED, kind), made(stored, kind), made([*stored, "seven"], kind))
