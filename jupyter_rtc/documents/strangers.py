@@ -95,8 +95,9 @@ class Strangers:
             ours = False
         elif ours and (base := await self._without_doubted(brought.clocks)):
             whole = await self._think(partial(examine, self._content, original, [brought.state, base]))
-            brought = replace(whole, hashes=brought.hashes)  # of the file it says what it knew, not what came since
-            ours = not await self._think(partial(may_double, self._content, base, self._room.whole_state(), brought))
+            live = self._room.whole_state()
+            perhaps: bool = await self._think(partial(may_double, self._content, base, live, whole))
+            ours = not (known or perhaps)
         if ours or (brought.empty and not known):
             return Verdict()
         if not member.writable:
@@ -213,13 +214,11 @@ class Strangers:
         return True
 
     async def _take_in(self, member: Member, brought: Brought, known: Stranger | None) -> Stranger:
-        merged = None if known else recorded(self._room.doc, brought.clocks)
-        if merged:
+        merged = recorded(self._room.doc, brought.clocks)
+        if merged and not known:
             return Stranger(brought, None, _MERGED)
-        base = None
-        if known:
-            base = known.fork
-        elif merged is None:  # else a part of it was merged, and nobody knows any more which
+        base = known.fork if known else None
+        if base is None and merged is None:  # else a part of it was merged, and nobody knows any more which
             base = await self._base.state(brought.hashes)
         weighed = await self._weigh(brought, base, member.identity.username)
         if weighed.update is None:

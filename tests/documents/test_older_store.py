@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from pycrdt import Text
 
 from .conftest import Opener, Starter
 from .lost import NAMES, Loser, Lost, back_up, copies, on_disk, refused, said, saved, words, write, write_files
@@ -75,22 +76,53 @@ class TestOlder:
 
     @pytest.mark.parametrize("name", NAMES)
     async def test_what_it_has_and_was_saved_later_stands_once(self, start: Starter, join: Opener, name: str) -> None:
+        server, ada = await self.stored(start, join, name, "early")
+        write(ada, "saved")
+        await self.saved_and_put_back(server, ada)
+        assert words(said(await join(server, name))) == ["begin", "early", "end", "saved"]
+
+    @pytest.mark.parametrize("name", NAMES)
+    async def test_what_it_has_and_was_written_on_stands_once(self, start: Starter, join: Opener, name: str) -> None:
+        server, ada = await self.stored(start, join, name, "ear")
+        last_text(ada).insert(str(last_text(ada)).index("ear") + len("ear"), "ly more")
+        await self.saved_and_put_back(server, ada)
+        assert words(said(await join(server, name))) == ["begin", "early", "end", "more"]
+        assert [words(copy) for copy in copies(server).values()] == [["begin", "ear", "end"]]
+
+    @pytest.mark.parametrize("name", NAMES)
+    async def test_what_it_has_and_was_deleted_since_is_kept(self, start: Starter, join: Opener, name: str) -> None:
+        server, ada = await self.stored(start, join, name, "early", "gone", "late")
+        at = str(last_text(ada)).index("gone")
+        del last_text(ada)[at : at + len("gone\n")]
+        write(ada, "saved")
+        await self.saved_and_put_back(server, ada)
+        again = await join(server, name)
+        assert words(said(again)) == ["begin", "early", "end", "late", "saved"]
+        ((id, copy),) = copies(server).items()
+        assert words(copy) == ["begin", "early", "end", "gone", "late"]
+        assert again.state["recovery"] == [id]
+
+    async def stored(self, start: Starter, join: Opener, name: str, *typed: str) -> tuple[Jupyter, Peer]:
+        """Return a server that stores words which are not saved, and who types on; a backup of the store is made."""
         server = start("c.Documents.save_delay = c.Documents.max_save_delay = 3600.0")
         write_files(server.root)
         ada = await join(server, name)
-        write(ada, "early")
-        await until(lambda: is_logged(server, "early"))
+        for word in typed:
+            write(ada, word)
+        await until(lambda: is_logged(server, typed[-1]))
         server.kill()
-        put_back = back_up(server)
+        self.put_back = back_up(server)
         await asyncio.to_thread(server.start)
         await until(lambda: ada.online)
-        write(ada, "saved")
+        return server, ada
+
+    async def saved_and_put_back(self, server: Jupyter, ada: Peer) -> None:
+        """Save, kill the server, put the backup back, and start the server again; nobody is there then."""
         assert await ada.save() == "success"
         await ada.close()
         server.kill()
-        put_back()
+        self.put_back()
         await asyncio.to_thread(server.start)
-        assert words(said(await join(server, name))) == ["begin", "early", "end", "saved"]
 
     async def test_where_somebody_reads_already_it_is_merged(self, fall_back: Loser, join: Opener) -> None:
         lost = await fall_back()
@@ -180,6 +212,20 @@ class TestTorn:
         assert words(copy) == sorted({"begin", "end", "early", "bob", "offline"})
         assert words(said(await join(lost.server, lost.name))) == sorted(self.EXPECTED)
 
+    @pytest.mark.parametrize("first", ["who was away", "who was there"])
+    async def test_where_somebody_types_already_it_is_merged(self, tear: Loser, join: Opener, first: str) -> None:
+        lost = await tear()
+        write(lost.bob, "offline")
+        write(lost.ada, "later", first=True)
+        carol = await lost.carol()
+        pages = [lost.bob, lost.ada] if first == "who was away" else [lost.ada, lost.bob]
+        for page in pages:
+            await lost.back(page)
+            await refused(page)
+        expected = sorted([*self.EXPECTED, "offline", "later", "carol"])
+        await until(lambda: words(said(carol)) == expected, lambda: (said(carol), copies(lost.server)))
+        assert words(said(await join(lost.server, lost.name))) == expected
+
     @pytest.mark.parametrize("name", NAMES)
     async def test_who_has_nothing_of_it_comes_in(self, start: Starter, join: Opener, name: str) -> None:
         """The file was changed by somebody else while the server was down, and not in the same place."""
@@ -244,6 +290,11 @@ class TestPutBack:
         file.write_text(before)
         await asyncio.to_thread(server.start)
         return server, ada
+
+
+def last_text(peer: Peer) -> Text:
+    """Return where `write` writes: the text, or that of the last cell."""
+    return peer.source if peer.kind == "file" else peer.cells[len(peer.cells) - 1]["source"]
 
 
 def is_logged(server: Jupyter, word: str) -> bool:

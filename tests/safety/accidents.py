@@ -10,7 +10,7 @@ from documents.disks import read_only
 
 from .garbage import send_garbage
 from .kinds import Kind
-from .program import corrupt, filled, locked
+from .program import corrupt, filled, locked, stopped
 from .world import World
 
 Accident = Callable[[World], Awaitable[None]]
@@ -350,6 +350,29 @@ async def database_from_a_backup(world: World) -> None:
         await world.a_while(0.3, 0.6)
 
 
+async def database_from_a_running_backup(world: World) -> None:
+    """The database is put back as a backup read it while people typed; the first to open the files is a newcomer."""
+    await world.begin()
+    async with world.typing():
+        await world.a_while(0.8, 1.6)
+        with stopped(world.server):
+            backup = world.read_store()
+        await world.a_while(0.8, 1.6)
+        sleepers = world.rng.sample(world.people, len(world.people))
+        for person in sleepers:
+            await person.sleep()
+            await world.a_while(0.0, 0.3)
+        await world.a_while(0.2, 0.6)
+        world.server.kill()
+        world.write_store(backup)
+        await world.start()
+        for desk in world.desks:
+            await (await desk.seat("carol")).type(2)
+        for person in world.rng.sample(sleepers, len(sleepers)):
+            await person.wake()
+        await world.a_while(0.3, 0.6)
+
+
 ACCIDENTS: tuple[Accident, ...] = (
     nothing,
     killed_while_typing,
@@ -374,4 +397,5 @@ ACCIDENTS: tuple[Accident, ...] = (
     database_corrupted,
     database_deleted,
     database_from_a_backup,
+    database_from_a_running_backup,
 )
