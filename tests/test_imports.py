@@ -31,6 +31,7 @@ PURE = {
     "documents/content.py",
     "documents/diff.py",
     "documents/ipynb.py",
+    "documents/likeness.py",
     "documents/lineage.py",
     "documents/merge.py",
     "documents/notebook.py",

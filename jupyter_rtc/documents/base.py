@@ -24,7 +24,8 @@ from ..relay import (
 )
 from .conflicts import Conflict, Merge, Note, merged, records, write
 from .content import Content, Original, rendered, value_of
-from .lineage import holds, is_later, note_taken
+from .likeness import holds, is_later
+from .lineage import note_taken
 from .merge import document, outside
 
 _TRIES = 3

@@ -88,17 +88,7 @@ class Strangers:
         original = self._file.original
         brought = await self._think(partial(examine, self._content, original, updates))
         known = next((known for known in self._known if known.brought.clocks.keys() & brought.clocks.keys()), None)
-        ours = self._room.genesis in brought.clocks
-        if ours and made_elsewhere(self._room.doc, brought):
-            if member.writable and await self._restore(brought):
-                return Verdict()
-            ours = False
-        elif ours and (base := await self._without_doubted(brought.clocks)):
-            whole = await self._think(partial(examine, self._content, original, [brought.state, base]))
-            live = self._room.whole_state()
-            perhaps: bool = await self._think(partial(may_double, self._content, base, live, whole))
-            ours = not (known or perhaps)
-        if ours or (brought.empty and not known):
+        if await self._is_ours(member, brought, known) or (brought.empty and not known):
             return Verdict()
         if not member.writable:
             return Verdict(_ONLY_READS, brought.state)
@@ -137,12 +127,6 @@ class Strangers:
         """
         await self._set_aside(left, _OLDER)
 
-    async def _set_aside(self, original: Original, reason: str) -> None:
-        try:
-            await self._host.recovery.keep(self._file.name, self._file.path, original, author="", reason=reason)
-        except RecoveryError as error:
-            raise FileError(503, f"{self._file.path} and what is stored of it cannot be merged, and {error}") from None
-
     async def salvage(self, state: bytes) -> None:
         """Keep what a damaged record of the document still held, if the document has not all of it."""
         brought = await self._think(partial(examine, self._content, self._file.original, [state]))
@@ -155,6 +139,29 @@ class Strangers:
             )
         except RecoveryError as error:
             self._host.relay.log.error("room %s: of its damaged record, %s", self._room.name, error)
+
+    async def _set_aside(self, original: Original, reason: str) -> None:
+        try:
+            await self._host.recovery.keep(self._file.name, self._file.path, original, author="", reason=reason)
+        except RecoveryError as error:
+            raise FileError(503, f"{self._file.path} and what is stored of it cannot be merged, and {error}") from None
+
+    async def _is_ours(self, member: Member, brought: Brought, known: Stranger | None) -> bool:
+        """Say whether a document may be synced as it is: nothing of it is in the room's as somebody else's edit.
+
+        Where it has what the room's history has lost, the room has that again afterwards, if possible.
+        """
+        if self._room.genesis not in brought.clocks:
+            return False
+        if made_elsewhere(self._room.doc, brought):
+            return member.writable and await self._restore(brought)
+        base = await self._without_doubted(brought.clocks)
+        if base is None or known:
+            return base is None
+        original, live = self._file.original, self._room.whole_state()
+        whole = await self._think(partial(examine, self._content, original, [brought.state, base]))
+        perhaps: bool = await self._think(partial(may_double, self._content, base, live, whole))
+        return not perhaps
 
     async def _restore(self, brought: Brought) -> bool:
         """Go on with the end of the history that the store has lost and somebody brought; return whether that is done.

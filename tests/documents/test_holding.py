@@ -9,7 +9,8 @@ from pycrdt import Doc, Map, Text
 
 from jupyter_rtc.documents.conflicts import Note
 from jupyter_rtc.documents.content import Original
-from jupyter_rtc.documents.lineage import Brought, examine, holds, may_double, reconcile, recorded, weigh
+from jupyter_rtc.documents.likeness import holds
+from jupyter_rtc.documents.lineage import Brought, examine, may_double, reconcile, recorded, weigh
 from jupyter_rtc.documents.update import NO_CHANGE
 from jupyter_rtc.relay import ProtocolError
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_rtc.documents.content import Value
-from jupyter_rtc.documents.lineage import is_later
+from jupyter_rtc.documents.likeness import is_later
 
 from .examples import NOTEBOOK, TEXT, as_nbformat, calm, code, notebook
 
