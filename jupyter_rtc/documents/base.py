@@ -110,6 +110,7 @@ class MergeBase:
             raise BaseLostError("which part of the document the file held is not in the store")
         if saved.hash == hash:
             return None
+        await self._ascertain(stored, content, original)
         later = await asyncio.to_thread(_later, stored, self.seq, content, original)
         if later:
             self.seq = stored.last
@@ -149,6 +150,7 @@ class MergeBase:
         stored = await self._stored()
         seq = self._room.seq
         live = self._room.doc.get_update() if edited else None
+        await self._ascertain(stored, content, original)
         edit = await self._noted(await self._since(stored, content, original, live))
         await self.include(edit, hash)
         for _ in range(_TRIES):
@@ -214,10 +216,10 @@ class MergeBase:
             self._relay.store.append(self._room.name, self._room.seq, edit.update, "")
         await self._relay.secure(self._room, self._room.seq + 1)
 
-    async def _since(self, stored: StoredRoom, content: Content, original: Original, live: bytes | None) -> OutsideEdit:
-        """Return what somebody else wrote, once it is clear which of our saves they began from.
+    async def _ascertain(self, stored: StoredRoom, content: Content, original: Original) -> None:
+        """Find out which of our saves somebody began from who wrote the file: that is the base.
 
-        That is the last one; or a later one that was begun, and of which nobody knows whether it reached the disk:
+        It is the last one; or a later one that was begun, and of which nobody knows whether it reached the disk:
         a crash or an error came between. Who began from the one would have had to put in, or to take away, all that
         lies between the two, besides their own edit: the smaller edit is theirs.
         """
@@ -227,6 +229,9 @@ class MergeBase:
                 stored.seq <= self.seq and later <= await asyncio.to_thread(_cost, stored, self.seq, content, original)
             ):
                 self.seq = self._begun
+
+    async def _since(self, stored: StoredRoom, content: Content, original: Original, live: bytes | None) -> OutsideEdit:
+        """Return what somebody else wrote since the base."""
         if stored.seq > self.seq:
             raise BaseLostError("what the file was before is not in the store any more")
         return await asyncio.to_thread(_edit, stored, self.seq, content, original, live)

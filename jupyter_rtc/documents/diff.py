@@ -194,23 +194,29 @@ def _joined(old: list[str], hunks: list[Hunk]) -> list[Hunk]:
     return joined
 
 
-def _whole(old: list[str], hunk: Hunk, room: range) -> Hunk:
-    """Return a replacement with the brackets next to it whose partners it takes away, within a stretch of `old`.
+def _whole(old: list[str], new: list[str], hunk: Hunk, room: range) -> Hunk:
+    """Return a replacement with the brackets next to it whose partners it takes away, or puts in, within `room`.
 
     ``(a) (b)`` becomes ``(c)`` by replacing all of it, not ``a) (b``: what somebody types before ``(b)`` meanwhile
-    would stand between the bracket and ``c``.
+    would stand between the bracket and ``c``. And ``(c)`` becomes ``(a) (b)`` so: somebody may delete it meanwhile.
     """
-    opened = closed = 0
-    for word in old[hunk.start : hunk.stop]:
-        opened += _opens(word)
-        if _closes(word):
-            opened, closed = (opened - 1, closed) if opened else (0, closed + 1)
     start, stop, begin, end = hunk
+    closed, opened = map(max, _unmatched(old[start:stop]), _unmatched(new[begin:end]))
     while closed and start > room.start and _opens(old[start - 1]):
         start, begin, closed = start - 1, begin - 1, closed - 1
     while opened and stop < room.stop and _closes(old[stop]):
         stop, end, opened = stop + 1, end + 1, opened - 1
     return Hunk(start, stop, begin, end)
+
+
+def _unmatched(words: list[str]) -> tuple[int, int]:
+    """Return how many brackets are closed that were not opened among the words, and opened and not closed."""
+    closed = opened = 0
+    for word in words:
+        opened += _opens(word)
+        if _closes(word):
+            closed, opened = (closed, opened - 1) if opened else (closed + 1, 0)
+    return closed, opened
 
 
 def _is_loose(between: list[str]) -> bool:
@@ -230,7 +236,7 @@ def _settled(old: list[str], new: list[str], hunks: list[Hunk]) -> Iterator[Hunk
         if hunk.start == hunk.stop or hunk.begin == hunk.end:
             best = max(_slides(old, new, hunk, range(floor, end)), key=lambda slid: _wholeness(old, new, slid))
         else:
-            best = _whole(old, hunk, range(floor, end))
+            best = _whole(old, new, hunk, range(floor, end))
         floor = best.stop
         yield best
 

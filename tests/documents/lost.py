@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,12 @@ def copies(server: Jupyter) -> dict[str, str]:
         with suppress(FileNotFoundError):
             found[file.parent.name] = on_disk(file)
     return found
+
+
+def is_logged(server: Jupyter, word: str) -> bool:
+    """Say whether the store has an update with a word."""
+    with closing(sqlite3.connect(server.database)) as database:
+        return bool(database.execute("SELECT 1 FROM log WHERE instr(data, ?)", (word.encode(),)).fetchall())
 
 
 def wipe(server: Jupyter) -> None:

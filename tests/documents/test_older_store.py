@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing
 
 import pytest
 from pycrdt import Text
 
 from .conftest import Opener, Starter
-from .lost import NAMES, Loser, Lost, back_up, copies, on_disk, refused, said, saved, words, write, write_files
+from .lost import (
+    NAMES,
+    Loser,
+    Lost,
+    back_up,
+    copies,
+    is_logged,
+    on_disk,
+    refused,
+    said,
+    saved,
+    words,
+    write,
+    write_files,
+)
 from .peer import Peer, until
 from .process import Jupyter
 
@@ -295,9 +307,3 @@ class TestPutBack:
 def last_text(peer: Peer) -> Text:
     """Return where `write` writes: the text, or that of the last cell."""
     return peer.source if peer.kind == "file" else peer.cells[len(peer.cells) - 1]["source"]
-
-
-def is_logged(server: Jupyter, word: str) -> bool:
-    """Say whether the store has an update with a word."""
-    with closing(sqlite3.connect(server.database)) as database:
-        return bool(database.execute("SELECT 1 FROM log WHERE instr(data, ?)", (word.encode(),)).fetchall())

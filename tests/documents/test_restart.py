@@ -12,6 +12,7 @@ import pytest
 
 from .conftest import Opener, Starter
 from .examples import as_nbformat, code, notebook
+from .lost import copies, is_logged
 from .peer import Peer, until
 from .process import Jupyter
 
@@ -160,6 +161,25 @@ class TestKilled:
         await until(lambda: peer.online and peer.text == expected, lambda: peer.text)
         await until(lambda: file.read_text() == expected)
 
+    async def test_in_the_middle_of_a_save_while_somebody_types_on(self, start: Starter, join: Opener) -> None:
+        """The file has most of what was typed since the last save that the store knows of, and not what came then."""
+        server = start(SUICIDE + DEATHS["long after"])
+        file = server.root / "a.txt"
+        file.write_text("begin\n")
+        peer = await join(server, "a.txt")
+        (server.root / "a.txt.kill").touch()
+        peer.type("one\ntwo\nthree\n")
+        await until(lambda: "three" in file.read_text())
+        peer.type("late\n")
+        await until(lambda: is_logged(server, "late"))
+        (server.root / "a.txt.kill").unlink()
+        await until(lambda: not server.alive())
+        await asyncio.to_thread(server.start)
+        expected = "begin\none\ntwo\nthree\nlate\n"
+        await until(lambda: file.read_text() == expected, file.read_text)
+        await until(lambda: peer.online and peer.text == expected, lambda: peer.text)
+        assert copies(server) == {}
+
     async def test_in_the_middle_of_a_save_that_a_program_then_took_a_part_of(
         self, start: Starter, join: Opener
     ) -> None:
@@ -182,7 +202,7 @@ class TestKilled:
 
 
 SUICIDE = '''
-import os, signal
+import asyncio, os, signal
 from contextlib import contextmanager
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 
@@ -216,6 +236,18 @@ class HalfManager(AsyncLargeFileManager):
             yield HalfWriter(file, os_path)
 
 
+class SlowManager(AsyncLargeFileManager):
+    async def save(self, model, path=""):
+        """Save a file; if there is one that says so, wait until it is gone, and be ended then."""
+        answer = await super().save(model, path)
+        file = os.path.join(self.root_dir, path) + ".kill"
+        if os.path.exists(file):
+            while os.path.exists(file):
+                await asyncio.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+
 def before(path, contents_manager, **_):
     die(os.path.join(contents_manager.root_dir, path))
 
@@ -231,6 +263,7 @@ DEATHS = {
     "half-way": "c.ServerApp.contents_manager_class = HalfManager",
     "half-way, in place": "c.ServerApp.contents_manager_class = HalfManager; c.HalfManager.use_atomic_writing = False",
     "after": "c.FileContentsManager.post_save_hook = after",
+    "long after": "c.ServerApp.contents_manager_class = SlowManager",
 }
 
 
