@@ -221,11 +221,13 @@ class Strangers:
         return True
 
     async def _take_in(self, member: Member, brought: Brought, known: Stranger | None) -> Stranger:
-        merged = recorded(self._room.doc, brought.clocks)
-        if merged and not known:
+        merged = None if known else recorded(self._room.doc, brought.clocks)
+        if merged:
             return Stranger(brought, None, _MERGED)
-        base = known.fork if known else None
-        if base is None and merged is None:  # else a part of it was merged, and nobody knows any more which
+        base = None
+        if known:
+            base = known.fork
+        elif merged is None:  # else a part of it was merged, and nobody knows any more which
             base = await self._base.state(brought.hashes)
         weighed = await self._weigh(brought, base, member.identity.username)
         if weighed.update is None:
