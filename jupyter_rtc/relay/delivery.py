@@ -41,7 +41,7 @@ class Delivery:
         self._log = log
         self._outgoing = Outgoing()
         self._rights = Rights(log)
-        self._hearings = Hearings(self.carry_out, self.drop, log)
+        self._hearings = Hearings(self.carry_out, log)
         self._followers: dict[str, list[Follower]] = {}
 
     # ------------------------------------------------------------------ members

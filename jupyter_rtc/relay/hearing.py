@@ -24,19 +24,13 @@ class Hearings:
 
     A peer is told once how it stands, by a close. The front end then comes back with the same document, many times a
     second, until its user has answered a dialog: it stays aside in silence, and what is typed into it meanwhile is
-    heard, too.
+    heard, too. So is what it sent before the close reached it: it is a member until it has answered that.
     """
 
-    def __init__(
-        self,
-        carry_out: Callable[[ServedRoom, list[Effect]], None],
-        close: Callable[[ServedRoom, Member, int, str], None],
-        log: Logger | LoggerAdapter[Any],
-    ) -> None:
-        """Let what follows from a hearing be done by `carry_out`, and by `close` if the member is still there."""
+    def __init__(self, carry_out: Callable[[ServedRoom, list[Effect]], None], log: Logger | LoggerAdapter[Any]) -> None:
+        """Let what follows from a hearing be done by `carry_out`."""
         self._log = log
         self._carry_out = carry_out
-        self._close = close
 
     async def hear(self, served: ServedRoom, member: Member) -> None:
         """Hear a member, until all is heard that it brought; one that is being heard already is heard to the end.
@@ -70,15 +64,15 @@ class Hearings:
             if len(member.held) > 1 and rounds % _MOST_ROUNDS:
                 continue
             self._tell(served, member, verdict.reason)
-            if len(member.held) == 1:
+            if len(member.held) == 1 and served.can_reach(member):
                 await asyncio.sleep(_PAUSE)
-                if len(member.held) == 1:
-                    return
+            if len(member.held) == 1:
+                return
 
     def _tell(self, served: ServedRoom, member: Member, text: str) -> None:
         """Close a member with a reason, if it was not told the same before."""
         tab = member.identity.username, self._clients(served, member)
-        if member not in served.connections or served.told.get(tab) == text:
+        if not served.can_reach(member) or served.told.get(tab) == text:
             return
         served.told[tab] = text
         name, (username, _) = served.room.name, tab
@@ -86,7 +80,8 @@ class Hearings:
         if len(served.told) > _REMEMBERED:
             del served.told[next(iter(served.told))]
         reason = {"reason": "unknown_session", "reloadable": True, "errorReason": text}
-        self._close(served, member, CloseCode.SESSION, json.dumps(reason, separators=(",", ":"), ensure_ascii=False))
+        text = json.dumps(reason, separators=(",", ":"), ensure_ascii=False)
+        served.connections[member].close(CloseCode.SESSION, text)
 
     def _clients(self, served: ServedRoom, member: Member) -> frozenset[int]:
         """Return what tells one window of a user from another: the clients it announced, else those it knows."""

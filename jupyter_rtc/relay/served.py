@@ -67,6 +67,11 @@ class ServedRoom:
         """Whether somebody is here, or is being heard."""
         return bool(self.connections or self.heard)
 
+    def can_reach(self, member: Member) -> bool:
+        """Say whether a member is here, and was not closed yet."""
+        connection = self.connections.get(member)
+        return connection is not None and not connection.closed
+
     def stores(self, seq: int, snapshot: int, log: int) -> None:
         """Take note of what the store has: a snapshot at update `seq`, and its size and the log's."""
         self.snapshot_seq, self.snapshot_bytes, self.log_bytes = seq, snapshot, log

@@ -86,6 +86,7 @@ class Peer:
         disposed: whether the front end would have given the document up.
         unread: the errors that frames caused in this client.
         patient: whether its user leaves the dialog open that a close with 1003 brings up: then it goes on connecting.
+        deaf: whether it reads nothing more once it has said what it has, as where the line to it is slow.
     """
 
     def __init__(self, jupyter: Jupyter, path: str, kind: str, form: str, token: str) -> None:
@@ -98,7 +99,7 @@ class Peer:
         self.frames: list[int] = []
         self.told: list[dict[str, Any]] = []
         self.closes: list[tuple[int, str]] = []
-        self.disposed = self.patient = False
+        self.disposed = self.patient = self.deaf = False
         self.unread: list[Exception] = []
         self.kind = kind
         self.token = token
@@ -143,6 +144,12 @@ class Peer:
         """Lose the connection, as when a cable is pulled."""
         if self._socket is not None:
             self._socket.transport.abort()
+
+    def listen(self) -> None:
+        """Be deaf no longer."""
+        self.deaf = False
+        if self._socket is not None:
+            self._socket.transport.resume_reading()
 
     @property
     def online(self) -> bool:
@@ -295,6 +302,8 @@ class Peer:
             self._applying = False
         if answer is not None:
             self.send(answer)
+            if self.deaf and self._socket is not None:
+                self._socket.transport.pause_reading()
         if message[0] == YSyncMessageType.SYNC_UPDATE:
             self.frames.append(len(message))
         if message[0] == YSyncMessageType.SYNC_STEP2:

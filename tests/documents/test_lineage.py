@@ -38,6 +38,18 @@ def lose(request: pytest.FixtureRequest, start: Starter, join: Opener) -> Loser:
     return prepare
 
 
+async def typed_too_late(lost: Lost) -> None:
+    """Let a client come back that types another word when it has been closed, and does not know it yet."""
+    ada = lost.ada
+    ada.deaf = True
+    write(ada, "ada")
+    await lost.back(ada)
+    await until(lambda: "ada brought another history" in lost.server.log(), lost.server.log)
+    write(ada, "late")
+    ada.listen()
+    await refused(ada)
+
+
 class TestAdopted:
     async def test_the_history_of_open_pages_goes_on(self, lose: Loser, join: Opener) -> None:
         """No reload and no dialog; what they typed offline arrives once; a second one just syncs."""
@@ -138,6 +150,14 @@ class TestMerged:
         assert words(said(carol)) == sorted(everything)
         assert len([close for close in ada.closes if close[0] == 1003]) == 1
 
+    async def test_what_is_on_its_way_as_the_page_is_closed_comes_in_too(self, lose: Loser) -> None:
+        lost = await lose()
+        carol = await lost.carol()
+        await typed_too_late(lost)
+        everything = ["ada", "begin", "carol", "end", "late", "saved"]
+        await saved(lost.server, lost.name, *everything)
+        assert words(said(carol)) == everything
+
     async def test_a_kill_in_between_does_not_double_it(self, lose: Loser) -> None:
         """Afterwards ada comes back with the same, and bob with the same and more: what is more is kept beside."""
         lost = await lose()
@@ -203,6 +223,14 @@ class TestKept:
         assert sorted(everything) in map(words, found.values())
         assert words(found[id]) == ["begin", "end", "saved"]
         assert len([close for close in ada.closes if close[0] == 1003]) == 1
+
+    async def test_what_is_on_its_way_as_the_page_is_closed_is_kept_too(self, lose: Loser, join: Opener) -> None:
+        lost = await lose()
+        await self.changed(lost)
+        await typed_too_late(lost)
+        everything = ["ada", "begin", "end", "late", "saved"]
+        await until(lambda: everything in map(words, copies(lost.server).values()), lambda: copies(lost.server))
+        assert words(said(await join(lost.server, lost.name))) == ["begin", "end", "outside"]
 
     async def test_a_second_page_adds_to_the_copy(self, lose: Loser) -> None:
         lost = await lose()
