@@ -46,7 +46,7 @@ def without(lines: list[str], words: set[str]) -> list[str]:
 @calm
 def test_what_was_typed_since_tells(count: int, more: int, deleted: int, rng: random.Random) -> None:
     stored = typed(SAVED, count, "stored", rng)
-    gone = {f"stored{number:02}" for number in rng.sample(range(count), min(deleted, (count - 1) // 2))} | {"two"}
+    gone = {f"stored{number:02}" for number in rng.sample(range(count), min(deleted, (3 * count - 1) // 4))} | {"two"}
     later = typed(without(stored, gone), more, "later", rng)
     other = typed(without(SAVED, {"two"}), more, "other", rng)
     for kind in ("file", "notebook"):
@@ -61,6 +61,14 @@ def test_words_count_where_they_stand(kind: str) -> None:
     stored = [*SAVED, "x = 1"]
     assert is_later(made(SAVED, kind), made(stored, kind), made([*stored, "x = 2"], kind))
     assert not is_later(made(SAVED, kind), made(stored, kind), made(["y = 1", "x = y", *SAVED], kind))
+
+
+@pytest.mark.parametrize("kind", ["file", "notebook", "old notebook"])
+def test_much_of_it_may_have_been_deleted_since(kind: str) -> None:
+    """With what was typed around it; what is left need not stand on a line of its own any more."""
+    stored = ["<w1>", "one two three", "<w2>", "<w3>", "four five <w4>", "six <w5>"]
+    later = ["<w6> <w1>", "one <w7> two three", "<w8>", "four five", "<w9> six <wa> <w5>"]
+    assert is_later(made(SAVED, kind), made(stored, kind), made(later, kind))
 
 
 @pytest.mark.parametrize("kind", ["file", "notebook", "old notebook"])
