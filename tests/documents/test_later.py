@@ -46,7 +46,7 @@ def without(lines: list[str], words: set[str]) -> list[str]:
 @calm
 def test_what_was_typed_since_tells(count: int, more: int, deleted: int, rng: random.Random) -> None:
     stored = typed(SAVED, count, "stored", rng)
-    gone = {f"stored{number:02}" for number in rng.sample(range(count), min(deleted, (3 * count - 1) // 4))} | {"two"}
+    gone = {f"stored{number:02}" for number in rng.sample(range(count), min(deleted, 3 * (count - 1) // 4))} | {"two"}
     later = typed(without(stored, gone), more, "later", rng)
     other = typed(without(SAVED, {"two"}), more, "other", rng)
     for kind in ("file", "notebook"):
@@ -69,6 +69,12 @@ def test_much_of_it_may_have_been_deleted_since(kind: str) -> None:
     stored = ["<w1>", "one two three", "<w2>", "<w3>", "four five <w4>", "six <w5>"]
     later = ["<w6> <w1>", "one <w7> two three", "<w8>", "four five", "<w9> six <wa> <w5>"]
     assert is_later(made(SAVED, kind), made(stored, kind), made(later, kind))
+
+
+@pytest.mark.parametrize("kind", ["file", "notebook", "old notebook"])
+def test_one_word_beside_others_that_are_gone_may_be_anybodys(kind: str) -> None:
+    for mine, theirs in (("import os", "import sys"), ("x = f(1)", "y = f(2)")):
+        assert not is_later(made(SAVED, kind), made([*SAVED, mine], kind), made([*SAVED, theirs], kind))
 
 
 @pytest.mark.parametrize("kind", ["file", "notebook", "old notebook"])
