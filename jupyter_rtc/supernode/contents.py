@@ -170,13 +170,14 @@ class Contents:
 
     async def _identify(self, paths: Mapping[str, Any], opened: Mapping[str, str]) -> Mapping[str, str]:
         """Return the file ids of paths; of one that has none, ``path:`` and the path."""
-        manager = self._ids()
+        manager, before = self._ids(), self._known
         known: dict[str, str] = {}
         for number, path in enumerate(paths):
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
-            known[path] = opened.get(path) or self._known.get(path) or manager.get_id(path) or f"path:{path}"
-        self._known = known
+            known[path] = opened.get(path) or before.get(path) or manager.get_id(path) or f"path:{path}"
+        if self._known is before:  # nothing was moved meanwhile
+            self._known = known
         return known
 
     async def _records(
