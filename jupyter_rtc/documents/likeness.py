@@ -52,35 +52,43 @@ def _is_blank(cell: dict[str, Any]) -> bool:
 def is_later(saved: Value, stored: Value, file: Value) -> bool:
     """Say whether a file was written from what was `stored`, or from later on; and not from what was `saved` before.
 
-    Who wrote it from there has seen what was typed since then. People delete much of what they have just typed, so each
-    of these words that still stands at its place tells as much as three that are gone: nobody else types it there. One
-    alone may well be the same in what somebody else wrote: as in `import os` and `import sys`.
+    Who wrote it from there has seen what was typed since then: most of these words still stand at their places. A
+    quarter will do where all that was typed at one place stands there yet: people delete much of what they have just
+    typed, and nobody else types just that. Less tells nothing: who types `import os` and who types `import sys` at the
+    same place both write the first word.
     """
     put, _ = _changes(saved, stored)
     _, gone = _changes(stored, file)
     _, deleted = _changes(saved, file)
-    typed = _telling(put)
-    missing = ((gone - deleted) & typed).total()
-    return 3 * (typed.total() - missing) > missing + 2
+    places = _telling(put)
+    typed = sum(places, Counter[str]())
+    missing = (gone - deleted) & typed
+    weight = 1 if all(place & missing for place in places) else 3
+    return weight * (typed - missing).total() > missing.total()
 
 
-def _telling(words: Counter[str]) -> Counter[str]:
-    """Return the words, or the signs where there is nothing else: signs stand everywhere, and tell little."""
-    return Counter({word: count for word, count in words.items() if _WORD.match(word)}) or words
+def _telling(places: Sequence[Counter[str]]) -> Sequence[Counter[str]]:
+    """Return the words of each place that has any; the signs where there is no word at all: they stand everywhere."""
+    words = [Counter({word: count for word, count in place.items() if _WORD.match(word)}) for place in places]
+    return [place for place in words if place] or places
 
 
-def _changes(old: Value, new: Value) -> tuple[Counter[str], Counter[str]]:
-    """Return the words and signs that were put into a document, and those that were taken out, each where it stood.
+def _changes(old: Value, new: Value) -> tuple[list[Counter[str]], Counter[str]]:
+    """Return the words and signs that were put into a document, by lines, and those that were taken out of it.
 
-    A word that was written on, at its place, was not taken out.
+    Each counts where it stood. A word that was written on, at its place, was not taken out.
     """
-    put, taken = Counter[str](), Counter[str]()
+    put, taken = list[Counter[str]](), Counter[str]()
     for before, after in _pairs(old, new):
         for start, stop, begin, end in text_hunks(before, after):
-            was, now = (Counter(_WORD_OR_SIGN.findall(text)) for text in (before[start:stop], after[begin:end]))
-            known = sorted(now)
-            put += now - was
-            taken += Counter({word: count for word, count in (was - now).items() if not _begins(word, known)})
+            was = Counter(_WORD_OR_SIGN.findall(before[start:stop]))
+            lines = [Counter(_WORD_OR_SIGN.findall(line)) for line in after[begin:end].splitlines()]
+            for line in lines:
+                if words := line - was:
+                    put.append(words)
+                was -= line
+            known = sorted(set().union(*lines))
+            taken += Counter({word: count for word, count in was.items() if not _begins(word, known)})
     return put, taken
 
 
