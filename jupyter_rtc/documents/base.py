@@ -115,8 +115,9 @@ class MergeBase:
         if later:
             self.seq = stored.last
         edit = await self._noted(await self._since(stored, content, original, self._room.doc.get_update()))
-        if edit.update == _NOTHING:
+        if edit.update == _NOTHING:  # the save that was begun last did reach the file; the next may be cut short, too
             self._marks[hash] = self.seq
+            self._relay.store.mark(self._room.name, saved=Mark(self.seq, hash))
             return None
         edit = await asyncio.to_thread(_taken, edit, hash)
         return edit._replace(left=later.left) if later else edit

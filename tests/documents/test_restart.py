@@ -180,6 +180,27 @@ class TestKilled:
         await until(lambda: peer.online and peer.text == expected, lambda: peer.text)
         assert copies(server) == {}
 
+    async def test_after_one_save_and_before_the_next(self, start: Starter, join: Opener) -> None:
+        """That the first one reached the file is known after the second crash, too, which nothing of the next did."""
+        server = start(SUICIDE + DEATHS["before or after"])
+        file = server.root / "a.txt"
+        file.write_text("begin\n")
+        peer = await join(server, "a.txt")
+        for death, text in (("a.txt.kill", "one\ntwo\n"), ("a.txt.soon.kill", "three\nfour\nfive\n")):
+            await until(lambda: peer.online)
+            (server.root / death).touch()
+            peer.type(text)
+            await until(lambda: not server.alive())
+            (server.root / death).unlink()
+            assert file.read_text() == "begin\none\ntwo\n"
+            if "five" in text:
+                file.write_text("begin\noutside\none\ntwo\n")
+            await asyncio.to_thread(server.start)
+        expected = "begin\noutside\none\ntwo\nthree\nfour\nfive\n"
+        await until(lambda: file.read_text() == expected, file.read_text)
+        await until(lambda: peer.online and peer.text == expected, lambda: peer.text)
+        assert copies(server) == {}
+
     async def test_in_the_middle_of_a_save_that_a_program_then_took_a_part_of(
         self, start: Starter, join: Opener
     ) -> None:
@@ -256,6 +277,10 @@ def after(os_path, **_):
     die(os_path)
 
 
+def sooner(path, contents_manager, **_):
+    die(os.path.join(contents_manager.root_dir, path + ".soon"))
+
+
 '''
 
 DEATHS = {
@@ -263,6 +288,7 @@ DEATHS = {
     "half-way": "c.ServerApp.contents_manager_class = HalfManager",
     "half-way, in place": "c.ServerApp.contents_manager_class = HalfManager; c.HalfManager.use_atomic_writing = False",
     "after": "c.FileContentsManager.post_save_hook = after",
+    "before or after": "c.FileContentsManager.pre_save_hook, c.FileContentsManager.post_save_hook = sooner, after",
     "long after": "c.ServerApp.contents_manager_class = SlowManager",
 }
 
