@@ -5,6 +5,7 @@ No table is polled here: what is seen was told.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -12,6 +13,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from jupyter_server_fileid.manager import ArbitraryFileIdManager
 from relay.peer import Peer, eventually
 
 from . import expected
@@ -187,6 +190,28 @@ async def shows(server: Server, copies: Copies, path: str) -> None:
         raise AssertionError(f"{wanted} is not {by_path(copies)}, {copies.records['folders']}") from None
 
 
+class Asked(ArbitraryFileIdManager):
+    """Remembers that it was asked for the id of a moved file before it knew of the move."""
+
+    for_nothing = asyncio.Event()
+
+    def get_id(self, path: str) -> str | None:
+        """Return the id of a path."""
+        id: str | None = super().get_id(path)
+        if id is None and path.startswith("moved"):
+            self.for_nothing.set()
+        return id
+
+
+class SlowlyMoving(AsyncLargeFileManager):
+    """Is done with a move only when somebody has asked for the id of what was moved."""
+
+    async def rename_file(self, old_path: str, new_path: str) -> None:
+        """Move a file."""
+        await super().rename_file(old_path, new_path)
+        await Asked.for_nothing.wait()
+
+
 class TestContents:
     async def test_a_folder_that_was_asked_for(self, home: Server) -> None:
         (home.root / "folder").mkdir()
@@ -231,6 +256,26 @@ class TestContents:
             await shows(home, copies, "")
             await home.ask("DELETE", "api/contents/moved.ipynb")
             await shows(home, copies, "")
+
+    @pytest.mark.traits(
+        Supernode=NOT_POLLED,
+        ServerApp={"contents_manager_class": "supernode.test_follows.SlowlyMoving"},
+        FileIdExtension={"file_id_manager_class": "supernode.test_follows.Asked"},
+    )
+    async def test_a_file_that_is_listed_while_it_is_moved_keeps_its_id(self, home: Server) -> None:
+        """It is at its new path, of which the manager of file ids is told in the middle of the listing."""
+        for number in range(1000):
+            (home.root / f"{number}.txt").touch()
+        (home.root / "a.txt").touch()
+        id = home.running.app.web_app.settings["file_id_manager"].index("a.txt")
+        async with home.copies("contents") as copies:
+            await home.supernode.refresh("contents", path="")
+            await copies.until(lambda: id in copies.records["contents"])
+            for before, path in pairwise(["a.txt", *(f"moved{number}.txt" for number in range(6))]):
+                Asked.for_nothing.clear()
+                await home.ask("PATCH", f"api/contents/{before}", {"path": path})
+                await copies.until(lambda path=path: copies.records["contents"].get(id, {}).get("path") == path)
+                assert Asked.for_nothing.is_set()
 
     async def test_an_open_document_has_its_room_and_its_hash(self, home: Server) -> None:
         (home.root / "a.txt").write_text("a")
