@@ -30,14 +30,15 @@ class Connection:
     """Sends frames to one peer, as fast as it reads them.
 
     What the socket does not take yet waits in an outbox; a peer whose outbox passes its limit, or whose socket fails,
-    is given up. Connecting again brings it up to date, so nothing is lost.
+    is given up. Connecting again brings it up to date, so nothing is lost. The state of the document with which it is
+    brought up to date does not count, or a peer that needs a large one would be given up whenever it comes.
 
     Attributes:
         waiting: bytes in the outbox.
         last_sent: when something was last sent to the peer, in seconds of the relay's clock; for keep-alives.
     """
 
-    __slots__ = ("_busy", "_give_up", "_limit", "_outbox", "_transport", "closed", "last_sent", "waiting")
+    __slots__ = ("_busy", "_give_up", "_limit", "_outbox", "_state", "_transport", "closed", "last_sent", "waiting")
 
     def __init__(self, transport: Transport, limit: int, give_up: Callable[[Exception], None]) -> None:
         """Make a connection with an outbox of `limit` bytes.
@@ -48,6 +49,7 @@ class Connection:
         self._limit = limit
         self._give_up = give_up
         self._outbox: list[tuple[bytes, ...]] = []
+        self._state: tuple[bytes, ...] = ()
         self._busy = False
         self.waiting = 0
         self.closed = False
@@ -59,6 +61,15 @@ class Connection:
         A large frame comes in parts, so that it is never copied: all of them in one call. Nothing is raised: whoever
         sends to many must come to the next one.
         """
+        self._send(parts)
+
+    def send_state(self, *parts: bytes) -> None:
+        """Send a frame as `send` does, the state of the document: it does not count, unless another one waits still."""
+        if self._busy and not (self.closed or self._state):
+            self._state = parts
+        self._send(parts)
+
+    def _send(self, parts: tuple[bytes, ...]) -> None:
         if self.closed:
             return
         if not self._busy:
@@ -69,7 +80,7 @@ class Connection:
             return
         self._outbox.append(parts)
         self.waiting += _size(parts)
-        if self.waiting > self._limit:
+        if self.waiting - sum(map(len, self._state)) > self._limit:
             self._give_up(TooSlowError())
 
     def close(self, code: int, reason: str = "") -> None:
@@ -82,12 +93,13 @@ class Connection:
         """Send nothing from now on: the socket is gone."""
         self.closed = True
         self._outbox.clear()
+        self._state = ()
         self.waiting = 0
 
     def _written(self) -> None:
         self._busy = False
         while self._outbox and not self._busy:
-            self.send(*self._next())
+            self._send(self._next())
 
     def _next(self) -> tuple[bytes, ...]:
         """Take from the outbox what leaves in one write: small frames together, a large one alone and uncopied."""
@@ -96,6 +108,8 @@ class Connection:
         while count < len(self._outbox) and size + _size(self._outbox[count]) <= _LARGE:
             size += _size(self._outbox[count])
             count += 1
+        if any(waiting is self._state for waiting in self._outbox[:count]):
+            self._state = ()
         parts = first if count == 1 else (b"".join(chain.from_iterable(self._outbox[:count])),)
         del self._outbox[:count]
         self.waiting -= size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from logging import Logger, LoggerAdapter
 from time import monotonic
@@ -99,10 +100,10 @@ class Delivery:
 
     def _forget(self, served: ServedRoom, member: Member) -> None:
         del served.connections[member]
+        served.idle_since = monotonic()
         self._rights.end(member)
         self.carry_out(served, served.room.leave(member))
-        served.owner.left(served.room, member)
-        served.idle_since = monotonic()
+        self._tell(served.room, served.owner.left, served.room, member)
 
     def _allow(self, served: ServedRoom, member: Member, writable: bool | None) -> None:
         """Take note of what a member may do now: edit, only watch, or (None) not even that."""
@@ -148,8 +149,8 @@ class Delivery:
 
     def opened(self, room: Room) -> None:
         """Tell a room's followers that it is in memory now."""
-        for follower in self._followers.get(room.name, ()):
-            follower(room, None, "")
+        for follower in list(self._followers.get(room.name, ())):
+            self._tell(room, follower, room, None, "")
 
     def _apply(self, served: ServedRoom, effects: list[Effect]) -> None:
         for effect in effects:
@@ -158,13 +159,13 @@ class Delivery:
             elif isinstance(effect, Persist):
                 self._persist(served, effect)
             elif isinstance(effect, Send):
-                served.send(effect.member, effect.frame, monotonic())
+                served.send(effect, monotonic())
             elif isinstance(effect, Request):
-                served.owner.requested(served.room, effect.member, effect.name, effect.number)
+                self._tell(served.room, served.owner.requested, served.room, effect.member, effect.name, effect.number)
             elif isinstance(effect, Hear):
                 self._tasks.spawn(self._hear(served, effect.member))
             elif isinstance(effect, Refuse):
-                served.owner.refused(served.room, effect.member, effect.update)
+                self._tell(served.room, served.owner.refused, served.room, effect.member, effect.update)
 
     def _persist(self, served: ServedRoom, effect: Persist) -> None:
         name = served.room.name
@@ -173,9 +174,21 @@ class Delivery:
             if served.meanwhile is not None:
                 served.meanwhile.append(effect.update)
             self._store.append(name, effect.seq, effect.update, effect.author)
-        served.owner.changed(served.room)
-        for follower in self._followers.get(name, ()):
-            follower(served.room, effect.update, effect.author)
+        self._tell(served.room, served.owner.changed, served.room)
+        for follower in list(self._followers.get(name, ())):
+            self._tell(served.room, follower, served.room, effect.update, effect.author)
+
+    def _tell(self, room: Room, hear: Callable[..., None], *about: Any) -> None:
+        """Tell the room's owner, or a follower, of something that happened. On the hot path.
+
+        What it raises is logged and concerns nobody else: not those who are to be sent the edit, nor its author.
+        """
+        try:
+            hear(*about)
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the PanicException of pycrdt, which a follower may run into, is no Exception
+            self._log.error("room %s: somebody who was told of a change failed: %r", room.name, error, exc_info=error)
 
     async def _hear(self, served: ServedRoom, member: Member) -> None:
         try:

@@ -8,10 +8,15 @@ from .member import Member
 
 
 class Send(NamedTuple):
-    """Send one frame to one member. A large frame comes in parts, so that what many are sent is never copied."""
+    """Send one frame to one member. A large frame comes in parts, so that what many are sent is never copied.
+
+    `state` says that the frame is the document itself, or all of it that the member lacks: however large it is, the
+    member must be able to get it.
+    """
 
     member: Member
     frame: bytes | tuple[bytes, ...]
+    state: bool = False
 
 
 class Broadcast(NamedTuple):

@@ -199,12 +199,14 @@ class Room:
     def _answer(self, member: Member, state_vector: bytes) -> list[Effect]:
         self.shown = True
         if state_vector == protocol.EMPTY_STATE:
-            return [Send(member, frame) for frame in self.full_state()]
-        try:
-            missing = self.doc.get_update(state_vector)
-        except ValueError:
-            raise ProtocolError("not a state vector") from None
-        return [Send(member, frame) for frame in [*self._waits(), protocol.step2(missing)]]
+            *before, state = self.full_state()
+        else:
+            try:
+                missing = self.doc.get_update(state_vector)
+            except ValueError:
+                raise ProtocolError("not a state vector") from None
+            before, state = [*self._waits()], protocol.step2(missing)
+        return [*(Send(member, frame) for frame in before), Send(member, state, state=True)]
 
     def _waits(self) -> list[bytes]:
         """Return the frame of what the document could not take in yet: a peer needs it once it fits."""

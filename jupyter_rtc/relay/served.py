@@ -6,7 +6,7 @@ from typing import Any
 
 from . import websocket
 from .connection import Connection
-from .effects import Broadcast
+from .effects import Broadcast, Send
 from .member import Member
 from .owner import RoomOwner
 from .room import Room
@@ -81,19 +81,20 @@ class ServedRoom:
         self._frames_in += 1
         self._bytes_in += len(frame)
 
-    def send(self, member: Member, frame: bytes | tuple[bytes, ...], now: float) -> None:
+    def send(self, effect: Send, now: float) -> None:
         """Send one frame, whole or in parts, to one member."""
-        connection = self.connections.get(member)
+        connection = self.connections.get(effect.member)
         if connection is None:
             return
         connection.last_sent = now
-        parts = (frame,) if isinstance(frame, bytes) else frame
+        parts = (effect.frame,) if isinstance(effect.frame, bytes) else effect.frame
         size = sum(map(len, parts))
         if size < _LARGE:
             connection.send(websocket.message(b"".join(parts)))
             return
         self._state_sent = now
-        connection.send(websocket.header(size), *parts)
+        send = connection.send_state if effect.state else connection.send
+        send(websocket.header(size), *parts)
 
     def enqueue(self, effect: Broadcast) -> bool:
         """Keep a frame for everybody until `flush`; return whether it is the first since the last one."""

@@ -141,6 +141,51 @@ class TestTooSlow:
         assert complaints == []
 
 
+class TestState:
+    def test_a_state_of_any_size_may_wait_behind_something_else(self) -> None:
+        socket = Socket(reads=False)
+        peer, complaints = connection(socket, limit=10)
+        peer.send(b"under way")
+        peer.send_state(b"head", b"x" * 1000)
+        peer.send(b"y" * 10)
+        assert (complaints, peer.waiting) == ([], 1014)
+        peer.send(b"z")
+        assert complaints == ["TooSlowError"]
+
+    def test_a_second_one_counts_while_the_first_waits(self) -> None:
+        peer, complaints = connection(Socket(reads=False), limit=10)
+        peer.send(b"under way")
+        peer.send_state(b"x" * 1000)
+        peer.send_state(b"x" * 10)
+        assert complaints == []
+        peer.send_state(b"x")
+        assert complaints == ["TooSlowError"]
+
+    def test_the_next_one_does_not_count_once_the_first_is_under_way(self) -> None:
+        socket = Socket(reads=False)
+        peer, complaints = connection(socket, limit=10)
+        peer.send(b"under way")
+        for _ in range(3):
+            peer.send_state(b"x" * 1000)
+            socket.take()
+        assert complaints == []
+        peer.send(b"y" * 11)
+        assert complaints == ["TooSlowError"]
+
+    @given(st.integers(0, 30), st.integers(1, 30))
+    def test_small_ones_that_leave_with_others_keep_no_allowance(self, before: int, size: int) -> None:
+        socket = Socket(reads=False)
+        peer, complaints = connection(socket, limit=100)
+        peer.send(b"under way")
+        peer.send(b"b" * before)
+        peer.send_state(b"x" * size)
+        socket.take()
+        peer.send(b"y" * 100)
+        assert complaints == []
+        peer.send(b"z")
+        assert complaints == ["TooSlowError"]
+
+
 class TestClosing:
     @pytest.mark.parametrize("reads", [True, False])
     def test_nothing_is_sent_after_the_goodbye(self, reads: bool) -> None:

@@ -44,6 +44,7 @@ class Client:
         self.room = room
         self.doc: Doc[Any] = Doc()
         self.socket = Socket(reads=reads)
+        self.updates_sent: list[bytes] = []
         self.member = Member(Identity(name, {"username": name}), True)
         relay.join(room, self.member, self.socket)
 
@@ -54,6 +55,7 @@ class Client:
     def write(self, text: str) -> None:
         """Append to the shared text."""
         for update in observed(self.doc, append(text)):
+            self.updates_sent.append(update)
             self.send(protocol.update(update))
 
     def show(self) -> None:
@@ -222,6 +224,63 @@ class TestDelivery:
             assert deaf.socket.closed == [(CloseCode.TOO_SLOW, "reads too slowly")]
             await eventually(lambda: ada.socket.frames[-1] == gone)
             assert [member["username"] for member in relay.overview()[0]["members"]] == ["ada"]
+
+    @pytest.mark.parametrize("knows", ["nothing", "a little"])
+    async def test_a_document_larger_than_the_outbox_is_joined_behind_its_latest_edits(self, knows: str) -> None:
+        async with relay_with(max_outbox=1 << 17) as relay:
+            room = await relay.open("room")
+            ada = Client(relay, room)
+            ada.write("first")
+            before = room.doc.get_update()
+            ada.write("x" * 1_000_000)
+            ada.send(protocol.step1(b"\x00"))
+            ada.write("y" * 70_000)  # goes before the state that is encoded already
+            bob = Client(relay, room, "bob", reads=False)
+            if knows == "a little":
+                bob.doc.apply_update(before)
+            bob.send(protocol.step1(bob.doc.get_state()))
+            while len(bob.socket.received) < 1_000_000:
+                bob.socket.take()
+                assert bob.socket.closed == []
+            for kind, payload in map(protocol.decode, bob.socket.frames):
+                if kind in (protocol.Kind.STEP2, protocol.Kind.UPDATE):
+                    bob.doc.apply_update(payload)
+            assert text_of(bob.doc) == text_of(ada.doc)
+
+    async def test_what_others_raise_who_are_told_of_an_edit_keeps_it_from_nobody(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with relay_with(owner := Clumsy(opens=True)) as relay:
+            room = await relay.open("room")
+            ada, bob = Client(relay, room), Client(relay, room, "bob")
+            heard: list[bytes | None] = []
+            relay.follow("room", _panic)
+            relay.follow("room", lambda room, update, author: heard.append(update))
+            owner.hears = False
+            ada.write("hello")
+            assert heard == ada.updates_sent
+            await eventually(lambda: bob.updates == ada.updates_sent)
+            assert (ada.socket.closed, bob.socket.closed) == ([], [])
+            assert caplog.text.count("room room: somebody who was told of a change failed") == 2
+            for update in heard:
+                assert update is not None
+                bob.doc.apply_update(update)
+            assert text_of(bob.doc) == text_of(room.doc) == "hello"
+
+    async def test_what_an_owner_raises_about_a_request_or_a_farewell_closes_nobody(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with relay_with(owner := Clumsy(opens=True)) as relay:
+            room = await relay.open("room")
+            ada, bob = Client(relay, room), Client(relay, room, "bob")
+            owner.hears = False
+            ada.send(b"\x02\x04save\x03")
+            bob.show()
+            relay.leave(room, bob.member)
+            gone = protocol.awareness([AwarenessEntry(bob.doc.client_id, 1, None)])
+            await eventually(lambda: ada.socket.frames[-1] == gone)
+            assert ada.socket.closed == []
+            assert caplog.text.count("room room: somebody who was told of a change failed") == 2
 
     async def test_who_could_not_come_in_is_not_in(self) -> None:
         owner = Clumsy(opens=True)
@@ -480,12 +539,13 @@ class Built(FreeRooms):
 class Clumsy(FreeRooms):
     """An owner with faults: it fails when a room is opened, unless it `opens` them, and when it is told of one.
 
-    When somebody comes in, it fails unless it `lets_in`.
+    When somebody comes in, it fails unless it `lets_in`; and at what else happens in its rooms, unless it `hears`.
     """
 
     def __init__(self, *, opens: bool) -> None:
         self.opens = opens
         self.lets_in = True
+        self.hears = True
 
     def opened(self, room: Room) -> None:
         """Fail, or not."""
@@ -501,6 +561,21 @@ class Clumsy(FreeRooms):
         """Fail."""
         raise LookupError(said)
 
+    def changed(self, room: Room) -> None:
+        """Fail, or not."""
+        if not self.hears:
+            raise LookupError("changed")
+
+    def requested(self, room: Room, member: Member, name: str, number: int) -> None:
+        """Fail, or not."""
+        if not self.hears:
+            raise LookupError(name)
+
+    def left(self, room: Room, member: Member) -> None:
+        """Fail, or not."""
+        if not self.hears:
+            raise LookupError(member.identity.username)
+
 
 class Closed(FreeRooms):
     """Rooms that cannot be loaded before they are `open`."""
@@ -512,6 +587,13 @@ class Closed(FreeRooms):
         if not self.open:
             raise RoomError(CloseCode.BAD_CONTENT, "closed")
         return await super().load(room, stored)
+
+
+def _panic(room: Room, update: bytes | None, author: str) -> None:
+    """Follow a room as somebody does who gives the engine bytes that it cannot read: it panics."""
+    doc: Doc[Any] = Doc()
+    doc.apply_update(bytes.fromhex("0101070200ffffffff0f00"))
+    doc.get_update()
 
 
 def gone(relay: Relay, name: str | None = None) -> bool:
