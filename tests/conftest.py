@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,18 +18,40 @@ from jupyter_rtc.app import JupyterRTC
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
+HERE = Path(__file__).parent
+
+SERVERS = {"jp_serverapp", "jupyter", "start", "server", "running", "two"}
+"""The fixtures that start a Jupyter Server, in this process or in one of its own."""
+
 FOLDERS = ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker that configures the server of a test; give random tests the time they need."""
-    settings.register_profile("patient", deadline=None)
-    settings.load_profile("patient")
+    """Declare the marker that configures the server of a test; settle what Hypothesis does.
+
+    Every run draws the same examples, so that one that fails is a fault of what was changed, and takes its time;
+    `pytest --hypothesis-profile=fresh` draws others.
+    """
+    settings.register_profile("fixed", deadline=None, derandomize=True)
+    settings.register_profile("fresh", deadline=None)
+    settings.load_profile("fixed")
     config.addinivalue_line(
         "markers",
         "traits(Class={name: value}): configure the server of this test, as a configuration file would;"
         " `Relay.store_class` is MemoryStore unless it is given",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start a server or a browser, by their fixtures and their folder, and the slow folder."""
+    for item in items:
+        folder = item.path.relative_to(HERE).parts[0]
+        if folder == "browser":
+            item.add_marker("browser")
+        if folder in ("browser", "safety") or not SERVERS.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("server")
+        if folder == "safety":
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session", autouse=True)

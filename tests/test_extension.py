@@ -87,6 +87,7 @@ def answers(app: ServerApp, path: str) -> bool:
 
 
 class TestInstalled:
+    @pytest.mark.slow
     def test_jupyter_finds_it_and_calls_it_fine(self) -> None:
         listed = subprocess.run(
             [sys.executable, "-m", "jupyter", "server", "extension", "list"],

@@ -14,8 +14,11 @@ LONGEST = 350
 
 @pytest.mark.parametrize(
     "command",
-    [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)],
-    ids=["lint", "format", "types"],
+    [
+        pytest.param(("ruff", "check", "."), id="lint"),
+        pytest.param(("ruff", "format", "--check", "."), id="format"),
+        pytest.param(("mypy",), id="types", marks=pytest.mark.slow),
+    ],
 )
 def test_nothing_is_found(command: tuple[str, ...]) -> None:
     found = subprocess.run(

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 
 import nbformat
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycrdt import Array, Map, Text
@@ -79,6 +80,7 @@ def test_in_a_text(before: str, mine: Any, theirs: Any) -> None:
     assert Counter(WORD.findall(read(TEXT, doc))) == +words
 
 
+@pytest.mark.slow
 @settings(calm, max_examples=300)
 @given(PLAIN.notebooks, CHANGES, CHANGES)
 def test_in_a_notebook(before: dict[str, Any], mine: Any, theirs: Any) -> None:

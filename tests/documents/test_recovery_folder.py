@@ -191,6 +191,7 @@ class TestTrouble:
         assert young.exists()
         assert not old.exists()
 
+    @pytest.mark.slow
     async def test_a_kill_leaves_all_or_nothing(self, folder: Path) -> None:
         """A process that keeps copies without end is killed again and again."""
         for number in range(3):

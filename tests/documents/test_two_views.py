@@ -94,6 +94,7 @@ class View:
                 return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["two texts", "notebook and text", "notebook without ids and text"])
 def test_every_word_stands_once_in_both(kind: str) -> None:
     for seed in range(500):

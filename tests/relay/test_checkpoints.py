@@ -211,6 +211,7 @@ def test_bytes_are_bounded_and_the_oldest_go_first() -> None:
     assert [version.seq for version, _ in typist.checkpoints] == [typist.stored.last]
 
 
+@pytest.mark.slow
 def test_ten_thousand_edits_of_a_megabyte_take_a_fraction_of_it() -> None:
     noise = random.Random(2)
     typist = Typist("".join(noise.choices("abcdefgh ijkl\n", k=1 << 20)))

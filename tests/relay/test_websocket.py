@@ -108,20 +108,30 @@ def test_a_close_with_and_without_a_reason(payload: bytes) -> None:
 @pytest.mark.parametrize(
     ("stream", "code"),
     [
-        (packet(2, b"x", mask=False), CloseCode.BAD_PACKET),
-        (b"\xc2" + packet(2, b"x")[1:], CloseCode.BAD_PACKET),
-        (b"\x83" + packet(2, b"x")[1:], CloseCode.BAD_PACKET),
-        (b"\x09" + packet(9, b"x")[1:], CloseCode.BAD_PACKET),
-        (b"\x89\xfe\x00\x7e", CloseCode.BAD_PACKET),
-        (packet(1, b"\xff"), CloseCode.MALFORMED),
-        (packet(1, b"\xc3", final=False) + packet(0, b"("), CloseCode.MALFORMED),
-        (packet(8, b"\x03\xe8\xff"), CloseCode.MALFORMED),
-        (packet(8, b"\x03"), CloseCode.BAD_PACKET),
-        (packet(0, b"the end of nothing"), CloseCode.BAD_PACKET),
-        (packet(2, b"one", final=False) + packet(2, b"two"), CloseCode.BAD_PACKET),
-        (packet(2, b"x" * 1001), CloseCode.TOO_BIG),
-        (b"\x82\xff" + (2**63).to_bytes(8), CloseCode.TOO_BIG),
-        (packet(2, b"x" * 600, final=False) + packet(0, b"x" * 600), CloseCode.TOO_BIG),
+        pytest.param(packet(2, b"x", mask=False), CloseCode.BAD_PACKET, id="not masked"),
+        pytest.param(b"\xc2" + packet(2, b"x")[1:], CloseCode.BAD_PACKET, id="a reserved bit"),
+        pytest.param(b"\x83" + packet(2, b"x")[1:], CloseCode.BAD_PACKET, id="an opcode of data that is none"),
+        pytest.param(b"\x09" + packet(9, b"x")[1:], CloseCode.BAD_PACKET, id="a fragment of a ping"),
+        pytest.param(b"\x89\xfe\x00\x7e", CloseCode.BAD_PACKET, id="a ping that is too long"),
+        pytest.param(packet(1, b"\xff"), CloseCode.MALFORMED, id="a text that is not UTF-8"),
+        pytest.param(
+            packet(1, b"\xc3", final=False) + packet(0, b"("),
+            CloseCode.MALFORMED,
+            id="a text of two parts that is not UTF-8",
+        ),
+        pytest.param(packet(8, b"\x03\xe8\xff"), CloseCode.MALFORMED, id="a reason that is not UTF-8"),
+        pytest.param(packet(8, b"\x03"), CloseCode.BAD_PACKET, id="half a close code"),
+        pytest.param(packet(0, b"the end of nothing"), CloseCode.BAD_PACKET, id="the end of nothing"),
+        pytest.param(
+            packet(2, b"one", final=False) + packet(2, b"two"), CloseCode.BAD_PACKET, id="a message within another"
+        ),
+        pytest.param(packet(2, b"x" * 1001), CloseCode.TOO_BIG, id="one that is too large"),
+        pytest.param(b"\x82\xff" + (2**63).to_bytes(8), CloseCode.TOO_BIG, id="one that says that it is too large"),
+        pytest.param(
+            packet(2, b"x" * 600, final=False) + packet(0, b"x" * 600),
+            CloseCode.TOO_BIG,
+            id="one whose parts are too large together",
+        ),
     ],
 )
 def test_what_no_client_sends_is_refused_before_it_is_read(stream: bytes, code: CloseCode) -> None:
