@@ -183,18 +183,17 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
             raise HTTPError(404, error.reason) from None
         self.owner, self.member = owner, Member(self._identity(), writable)
         await self.relay.faults.wait(name, self.member.identity.username)
-        await super().get(name)
+        if not self._on_close_called:  # else gone meanwhile
+            await super().get(name)
 
     async def open(self, name: str) -> None:
         """Come in, once the room is loaded; a room that cannot be loaded closes with its code."""
         super().open(name)
-        self.set_nodelay(True)
-        assert self.member is not None
-        assert self.ws_connection is not None
-        assert self.ws_connection.stream is not None
-        if self.ws_connection.stream.closed():
+        stream = self.ws_connection.stream if self.ws_connection else None
+        if stream is None or stream.closed() or self.member is None:
             return  # gone during the handshake: nobody is let in
-        transport = SocketTransport(self, self.ws_connection.stream)
+        self.set_nodelay(True)
+        transport = SocketTransport(self, stream)
         try:
             room = await self.relay.open(name)
             self.relay.join(room, self.member, transport, self._ask_again)
