@@ -9,9 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from .protocol import MAX_CLIENT_ID, AwarenessEntry, CloseCode, ProtocolError, decode_awareness
+
+_LONGEST_FIELD = 4096
+"""How many characters a field of ``user`` may have that others are shown."""
 
 _MAX_GONE = 1000
 """How many clients that left are remembered, so that a late echo of their state does not bring them back."""
@@ -32,11 +36,38 @@ class Identity:
     own: frozenset[str] = frozenset()
 
     def sign(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Return `state` with its ``user`` field set to what the server knows."""
+        """Return `state` with its ``user`` field set to what the server knows, without fields that are too long."""
         claimed = state.get("user")
         claimed = claimed if isinstance(claimed, dict) else {}
         believed = {key: claimed[key] for key in self.own if key in claimed}
-        return {**state, "user": {**claimed, **self.user, **believed}}
+        return {**state, "user": _short({**claimed, **self.user, **believed})}
+
+    def said_of(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Return what of `state` is the client's own: without what the server knows, which front ends repeat."""
+        claimed = state.get("user")
+        claimed = claimed if isinstance(claimed, dict) else {}
+        return {**state, "user": {key: value for key, value in claimed.items() if self.user.get(key) != value}}
+
+    @cached_property
+    def long(self) -> frozenset[str]:
+        """The fields that nobody is shown, for each state carries them to everybody: a picture as a ``data:`` URL."""
+        return frozenset(self.user.keys() - _short(self.user).keys())
+
+    @cached_property
+    def size(self) -> int:
+        """How many characters what the server knows takes in a state, when a client repeats it."""
+        return _size(self.user)
+
+
+def _short(user: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in user.items() if _size(value) <= _LONGEST_FIELD}
+
+
+def _size(value: Any) -> int:
+    """Return how many characters a value has as JSON of a client's."""
+    if isinstance(value, str):
+        return len(value)
+    return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False)) if isinstance(value, dict | list) else 1
 
 
 @dataclass
@@ -65,6 +96,7 @@ class Awareness:
     ) -> None:
         """Make an empty one; a member owns at most `max_states` states of at most `max_size` characters.
 
+        What the server puts into a state, who it belongs to, does not count.
         It is full with `room_states` states, or `room_size` bytes of them.
         """
         self._clients: dict[int, _Client] = {}
@@ -165,12 +197,14 @@ class Awareness:
     def _signed(self, entry: AwarenessEntry, identity: Identity) -> str | None:
         if entry.state is None:
             return None
-        if len(entry.state) > self._max_size:
+        if len(entry.state) > self._max_size + identity.size:
             raise ProtocolError("awareness state too big")
         try:
             state = json.loads(entry.state)
             if not isinstance(state, dict):
                 raise ProtocolError("awareness that is not an object")
+            if len(entry.state) > self._max_size < _size(identity.said_of(state)):
+                raise ProtocolError("awareness state too big")
             # NaN and infinity, which Python reads and writes, would break the JSON of everybody else.
             return json.dumps(identity.sign(state), separators=(",", ":"), allow_nan=False)
         except (ValueError, RecursionError):

@@ -1,9 +1,9 @@
-"""What outlasts the handshake: who sent faulty frames waits for the next one, and rights are asked for again."""
+"""What outlasts a connection: who sent faulty frames waits for the next one, rights are asked for again, warnings."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any
@@ -39,6 +39,23 @@ class Faults:
             self._known.pop((room, username), None)
         elif count:
             await asyncio.sleep(min(5.0, 0.05 * 2**count))
+
+
+class Warnings:
+    """Warns of each thing once, however often it comes up again: a page that comes back brings it along."""
+
+    def __init__(self, log: Logger | LoggerAdapter[Any]) -> None:
+        """Have warned of nothing yet."""
+        self._log = log
+        self._known: set[Hashable] = set()
+
+    def warn(self, about: Hashable, text: str, *arguments: object) -> None:
+        """Log a warning, unless there was one `about` the same."""
+        if about not in self._known:
+            if len(self._known) > _MOST_KNOWN:
+                self._known.clear()
+            self._known.add(about)
+            self._log.warning(text, *arguments)
 
 
 class Rights:

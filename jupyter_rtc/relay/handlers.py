@@ -261,7 +261,15 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
     def _identity(self) -> Identity:
         model: dict[str, Any] = self.identity_provider.identity_model(self.current_user)
         own = frozenset(getattr(self.identity_provider, "updatable_fields", ()))
-        return Identity(self.current_user.username, model, own)
+        identity = Identity(self.current_user.username, model, own)
+        if identity.long:
+            self.relay.warnings.warn(
+                ("identity", identity.username),
+                "what others are shown of %s leaves out what is too long for that: %s",
+                identity.username,
+                ", ".join(sorted(identity.long)),
+            )
+        return identity
 
 
 class RoomsHandler(APIHandler):

@@ -15,7 +15,7 @@ from traitlets.config import LoggingConfigurable
 from . import protocol
 from .connection import Connection, Transport
 from .delivery import Delivery, Follower
-from .door import Ask
+from .door import Ask, Warnings
 from .effects import Broadcast, Send
 from .keeper import Keeper
 from .member import Member
@@ -103,6 +103,7 @@ class Relay(LoggingConfigurable):
         self._delivery = Delivery(self.store, self.keeper, self._tasks, self.log)
         self._rooms = Rooms(owners, self.keeper, self._delivery, self.log)
         self.faults = self._delivery.faults
+        self.warnings = Warnings(self.log)
 
     def add_owner(self, owner: RoomOwner) -> None:
         """Serve the rooms of one more owner; those that came before it go first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from jupyter_server.auth import Authorizer, IdentityProvider, User
@@ -11,6 +12,7 @@ PEOPLE = {
     "bob-token": User("bob", "Bob Builder"),
     "rita-token": User("rita", "Rita Reader"),
     "nemo-token": User("nemo", "Nemo Nobody"),
+    "mona-token": User("mona", "Mona Maler", avatar_url="data:image/png;base64," + "A" * 300_000),
 }
 
 
@@ -20,6 +22,10 @@ class People(IdentityProvider):
     async def get_user_token(self, handler: Any) -> User | None:
         """Return whose token came along, else whom the server's own token stands for."""
         return PEOPLE.get(self.get_token(handler) or "") or await super().get_user_token(handler)
+
+    def user_to_cookie(self, user: User) -> str:
+        """Return a user as a cookie, which has no room for a picture."""
+        return str(super().user_to_cookie(replace(user, avatar_url=None)))
 
 
 class Rights(Authorizer):

@@ -86,6 +86,39 @@ class TestIdentity:
         assert bob.sees(1) == {"user": ADA.user, "text": "é🦀"}
 
 
+class TestLongFields:
+    """A picture as a ``data:`` URL is a field of the identity like any other, and front ends repeat all of them."""
+
+    PICTURE = "data:image/png;base64," + "A" * 300_000
+    EVE = Identity("eve", {"username": "eve", "name": "Eve", "avatar_url": PICTURE})
+
+    def test_who_has_one_is_seen_without_it(self, here: Awareness) -> None:
+        state = {"user": self.EVE.user, "cursor": 3}
+        assert here.apply(payload((1, 1, state)), "e", self.EVE, 0) == [1]
+        assert here.states() == [{"user": {"username": "eve", "name": "Eve"}, "cursor": 3}]
+        assert self.EVE.long == {"avatar_url"}
+
+    def test_it_takes_nothing_from_what_a_state_may_hold(self) -> None:
+        here = Awareness(max_size=100)
+        assert here.apply(payload((1, 1, {"user": self.EVE.user, "t": "x" * 70})), "e", self.EVE, 0) == [1]
+        for more in ({"t": "x" * 101}, {"user": {"mood": "x" * 101}}, {"user": {"avatar_url": self.PICTURE + "B"}}):
+            with pytest.raises(ProtocolError, match="too big"):
+                here.apply(payload((1, 2, more)), "e", self.EVE, 0)
+
+    @pytest.mark.parametrize("own", [frozenset(), frozenset({"avatar_url"})])
+    @pytest.mark.parametrize("value", ["x" * 5000, ["x" * 5000], {"x": ["y"] * 5000}])
+    def test_what_a_client_claims_is_held_to_the_same(
+        self, here: Awareness, own: frozenset[str], value: object
+    ) -> None:
+        who = Identity("eve", {"username": "eve"}, own)
+        here.apply(payload((1, 1, {"user": {"avatar_url": value, "mood": "x" * 4096}})), "e", who, 0)
+        assert here.states() == [{"user": {"username": "eve", "mood": "x" * 4096}}]
+
+    def test_a_usual_identity_is_shown_whole(self) -> None:
+        link = {"avatar_url": "https://example.org/" + "x" * 2000}
+        assert Identity("ada", {**ADA.user, **link}).long == frozenset()
+
+
 class TestOwnership:
     def test_nobody_changes_the_state_of_another_user(self, here: Awareness) -> None:
         here.apply(payload((1, 1, {"cursor": 1})), "a", ADA, 0)

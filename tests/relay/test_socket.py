@@ -115,6 +115,27 @@ class TestPresence:
             user = bob.others[ada.doc.client_id]["user"]
             assert (user["name"], user["username"]) == ("Ada Author", "ada")
 
+    async def test_somebody_with_a_large_picture_is_seen_and_types(
+        self, server: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        picture = "data:image/png;base64," + "A" * 300_000
+        mona = {"username": "mona", "name": "Mona Maler", "avatar_url": picture}
+        for _ in range(2):
+            async with (
+                server.connect("room", token="mona-token") as one,
+                server.connect("room", token="bob-token") as two,
+                Peer(one) as eve,
+                Peer(two) as bob,
+            ):
+                await eve.show(user=mona, cursor=3)
+                await bob.until(lambda: bob.others)
+                assert "avatar_url" not in bob.others[eve.doc.client_id]["user"]
+                assert bob.others[eve.doc.client_id]["user"]["name"] == "Mona Maler"
+                await eve.write("typed")
+                await bob.until(lambda: bob.text.endswith("typed"))
+                assert one.close_code is None
+        assert caplog.text.count("what others are shown of mona leaves out") == 1
+
     @pytest.mark.parametrize("end", ["close", "abort"])
     async def test_who_leaves_is_gone_within_a_second(self, server: Any, rooms: Rooms, end: str) -> None:
         async with (
