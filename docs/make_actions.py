@@ -41,8 +41,7 @@ def render() -> str:
 
 
 def _row(one: Action) -> list[str]:
-    needs = f"{one.right.action} {one.right.resource or 'what the table shows'}"
-    return [f"`{_route(one)}`", needs, one.summary.rstrip(".")]
+    return [f"`{_route(one)}`", one.needs, one.summary.rstrip(".")]
 
 
 def _route(one: Action) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LONGEST = 350
+LONGEST = 500
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_nothing_is_found(command: tuple[str, ...]) -> None:
 
 
 def test_no_module_is_long() -> None:
-    """One that is longer has more than one job."""
+    """One that is longer is likely to have more than one job."""
     lengths = {path: path.read_text(encoding="utf-8").count("\n") for path in (ROOT / "jupyter_rtc").rglob("*.py")}
     assert lengths
     assert [f"{path.relative_to(ROOT)}: {lines}" for path, lines in lengths.items() if lines > LONGEST] == []

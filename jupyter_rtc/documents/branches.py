@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pycrdt import Doc
 
 from ..relay import Member, PlainOwner, Room, StoredRoom, Verdict, document_of, whole_state
+from .documents import Documents
 
 
 class BranchOwner(PlainOwner):
     """Owns copies of documents. Each begins with the history of its document, and takes in no other."""
+
+    _documents: Documents
+
+    def root(self, name: str) -> str:
+        """Return the name of the room of the document that a branch is a copy of; of what is no branch, its own."""
+        raise NotImplementedError
+
+    def paths(self, name: str) -> Collection[str]:
+        """Return those of the document."""
+        return self._documents.paths(self.root(name))
 
     async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
         """Let no other history in: this is a copy of one document."""

@@ -136,6 +136,7 @@ class Documents(LoggingConfigurable):
                 binding.moved(new + binding.path[len(old) :])
                 self._watch_file(binding)
                 self._tasks.spawn(binding.look())
+        self._tasks.spawn(self.relay.ask_rights())  # who may read the one folder may not read the other
 
     def path_of(self, file_id: str) -> str | None:
         """Return the path of the file with an id; None where there is none."""
@@ -146,6 +147,18 @@ class Documents(LoggingConfigurable):
     def owns(self, name: str) -> bool:
         """Own the names ``<format>:<type>:<file id>``."""
         return DocumentName.parse(name) is not None
+
+    def paths(self, name: str) -> Sequence[str]:
+        """Return the path of the document's file."""
+        if binding := self._bindings.get(name):
+            return (binding.path,)
+        document = DocumentName.parse(name)
+        path = self.path_of(document.file_id) if document else None
+        return () if path is None else (path,)
+
+    def paths_of(self, copy: RecoveryCopy) -> list[str]:
+        """Return the path that the file of a recovery copy had when it was kept, and the one that it has now."""
+        return [copy.path, *self.paths(copy.room)]
 
     async def admit(self, name: str) -> None:
         """Raise RoomError for a type or a format that does not exist, or a file id that nobody gave out."""

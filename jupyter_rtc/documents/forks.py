@@ -129,6 +129,10 @@ class Forks(BranchOwner, LoggingConfigurable):
         """Own the forks that there are."""
         return name in self._forks
 
+    def root(self, name: str) -> str:
+        """Return the name of the document's room."""
+        return self._forks[name].root_roomid if name in self._forks else name
+
     async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
         """Begin with the document as it was when the fork was made; and open that, if it is to be followed."""
         if self._forks[room.name].synchronize:

@@ -7,13 +7,15 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cached_property
+from posixpath import dirname
 from typing import Any
 
-from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado.web import HTTPError, authenticated
 
+from ..relay import NotAllowedError, UserRights
 from . import answers, restore, settle
 from .documents import Documents
 from .files import FileError
@@ -34,6 +36,8 @@ def _errors() -> Iterator[None]:
         yield
     except BadRequest as error:
         raise HTTPError(400, str(error)) from None
+    except NotAllowedError as error:
+        raise HTTPError(403, str(error)) from None
     except (FileError, RecoveryError, HistoryError) as error:
         raise HTTPError(error.status, str(error)) from None
 
@@ -53,10 +57,19 @@ def _object(handler: APIHandler, fields: str, default: dict[str, Any] | None = N
     return body
 
 
-class _DocumentsHandler(APIHandler):
-    """A route of the documents."""
+class _Handler(APIHandler):
+    """A route for users who may do with contents what its method says, and with each file what `rights` say."""
 
     auth_resource = "contents"
+
+    @cached_property
+    def rights(self) -> UserRights:
+        """What the user may do."""
+        return UserRights(self)
+
+
+class _DocumentsHandler(_Handler):
+    """A route of the documents."""
 
     def initialize(self, documents: Documents) -> None:
         """Take the documents to look into."""
@@ -76,6 +89,7 @@ class SessionHandler(_DocumentsHandler):
             if not isinstance(body.get(field), str):
                 raise HTTPError(400, f"{field}: a text is required")
         with _errors():
+            await self.rights.require("read", path)
             session = await self.documents.session(path.strip("/"), body["format"], body["type"])
         self.set_status(201 if session.created else 200)
         self.finish(
@@ -98,8 +112,9 @@ class CopiesHandler(_DocumentsHandler):
         path = self.get_query_argument("path", None)
         with _errors():
             copies = await self.documents.recovery.copies()
-        wanted = [copy.described() for copy in copies if path is None or copy.path == path.strip("/")]
-        self.finish({"copies": wanted})
+        wanted = [copy for copy in copies if path is None or copy.path == path.strip("/")]
+        readable = [copy for copy in wanted if await self.rights.may_all("read", self.documents.paths_of(copy))]
+        self.finish({"copies": [copy.described() for copy in readable]})
 
 
 class CopyHandler(_DocumentsHandler):
@@ -111,6 +126,7 @@ class CopyHandler(_DocumentsHandler):
         """Return a copy with its content; with the argument ``download``, the file itself."""
         with _errors():
             copy, data = await self.documents.recovery.read(id)
+            await self.rights.require("read", *self.documents.paths_of(copy))
         if self.get_query_argument("download", ""):
             self.set_attachment_header(restore.filename(copy))
             self.finish(data, set_content_type="application/octet-stream")
@@ -122,6 +138,8 @@ class CopyHandler(_DocumentsHandler):
     async def delete(self, id: str) -> None:
         """Remove a copy."""
         with _errors():
+            copy = await self.documents.recovery.find(id)
+            await self.rights.require("write", *self.documents.paths_of(copy))
             await self.documents.recovery.remove(id)
         self.set_status(204)
         self.finish()
@@ -141,6 +159,10 @@ class RestoreHandler(_DocumentsHandler):
         if into not in ("document", "file"):
             raise HTTPError(400, f'into: "document" or "file" is required, not {json.dumps(into)}')
         with _errors():
+            copy = await self.documents.recovery.find(id)
+            paths = self.documents.paths_of(copy)
+            await self.rights.require("read", *paths)
+            await self.rights.require("write", *(paths if into == "document" else map(dirname, paths)))
             if into == "document":
                 copy = await restore.into_document(self.documents, id, self.current_user.username)
                 self.finish({"into": into, "room": copy.room})
@@ -158,7 +180,9 @@ class ConflictsHandler(_DocumentsHandler):
     async def get(self) -> None:
         """Return the conflicts of the open documents, the oldest first; of one file, where ``path`` names it."""
         with _errors():
-            self.finish({"conflicts": await settle.listed(self.documents, *_file(self))})
+            found = await settle.listed(self.documents, *_file(self))
+        readable = [conflict for conflict in found if await self.rights.may_all("read", [conflict["path"]])]
+        self.finish({"conflicts": readable})
 
 
 class ConflictHandler(_DocumentsHandler):
@@ -169,15 +193,19 @@ class ConflictHandler(_DocumentsHandler):
     async def delete(self, id: str) -> None:
         """Dismiss a conflict of an open document, or of that of the file which ``path`` names."""
         with _errors():
-            await settle.dismiss(self.documents, id, *_file(self))
+            found = await settle.listed(self.documents, *_file(self))
+            conflict = next((one for one in found if one["id"] == id), None)
+            if conflict is None:
+                where = _file(self)[0] or "an open document (the argument path names another)"
+                raise HTTPError(404, f"there is no conflict {id!r} in {where}")
+            await self.rights.require("write", conflict["path"])
+            await settle.dismiss(self.documents, conflict["room"], id)
         self.set_status(204)
         self.finish()
 
 
-class TimelineHandler(APIHandler):
+class TimelineHandler(_Handler):
     """``GET api/collaboration/timeline/<path>``: a copy of a document that goes through its versions."""
-
-    auth_resource = "contents"
 
     def initialize(self, timelines: Timelines) -> None:
         """Take the owner of timelines."""
@@ -188,6 +216,7 @@ class TimelineHandler(APIHandler):
     async def get(self, path: str) -> None:
         """Make one, and say when its versions were made, in seconds since the epoch, the oldest first."""
         with _errors():
+            await self.rights.require("read", path)
             arguments = self.get_query_argument("format", ""), self.get_query_argument("type", "")
             timeline = await self.timelines.begin(path.strip("/"), *arguments)
             self.finish(
@@ -200,10 +229,8 @@ class TimelineHandler(APIHandler):
             )
 
 
-class UndoRedoHandler(APIHandler):
+class UndoRedoHandler(_Handler):
     """``PUT api/collaboration/undo_redo/<room>``: steps through a timeline, and its end."""
-
-    auth_resource = "contents"
 
     def initialize(self, timelines: Timelines) -> None:
         """Take the owner of timelines."""
@@ -218,8 +245,9 @@ class UndoRedoHandler(APIHandler):
         if action not in _STEPS:
             raise HTTPError(400, f"action: undo, redo or restore, not {action!r}")
         with _errors():
+            await self.rights.require("read", *self.timelines.paths(room))
             if action == "restore":
-                if not await _may_write(self):
+                if not await self.rights.may("write", "contents", self.timelines.paths(room)):
                     raise HTTPError(403, f"{self.current_user.username} may not write contents")
                 self.timelines.end(room)
                 self.finish({"code": 200, "status": "Document restored successfully"})
@@ -229,10 +257,8 @@ class UndoRedoHandler(APIHandler):
                 self.finish({"error": f"No more {action} operations available"})
 
 
-class ForkHandler(APIHandler):
+class ForkHandler(_Handler):
     """``api/collaboration/fork/<room>``: copies of a document to work in beside it."""
-
-    auth_resource = "contents"
 
     def initialize(self, forks: Forks) -> None:
         """Take the owner of forks."""
@@ -242,7 +268,9 @@ class ForkHandler(APIHandler):
     @authorized
     async def get(self, name: str) -> None:
         """Return the forks of a document's room: by the name of its room what is known of each."""
-        self.finish({fork: asdict(about) for fork, about in (await self.forks.of(name)).items()})
+        with _errors():
+            await self.rights.require("read", *self.forks.paths(name))
+            self.finish({fork: asdict(about) for fork, about in (await self.forks.of(name)).items()})
 
     @authenticated
     @authorized
@@ -254,6 +282,7 @@ class ForkHandler(APIHandler):
                 raise HTTPError(400, f"{field}: a {what} is required")
         fork = Fork(name, bool(body.get("synchronize")), body.get("title") or "", body.get("description") or "")
         with _errors():
+            await self.rights.require("write", *self.forks.paths(name))
             made, room = await self.forks.create(fork, self.current_user.username)
             self.set_status(201)
             self.finish({"sessionId": room.lineage, "fork_roomid": made, "fork_info": asdict(fork)})
@@ -266,14 +295,13 @@ class ForkHandler(APIHandler):
         if merge not in ("true", "false"):
             raise HTTPError(400, f"merge: true or false, not {merge!r}")
         with _errors():
+            await self.rights.require("write", *self.forks.paths(name))
             await self.forks.delete(name, merge == "true", self.current_user.username)
             self.finish()
 
 
-class HistoryHandler(APIHandler):
+class HistoryHandler(_Handler):
     """``api/rtc/history/<path>``: the versions of a document, and the way back to one."""
-
-    auth_resource = "contents"
 
     def initialize(self, history: History) -> None:
         """Take the past of documents."""
@@ -284,6 +312,7 @@ class HistoryHandler(APIHandler):
     async def get(self, path: str) -> None:
         """Return the versions; with ``version`` what one holds; with ``from`` and ``to`` what differs between two."""
         with _errors():
+            await self.rights.require("read", path)
             subject = await self._subject(path)
             if "version" in self.request.arguments:
                 version, original = await self.history.version(subject, _number(self, "version"))
@@ -306,6 +335,7 @@ class HistoryHandler(APIHandler):
         if not isinstance(version, int) or isinstance(version, bool):
             raise HTTPError(400, "version: the id of a version is required, a number")
         with _errors():
+            await self.rights.require("write", path)
             subject = await self._subject(path)
             await self.history.restore(subject, version, self.current_user.username)
             self.finish({"path": subject.path, "restored": version})
@@ -329,8 +359,3 @@ def _number(handler: APIHandler, name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise HTTPError(400, f"{name}: a whole number is required, not {text!r}")
     return int(text)
-
-
-async def _may_write(handler: APIHandler) -> bool:
-    answer = handler.authorizer.is_authorized(handler, handler.current_user, "write", "contents")
-    return bool(await ensure_async(answer))

@@ -170,6 +170,10 @@ class Recovery(LoggingConfigurable):
         """Return a copy and its content. Raises RecoveryError."""
         return await asyncio.to_thread(self._read, id)
 
+    async def find(self, id: str) -> RecoveryCopy:
+        """Return what is known of a copy. Raises RecoveryError."""
+        return await asyncio.to_thread(self._known_as, id)
+
     async def remove(self, id: str) -> RecoveryCopy:
         """Remove a copy; return what it was. Raises RecoveryError."""
         async with self._lock:
@@ -236,24 +240,32 @@ class Recovery(LoggingConfigurable):
             return None
         return copy if whole else None
 
-    def _read(self, id: str) -> tuple[RecoveryCopy, bytes]:
+    def _known_as(self, id: str) -> RecoveryCopy:
         try:
             if copy := self._find(id):
-                return copy, (self._folder / id / (_CONTENT + copy.suffix)).read_bytes()
-        except FileNotFoundError:
-            pass
+                return copy
         except OSError as error:
             raise RecoveryError(500, f"recovery copy {id} cannot be read: {error.strerror}") from None
         raise RecoveryError(404, f"there is no recovery copy {id!r}")
 
-    def _remove(self, id: str) -> RecoveryCopy:
+    def _read(self, id: str) -> tuple[RecoveryCopy, bytes]:
+        copy = self._known_as(id)
         try:
-            if copy := self._find(id):
-                self._discard(id)
-                return copy
+            return copy, (self._folder / id / (_CONTENT + copy.suffix)).read_bytes()
+        except FileNotFoundError:
+            raise RecoveryError(404, f"there is no recovery copy {id!r}") from None
+        except OSError as error:
+            raise RecoveryError(500, f"recovery copy {id} cannot be read: {error.strerror}") from None
+
+    def _remove(self, id: str) -> RecoveryCopy:
+        copy = self._known_as(id)
+        try:
+            self._discard(id)
+        except FileNotFoundError:
+            raise RecoveryError(404, f"there is no recovery copy {id!r}") from None
         except OSError as error:
             raise RecoveryError(500, f"recovery copy {id} cannot be removed: {error.strerror}") from None
-        raise RecoveryError(404, f"there is no recovery copy {id!r}")
+        return copy
 
     def _discard(self, id: str) -> None:
         """Remove a folder; whatever happens, never leave a part of it under its name."""

@@ -30,20 +30,14 @@ async def listed(documents: Documents, path: str = "", form: str = "", kind: str
     return sorted(found, key=lambda conflict: (conflict["time"], conflict["id"]))
 
 
-async def dismiss(documents: Documents, id: str, path: str = "", form: str = "", kind: str = "") -> None:
-    """Take the record of a conflict out of its document, which is opened if need be; returns when that is stored.
+async def dismiss(documents: Documents, name: str, id: str) -> None:
+    """Take the record of a conflict out of the document in the room `name`; returns when that is stored.
 
-    The document is looked for as in `listed`, which says what is raised. Raises HistoryError, too, where there is no
-    such conflict, and where its document cannot be opened.
+    The document is opened if need be; raises HistoryError where that cannot be.
     """
-    for name in await _views(documents, path, form, kind):
-        if id in await _recorded(documents, name):
-            room = await opened(documents, name)
-            documents.relay.edit(room, lambda doc: forget(doc, [id]))
-            await documents.relay.keeper.settle()
-            return
-    where = path or "an open document (the argument path names another)"
-    raise HistoryError(404, f"there is no conflict {id!r} in {where}")
+    room = await opened(documents, name)
+    documents.relay.edit(room, lambda doc: forget(doc, [id]))
+    await documents.relay.keeper.settle()
 
 
 async def _views(documents: Documents, path: str, form: str, kind: str) -> dict[str, str]:

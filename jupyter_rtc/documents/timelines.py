@@ -135,6 +135,10 @@ class Timelines(BranchOwner, LoggingConfigurable):
         """Own the timelines that are open."""
         return name in self._timelines
 
+    def root(self, name: str) -> str:
+        """Return the name of the document's room."""
+        return self._timelines[name].root if name in self._timelines else name
+
     async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
         """Begin with the present, and the history of the root."""
         root = self._timelines[room.name].chronicle.past.stored

@@ -11,6 +11,7 @@ from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomOwn
 from .place import place
 from .protocol import CloseCode, ProtocolError, covers, decode_state_vector
 from .relay import Relay
+from .rights import NotAllowedError, UserRights
 from .room import Room
 from .sqlite import SQLiteStore
 from .store import Mark, Past, Store, StoredRoom, StoreError, Version
@@ -28,6 +29,7 @@ __all__ = [
     "Mark",
     "Member",
     "MemoryStore",
+    "NotAllowedError",
     "Past",
     "PlainOwner",
     "Presence",
@@ -41,6 +43,7 @@ __all__ = [
     "StoreError",
     "StoredRoom",
     "Tasks",
+    "UserRights",
     "Verdict",
     "Version",
     "Watch",

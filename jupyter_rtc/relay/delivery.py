@@ -50,7 +50,7 @@ class Delivery:
     def join(
         self, served: ServedRoom, member: Member, connection: Connection, ask: Ask | None, interval: float
     ) -> None:
-        """Let a member in, and `ask` about it again every `interval` seconds, if that is not 0."""
+        """Let a member in, and `ask` about it again: every `interval` seconds, if that is not 0, and in `ask_now`."""
         connection.last_sent = monotonic()
         served.connections[member] = connection
         try:
@@ -59,7 +59,7 @@ class Delivery:
         except BaseException:  # whoever is not in cannot leave: they would stay for ever
             self.leave(served, member)
             raise
-        if ask and interval and member in served.connections:
+        if ask and member in served.connections:
             self._rights.begin(member, interval, ask, lambda writable: self._allow(served, member, writable))
 
     def receive(self, served: ServedRoom, member: Member, frames: Sequence[bytes]) -> None:
@@ -69,6 +69,10 @@ class Delivery:
             if member in served.connections:
                 self._take(served, member, frame, now)
         self._outgoing.at_once(now)
+
+    async def ask_now(self) -> None:
+        """Ask what members may do whose rooms show other files now; return when that is settled."""
+        await self._rights.ask_now()
 
     def drop(self, served: ServedRoom, member: Member, code: int, reason: str) -> None:
         """Close a member, if it is still there, and see it off."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
 from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any
@@ -14,8 +15,11 @@ _FORGOTTEN = 60.0
 _MOST_KNOWN = 10_000
 _LONGEST_ANSWER = 30.0
 
-Ask = Callable[[], Awaitable[bool | None]]
-"""Asks whether somebody may come in, and whether their edits count: None for neither."""
+Ask = Callable[[bool], Awaitable[bool | None]]
+"""Asks whether somebody may come in, and whether their edits count: None for neither.
+
+Called with True, it asks for everything again, who they are too; with False, only for what was not asked for yet.
+"""
 
 
 class Faults:
@@ -58,6 +62,16 @@ class Warnings:
             self._log.warning(text, *arguments)
 
 
+@dataclass
+class _Asked:
+    """How a member is asked about, what is done with the answer, and the task that asks again and again."""
+
+    ask: Ask
+    settle: Callable[[bool | None], None]
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    again: asyncio.Task[None] | None = None
+
+
 class Rights:
     """Asks again and again what members may do, as long as they are here: a token may have been revoked.
 
@@ -67,26 +81,36 @@ class Rights:
     def __init__(self, log: Logger | LoggerAdapter[Any]) -> None:
         """Ask for nobody yet."""
         self._log = log
-        self._asking: dict[Member, asyncio.Task[None]] = {}
+        self._asking: dict[Member, _Asked] = {}
 
     def begin(self, member: Member, interval: float, ask: Ask, settle: Callable[[bool | None], None]) -> None:
-        """Call `settle` with what is answered for a member that came in, every `interval` seconds."""
-        self._asking[member] = asyncio.ensure_future(self._keep_asking(member, interval, ask, settle))
+        """Call `settle` with what is answered for a member that came in, every `interval` seconds, if that is not 0."""
+        asked = self._asking[member] = _Asked(ask, settle)
+        if interval:
+            asked.again = asyncio.ensure_future(self._keep_asking(member, asked, interval))
 
     def end(self, member: Member) -> None:
         """Ask no longer: the member left."""
-        if asking := self._asking.pop(member, None):
-            asking.cancel()
+        asked = self._asking.pop(member, None)
+        if asked and asked.again:
+            asked.again.cancel()
 
-    async def _keep_asking(
-        self, member: Member, interval: float, ask: Ask, settle: Callable[[bool | None], None]
-    ) -> None:
+    async def ask_now(self) -> None:
+        """Ask about everybody what was not asked yet: their rooms show other files now. Return when it is settled."""
+        await asyncio.gather(*(self._ask(member, asked, False) for member, asked in list(self._asking.items())))
+
+    async def _keep_asking(self, member: Member, asked: _Asked, interval: float) -> None:
         while member in self._asking:
             await asyncio.sleep(interval)
+            await self._ask(member, asked, True)
+
+    async def _ask(self, member: Member, asked: _Asked, afresh: bool) -> None:
+        async with asked.turn:  # one after the other: of two answers the later one counts
             try:
                 async with asyncio.timeout(_LONGEST_ANSWER):
-                    answer = await ask()
+                    answer = await asked.ask(afresh)
             except Exception as error:  # whatever an identity provider raises: it does not know, so nothing changes
                 self._log.warning("cannot ask again what %s may do: %r", member.identity.username, error)
             else:
-                settle(answer)
+                if member in self._asking:
+                    asked.settle(answer)

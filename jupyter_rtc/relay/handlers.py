@@ -7,10 +7,10 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any, cast
 
-from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized, ws_authenticated
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
@@ -25,6 +25,7 @@ from .member import Member
 from .owner import RoomError, RoomOwner
 from .protocol import CloseCode, ProtocolError, clip_reason
 from .relay import Relay
+from .rights import UserRights
 from .room import Room
 from .websocket import MessageReader, Opcode
 
@@ -164,6 +165,7 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         self.owner: RoomOwner | None = None
         self.room: Room | None = None
         self.member: Member | None = None
+        self.rights = UserRights(self)
 
     @property
     def max_message_size(self) -> int:
@@ -176,7 +178,7 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         owner = self.relay.owner(name)
         if owner is None or (owner.free and not self.free):
             raise HTTPError(404, f"no such room: {name}")
-        writable = await self._rights(owner)
+        writable = await self._may_edit(owner, name)
         try:
             await owner.admit(name)
         except RoomError as error:
@@ -196,9 +198,13 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         transport = SocketTransport(self, stream)
         try:
             room = await self.relay.open(name)
-            self.relay.join(room, self.member, transport, self._ask_again)
+            assert self.owner is not None
+            self.member.writable = await self._may_edit(self.owner, name)  # it may have been moved since
+            self.relay.join(room, self.member, transport, partial(self._ask_again, name))
         except RoomError as error:
             self.close(error.code, clip_reason(error.reason))
+        except HTTPError:
+            self.close(CloseCode.NOT_ALLOWED, "not allowed any more")
         else:
             self.room = room
         finally:
@@ -233,30 +239,36 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         if self.ping_callback is not None:
             self.ping_callback.stop()
 
-    async def _rights(self, owner: RoomOwner) -> bool:
+    async def _may_edit(self, owner: RoomOwner, name: str) -> bool:
         """Return whether edits of the user count; raises HTTPError for one who may not even read."""
-        if not await self._may("read", owner):
-            raise HTTPError(403, f"{self.current_user.username} may not read {owner.resource}")
-        return owner.writable and await self._may("write", owner)
+        paths = None
+        while paths != owner.paths(name):  # moved while they were asked for
+            paths = owner.paths(name)
+            if not await self.rights.may("read", owner.resource, paths):
+                raise HTTPError(403, f"{self.current_user.username} may not read {owner.resource}")
+            writable = owner.writable and await self.rights.may("write", owner.resource, paths)
+        return writable
 
-    async def _ask_again(self) -> bool | None:
+    async def _ask_again(self, name: str, afresh: bool) -> bool | None:
         """Put the request of the handshake once more: whether edits count, or None where it would be refused now.
 
-        To a handler of its own, which answers nobody: this one keeps its user, and can set no cookies any more.
+        Where it is put `afresh`, it is to a handler of its own, which answers nobody: this one keeps its user, and can
+        set no cookies any more.
         """
         assert self.owner is not None
-        again = RoomSocket(self.application, self.request, relay=self.relay, free=self.free)
         try:
-            await again.prepare()
-            return await again._rights(self.owner) if again.current_user else None
+            if afresh:
+                again = RoomSocket(self.application, self.request, relay=self.relay, free=self.free)
+                again.path_args, again.path_kwargs = self.path_args, self.path_kwargs
+                await again.prepare()
+                if not again.current_user:
+                    return None
+                self.rights = again.rights
+            return await self._may_edit(self.owner, name)
         except HTTPError as error:
             if error.status_code in (401, 403):
                 return None
             raise
-
-    async def _may(self, action: str, owner: RoomOwner) -> bool:
-        answer = self.authorizer.is_authorized(self, self.current_user, action, owner.resource)
-        return bool(await ensure_async(answer))
 
     def _identity(self) -> Identity:
         model: dict[str, Any] = self.identity_provider.identity_model(self.current_user)
@@ -283,6 +295,11 @@ class RoomsHandler(APIHandler):
 
     @authenticated
     @authorized
-    def get(self) -> None:
-        """Return the open rooms with members, sizes and counters, and what is wrong with the store."""
-        self.finish({"rooms": self.relay.overview(), "store": self.relay.keeper.report()})
+    async def get(self) -> None:
+        """Return the open rooms that the user may read, with members, sizes and counters, and the store's trouble."""
+        rights, readable = UserRights(self), []
+        for room in self.relay.overview():
+            owner = self.relay.owner(room["name"])
+            if owner and await rights.may("read", owner.resource, owner.paths(room["name"])):
+                readable.append(room)
+        self.finish({"rooms": readable, "store": self.relay.keeper.report()})

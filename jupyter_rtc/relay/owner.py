@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -58,6 +58,13 @@ class RoomOwner(Protocol):
 
     def owns(self, name: str) -> bool:
         """Say whether a room of this name is of this kind."""
+        ...
+
+    def paths(self, name: str) -> Collection[str]:
+        """Return the API paths of the files that a room shows something of; empty where there can be no such room.
+
+        The Authorizer is asked about each (see `rights`). Who changes them calls `Relay.ask_rights`.
+        """
         ...
 
     async def admit(self, name: str) -> None:
@@ -154,6 +161,10 @@ class PlainOwner:
     def owns(self, name: str) -> bool:
         """Own no room; for a subclass to say."""
         raise NotImplementedError
+
+    def paths(self, name: str) -> Collection[str]:
+        """Show no files."""
+        return ()
 
     async def admit(self, name: str) -> None:
         """Let everybody in whom the Authorizer lets in."""

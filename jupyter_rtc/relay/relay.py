@@ -229,6 +229,13 @@ class Relay(LoggingConfigurable):
         if served := self._rooms.get(room.name):
             self._delivery.carry_out(served, [Send(member, protocol.raw(message))])
 
+    async def ask_rights(self) -> None:
+        """Ask for the rights of all members to those files that their rooms did not show before; return when done.
+
+        To be called when the `RoomOwner.paths` of a room change: those who may not read one of them are closed.
+        """
+        await self._delivery.ask_now()
+
     def overview(self) -> list[dict[str, Any]]:
         """Return what is open: name, lineage, members, sizes in bytes, and counters since the room was opened."""
         return [served.overview() for served in self._rooms]

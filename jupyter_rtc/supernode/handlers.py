@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from jupyter_client.jsonutil import json_default
-from jupyter_core.utils import ensure_async
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_escape, url_path_join
 from tornado.web import HTTPError, authenticated
 
+from ..relay import NotAllowedError, UserRights
 from .actions import Action, ActionError, Created, declared, fields
 from .supernode import Supernode
 
@@ -25,10 +25,7 @@ class _Reading(APIHandler):
     def initialize(self, supernode: Supernode) -> None:
         """Take the supernode whose tables these are."""
         self.tables = supernode.tables
-
-    async def _may_read(self, resource: str) -> bool:
-        answer = self.authorizer.is_authorized(self, self.current_user, "read", resource)
-        return bool(await ensure_async(answer))
+        self.rights = UserRights(self)
 
 
 class TablesHandler(_Reading):
@@ -37,7 +34,7 @@ class TablesHandler(_Reading):
     @authenticated
     async def get(self) -> None:
         """Return an overview of the tables that the user may read; 403 where there is none."""
-        readable = [mirror for mirror in self.tables.values() if await self._may_read(mirror.resource)]
+        readable = [mirror for mirror in self.tables.values() if await self.rights.may("read", mirror.resource)]
         if self.tables and not readable:
             raise HTTPError(403, f"{self.current_user.username} may read no table")
         self.finish({"tables": [mirror.overview() for mirror in readable]})
@@ -48,14 +45,22 @@ class TableHandler(_Reading):
 
     @authenticated
     async def get(self, name: str) -> None:
-        """Return the records of a table; 403 without the right to read what it shows, 404 where there is none."""
+        """Return the records of a table; 403 without the right to read what it shows, 404 where there is none.
+
+        Of files, those are left out that the user may not read.
+        """
         mirror = self.tables.get(name)
         resource = mirror.resource if mirror else "api"
-        if not await self._may_read(resource):
+        if not await self.rights.may("read", resource):
             raise HTTPError(403, f"{self.current_user.username} may not read {resource}")
         if mirror is None:
             raise HTTPError(404, f"there is no table {name!r}")
-        self.finish(mirror.overview() | {"records": mirror.table.records})
+        records = {
+            id: record
+            for id, record in list(mirror.table.records.items())
+            if "path" not in record or await self.rights.may_all("read", [record["path"]])
+        }
+        self.finish(mirror.overview() | {"number": len(records), "records": records})
 
 
 class _Bound(NamedTuple):
@@ -93,6 +98,7 @@ class ActionHandler(APIHandler):
     def initialize(self, actions: Mapping[str, _Bound]) -> None:
         """Take the actions."""
         self.actions = actions
+        self.rights = UserRights(self)
 
     @authenticated
     async def post(self, *parts: str | None) -> None:
@@ -101,7 +107,13 @@ class ActionHandler(APIHandler):
         found = [part or "" for part in parts]
         try:
             await self._authorize(action.right.action, action.right.resource or owner.resource(*found))
-            answer = await getattr(owner, action.call)(*found, **fields(self.request.body, action.body, _LARGEST))
+            given = fields(self.request.body, action.body, _LARGEST)
+            for name, value in (*zip(action.parameters, found, strict=True), *given.items()):
+                if name in action.files:
+                    await self.rights.require(action.files[name], value)
+            answer = await getattr(owner, action.call)(*found, **given)
+        except NotAllowedError as error:
+            raise HTTPError(403, str(error)) from None
         except ActionError as error:
             raise _Refused(error) from error.__cause__
         self._answer(answer)
@@ -128,7 +140,7 @@ class ActionHandler(APIHandler):
         return self.actions[self.request.method]
 
     async def _authorize(self, action: str, resource: str) -> None:
-        if not await ensure_async(self.authorizer.is_authorized(self, self.current_user, action, resource)):
+        if not await self.rights.may(action, resource):
             raise HTTPError(403, f"{self.current_user.username} may not {action} {resource}")
 
     def _answer(self, answer: Any) -> None:

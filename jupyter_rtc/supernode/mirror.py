@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from logging import Logger, LoggerAdapter
 from time import monotonic
@@ -45,6 +45,7 @@ class Mirror(PlainOwner):
         self._interval = interval
         self._log = log
         self._room: Room | None = None
+        self._paths: frozenset[str] = frozenset()
         self._hinted = asyncio.Event()
         self._turn = asyncio.Lock()
         self._looks = 0
@@ -116,10 +117,16 @@ class Mirror(PlainOwner):
         except Exception as error:  # whatever a manager raises: its table stays as it is, and no other is concerned
             self._stumbled(error)
             return
+        paths = frozenset(str(record["path"]) for record in records.values() if "path" in record)
+        if not paths <= self._paths:
+            self._paths |= paths
+            if self._room:  # whoever may not read one of the files is gone before it is written down
+                await self._relay.ask_rights()
         for change in self.table.reconcile(records):
             if self._room:
                 self._relay.edit(self._room, change.write)
                 await asyncio.sleep(0)
+        self._paths = paths
         if self.trouble:
             self._log.info("table %s: up to date again", self._service.name)
         self.trouble, self._pause = None, _FIRST_PAUSE
@@ -137,6 +144,10 @@ class Mirror(PlainOwner):
     def owns(self, name: str) -> bool:
         """Own the room of this table."""
         return name == self.name
+
+    def paths(self, name: str) -> Collection[str]:
+        """Return the paths in the records, and in those that are about to be written."""
+        return self._paths
 
     async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
         """Fill a room with the records: a history of its own, unlike that of any room before."""

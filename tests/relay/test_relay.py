@@ -453,7 +453,7 @@ class TestRights:
         async with relay_with(FreeRooms(), identity_check_interval=0.01) as relay:
             room, asked = await relay.open("room"), []
 
-            async def ask() -> bool:
+            async def ask(afresh: bool) -> bool:
                 asked.append(True)
                 return True
 
@@ -471,7 +471,7 @@ class TestRights:
         async with relay_with(FreeRooms(), identity_check_interval=0) as relay:
             room, asked = await relay.open("room"), []
 
-            async def ask() -> None:
+            async def ask(afresh: bool) -> None:
                 asked.append(True)
 
             member = Member(Identity("ada", {}), True)
@@ -483,11 +483,11 @@ class TestRights:
         async with relay_with(FreeRooms(), identity_check_interval=0.01) as relay:
             room = await relay.open("room")
 
-            async def never() -> bool:
+            async def never(afresh: bool) -> bool:
                 await asyncio.Event().wait()
                 raise AssertionError
 
-            async def gone() -> None:
+            async def gone(afresh: bool) -> None:
                 return None
 
             sockets = Socket(), Socket()

@@ -41,6 +41,7 @@ class Contents:
     @action(
         "POST contents/{path}",
         _WRITE,
+        files={"path": "write", "copy_from": "read"},
         body=fields(type=_TYPE, ext=_EXT, copy_from={**PATH, "minLength": 1}),
         answers={201: CONTENT},
         errors={400: "the path is that of a file; what is to be copied is not there", 404: "there is no such folder"},
@@ -67,6 +68,7 @@ class Contents:
     @action(
         "PATCH contents/{path}",
         _WRITE,
+        files={"path": "write"},
         body=fields("path", path={**PATH, "minLength": 1, "description": "the new path"}),
         answers={200: CONTENT},
         errors={400: "the new path is not usable", 404: _GONE, 409: "there is something at the new path"},
@@ -88,6 +90,7 @@ class Contents:
     @action(
         "DELETE contents/{path}",
         _WRITE,
+        files={"path": "write"},
         answers={204: None},
         errors={
             403: "not writable",

@@ -17,6 +17,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import cleandoc
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 Schema = Mapping[str, Any]
@@ -66,6 +67,8 @@ class Action:
         method: the HTTP method.
         path: below ``api/rtc``; its parts in braces are what the action is about.
         right: what the user must be allowed.
+        files: the parts of the path and the fields of the body that are API paths of files and folders, each with what
+            the user must be allowed there: ``read`` or ``write``.
         body: the JSON Schema of the body, an object; None where there is none.
         answers: the JSON Schema of the answer for each status of success; None for no content.
         errors: for each status of failure, when it comes.
@@ -77,12 +80,19 @@ class Action:
     method: str
     path: str
     right: Right
+    files: Mapping[str, str]
     body: Schema | None
     answers: Mapping[int, Schema | None]
     errors: Mapping[int, str]
     summary: str
     description: str
     call: str = field(repr=False)
+
+    @property
+    def needs(self) -> str:
+        """What the user must be allowed, in words."""
+        files = [f"{action} the file or folder `{name}`" for name, action in self.files.items()]
+        return "; ".join([f"{self.right.action} {self.right.resource or 'what the table shows'}", *files])
 
     @property
     def parameters(self) -> list[str]:
@@ -94,6 +104,7 @@ def action(
     route: str,
     right: Right,
     *,
+    files: Mapping[str, str] = MappingProxyType({}),
     body: Schema | None = None,
     answers: Mapping[int, Schema | None],
     errors: Mapping[int, str],
@@ -108,9 +119,8 @@ def action(
         summary, _, description = cleandoc(method.__doc__ or "").partition("\n\n")
         owner = method.__qualname__.partition(".")[0].lower()
         name = f"{owner}_{method.__name__}"
-        declared = Action(
-            name, verb, path, right, body, answers, errors, summary, description.replace("\n", " "), method.__name__
-        )
+        told = summary, description.replace("\n", " "), method.__name__
+        declared = Action(name, verb, path, right, files, body, answers, errors, *told)
         setattr(method, _MARK, declared)
         return method
 

@@ -36,6 +36,7 @@ class Kernels:
     @action(
         "POST kernels",
         _WRITE,
+        files={"path": "read"},
         body=fields(name=KERNEL_NAME, path=PATH),
         answers={201: KERNEL},
         errors={

@@ -42,6 +42,7 @@ class Sessions:
     @action(
         "POST sessions",
         _WRITE,
+        files={"path": "read"},
         body=fields(
             "path",
             "type",
@@ -88,6 +89,7 @@ class Sessions:
     @action(
         "PATCH sessions/{id}",
         _WRITE,
+        files={"path": "read"},
         body=fields(
             path={**PATH, "minLength": 1}, type=_TYPE, name=_NAME, kernel_name=KERNEL_NAME, kernel_id=_KERNEL_ID
         ),

@@ -75,7 +75,7 @@ def _operation(one: Action) -> dict[str, Any]:
         "operationId": one.name,
         "tags": [one.path.partition("/")[0]],
         "summary": one.summary,
-        "description": f"{one.description}\n\n{_needs(one)}".strip(),
+        "description": f"{one.description}\n\nNeeds the right to {one.needs}.".strip(),
         "parameters": [_parameter(name) for name in one.parameters],
         "responses": {str(status): answer for status, answer in sorted(_answers(one).items())},
     }
@@ -83,10 +83,6 @@ def _operation(one: Action) -> dict[str, Any]:
         content = {"application/json": {"schema": one.body}}
         operation["requestBody"] = {"required": bool(one.body["required"]), "content": content}
     return operation
-
-
-def _needs(one: Action) -> str:
-    return f"Needs the right to {one.right.action} {one.right.resource or 'what the table shows'}."
 
 
 def _parameter(name: str) -> dict[str, Any]:

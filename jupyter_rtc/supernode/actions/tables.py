@@ -22,6 +22,7 @@ class Tables:
     @action(
         "POST tables/{name}/refresh",
         Right("read", ""),
+        files={"path": "read"},
         body=fields(
             path={**PATH, "description": "contents, folders: look at this file or folder from now on"},
             content=flag("of a file, open its document", default=False),

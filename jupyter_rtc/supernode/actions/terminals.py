@@ -30,7 +30,14 @@ class Terminals:
         self._kernels = kernels
         self._shown = shown
 
-    @action("POST terminals", _WRITE, body=fields(path=PATH), answers={201: TERMINAL}, errors={501: _NONE})
+    @action(
+        "POST terminals",
+        _WRITE,
+        files={"path": "read"},
+        body=fields(path=PATH),
+        answers={201: TERMINAL},
+        errors={501: _NONE},
+    )
     async def create(self, *, path: str = "") -> Created:
         """Open a terminal.
 
