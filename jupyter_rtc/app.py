@@ -14,7 +14,7 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import Bool
 
 from . import __version__
-from .documents import Documents, FileIds, Forks, History, LocalFiles, ManagedFiles, Recovery, Timelines
+from .documents import Documents, Forks, History, Recovery, Timelines, files_of
 from .documents.handlers import (
     ConflictHandler,
     ConflictsHandler,
@@ -27,9 +27,10 @@ from .documents.handlers import (
     TimelineHandler,
     UndoRedoHandler,
 )
+from .managers import Derived, Managers
 from .relay import FreeRooms, Keeper, Presence, Relay, RoomOwner, SQLiteStore, settle_in
 from .relay.handlers import RoomsHandler, RoomSocket
-from .supernode import LocalListings, ManagedListings, Parts, Supernode
+from .supernode import Parts, Supernode, listings_of
 from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Spec, Tables, Terminals, Turns
 from .supernode.handlers import TableHandler, TablesHandler, routes
 from .supernode.lines import Lines
@@ -80,24 +81,20 @@ class JupyterRTC(ExtensionApp):
         page["disableRTC"] = self.disable_rtc
         page.setdefault("serverSideExecution", False)
         self._register_events()
-        manager = self._server.contents_manager
+        managers = Managers(self._server)
         self.relay = relay = Relay([Presence()], lambda report: self._emit("store", report), parent=self)
         self.documents = Documents(
-            relay,
-            LocalFiles(manager) if LocalFiles.serves(manager) else ManagedFiles(manager),
-            self._file_ids,
-            self._emit,
-            parent=self,
+            relay, Derived(managers.contents, files_of), managers.file_ids, self._emit, parent=self
         )
         self.history = History(self.documents)
         self.timelines = Timelines(self.documents, self.history, parent=self)
         self.forks = Forks(self.documents, self._emit, parent=self)
         self.lines = Lines()
-        self.supernode = Supernode(relay, self._parts(self.documents, self.lines), parent=self)
+        self.supernode = Supernode(relay, self._parts(managers, self.documents, self.lines), parent=self)
         owners: list[RoomOwner] = [self.documents, self.timelines, self.forks, *self.supernode.tables.values()]
         for owner in (*owners, FreeRooms()):
             relay.add_owner(owner)
-        self.actions = self._build_actions(Shown(self.supernode), self.lines)
+        self.actions = self._build_actions(managers, Shown(self.supernode), self.lines)
 
     def initialize_handlers(self) -> None:
         """Register the routes."""
@@ -148,21 +145,20 @@ class JupyterRTC(ExtensionApp):
             await self.relay.close()
             await self.documents.stop()
 
-    def _build_actions(self, shown: Shown, lines: Lines) -> Sequence[object]:
+    def _build_actions(self, managers: Managers, shown: Shown, lines: Lines) -> Sequence[object]:
         """Return those who carry out actions."""
-        server, turns = self._server, Turns()
-        assert server.kernel_spec_manager is not None
-        self.questions = Questions(server.kernel_manager, lines, parent=self)
-        kernels = Kernels(server.kernel_manager, server.kernel_spec_manager, shown, turns)
+        turns = Turns()
+        self.questions = Questions(managers.kernels, lines, parent=self)
+        kernels = Kernels(managers.kernels, managers.kernelspecs, shown, turns)
         owners = [
             Tables(shown),
-            Terminals(lambda: server.web_app.settings.get("terminal_manager"), server.kernel_manager, shown, turns),
+            Terminals(managers.terminals, managers.kernels, shown, turns),
             kernels,
             self.questions,
-            Sessions(server.session_manager, kernels, shown, turns),
-            Contents(server.contents_manager, shown, turns),
+            Sessions(managers.sessions, kernels, shown, turns),
+            Contents(managers.contents, shown, turns),
         ]
-        return [*owners, Spec(map(type, owners), server.base_url, __version__)]
+        return [*owners, Spec(map(type, owners), self._server.base_url, __version__)]
 
     @property
     def _server(self) -> ServerApp:
@@ -194,22 +190,21 @@ class JupyterRTC(ExtensionApp):
                 " `jupyter server extension disable jupyter_rtc`."
             )
 
-    def _parts(self, documents: Documents, lines: Lines) -> Parts:
+    def _parts(self, managers: Managers, documents: Documents, lines: Lines) -> Parts:
         """Return the parts of the server that tables show."""
         server = self._server
-        settings, manager = server.web_app.settings, server.contents_manager
         return Parts(
-            kernels=server.kernel_manager,
+            kernels=managers.kernels,
             lines=lines,
-            sessions=server.session_manager,
-            kernelspecs=server.kernel_spec_manager,
-            terminals=lambda: settings.get("terminal_manager"),
-            started=settings["started"],
+            sessions=managers.sessions,
+            kernelspecs=managers.kernelspecs,
+            terminals=managers.terminals,
+            started=server.web_app.settings["started"],
             last_activity=server.web_app.last_activity,
             base_url=server.base_url,
             documents=documents.overview,
-            listings=LocalListings(manager) if LocalListings.serves(manager) else ManagedListings(manager),
-            file_ids=self._file_ids,
+            listings=Derived(managers.contents, listings_of),
+            file_ids=managers.file_ids,
             gateway=server.gateway_config.url if server.gateway_config.gateway_enabled else None,
         )
 
@@ -231,14 +226,3 @@ class JupyterRTC(ExtensionApp):
     def _emit(self, name: str, data: Mapping[str, Any]) -> None:
         assert self._server.event_logger is not None
         self._server.event_logger.emit(schema_id=_SCHEMAS[name], data=dict(data))
-
-    def _file_ids(self) -> FileIds:
-        """Return the manager of file ids; looked up at each use, for its extension is loaded after ours."""
-        settings = self._server.web_app.settings
-        if "file_id_manager" not in settings:
-            extensions = self._server.extension_manager
-            extensions.add_extension("jupyter_server_fileid", enabled=True)
-            extensions.link_extension("jupyter_server_fileid")
-            extensions.load_extension("jupyter_server_fileid")
-        manager: FileIds = settings["file_id_manager"]
-        return manager

@@ -5,7 +5,7 @@ from .files import FileContent, FileError, FileInfo, Files, ManagedFiles
 from .forks import Fork, Forks
 from .history import History, HistoryError
 from .kinds import BadRequest
-from .local import LocalFiles
+from .local import LocalFiles, files_of
 from .names import FileIds
 from .recovery import Recovery, RecoveryCopy, RecoveryError
 from .timelines import Timelines
@@ -29,4 +29,5 @@ __all__ = [
     "RecoveryError",
     "Session",
     "Timelines",
+    "files_of",
 ]

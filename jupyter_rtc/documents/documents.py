@@ -56,17 +56,17 @@ class Documents(LoggingConfigurable):
     ).tag(config=True)
 
     def __init__(
-        self, relay: Relay, files: Files, file_ids: Callable[[], FileIds], emit: Callable[[str, dict[str, Any]], None],
-        **kwargs: Any,
+        self, relay: Relay, files: Callable[[], Files], file_ids: Callable[[], FileIds],
+        emit: Callable[[str, dict[str, Any]], None], **kwargs: Any,
     ) -> None:  # fmt: skip
         """Make the owner of document rooms.
 
-        `files` reads and writes; `file_ids` returns the manager of file ids (which may be loaded after us);
-        `emit` sends an event, given the last part of its schema's name (such as ``session``) and its data.
+        `files` returns what reads and writes, and `file_ids` the manager of file ids, at each use: others may replace
+        both. `emit` sends an event, given the last part of its schema's name (such as ``session``) and its data.
         """
         super().__init__(**kwargs)
         self.relay = relay
-        self.files = files
+        self._files = files
         self.kinds = Kinds()
         self.recovery = Recovery(self._recovered, parent=self)
         self.thinking = asyncio.Semaphore(_THOUGHTS)
@@ -78,6 +78,11 @@ class Documents(LoggingConfigurable):
         self._watcher = Watcher(self._noticed, self.log)
         self._tasks = Tasks(self.log, "documents")
         self._polling: asyncio.Task[None] | None = None
+
+    @property
+    def files(self) -> Files:
+        """What reads and writes files now; to be asked for at each use, for others may replace the contents manager."""
+        return self._files()
 
     async def stop(self) -> None:
         """Follow no file any longer."""

@@ -24,13 +24,15 @@ class FileHost(Protocol):
 
     Attributes:
         settle_delay: seconds for which a file changed outside must rest before it is read.
-        files: where the file is.
         recovery: where a copy is kept of what a save would wipe out.
     """
 
     settle_delay: float
-    files: Files
     recovery: Recovery
+
+    @property
+    def files(self) -> Files:
+        """Where the file is now: another contents manager may take the place of this one at any time."""
 
     def turn(self, path: str) -> asyncio.Lock:
         """Return what the views of one file hold while they write it."""

@@ -271,6 +271,11 @@ class LocalFiles(ManagedFiles):
         return hashlib.new(self._manager.hash_algorithm, data).hexdigest()
 
 
+def files_of(manager: ContentsManager) -> ManagedFiles:
+    """Return what reads and writes the files of a contents manager."""
+    return LocalFiles(manager) if LocalFiles.serves(manager) else ManagedFiles(manager)
+
+
 def _copy_of(os_path: str) -> str:
     """Return where Jupyter Server copies a file to before it overwrites it (fileio.py: atomic_writing)."""
     if os.path.islink(os_path):

@@ -24,15 +24,17 @@ class Place(Protocol):
 
     Attributes:
         relay: where their rooms are served.
-        files: where their files are.
         recovery: where the copies are.
         kinds: the types of documents.
     """
 
     relay: Relay
-    files: Files
     recovery: Recovery
     kinds: Kinds
+
+    @property
+    def files(self) -> Files:
+        """Where their files are now."""
 
     def path_of(self, file_id: str) -> str | None:
         """Return the path of a file, or None where it is gone."""

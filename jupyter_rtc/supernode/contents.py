@@ -53,16 +53,20 @@ class Contents:
 
     def __init__(
         self,
-        listings: Listings,
+        listings: Callable[[], Listings],
         ids: Callable[[], FileIds],
         documents: OpenDocuments,
         bounds: Bounds,
         log: Logger | LoggerAdapter[Any],
     ) -> None:
-        """Look at nothing but `documents`, what is open; `ids` returns the manager of file ids."""
+        """Look at nothing but `documents`, what is open.
+
+        `listings` and `ids` return what lists the folders, and the manager of file ids: others may replace both.
+        """
         self.is_watched: Callable[[], bool] = lambda: False
         self.folders: Mapping[str, FolderRecord] = {}
-        self._listings = listings
+        self._find_listings = listings
+        self._unlisted: tuple[Listings, Callable[[], None]] | None = None  # what is watched, and what ends that
         self._ids = ids
         self._documents = documents
         self._bounds = bounds
@@ -96,6 +100,7 @@ class Contents:
 
         `folders` is of the same moment.
         """
+        self._watch_listings()
         found = [one for path in self._paths() if (one := await self._listing(path))]
         self._watch_disk(found)
         models = {entry["path"].strip("/"): entry for _, entries in found for entry in entries or ()}
@@ -119,12 +124,13 @@ class Contents:
         self._watchers.append(changed)
         if self._disk is None:
             self._disk = FolderWatch(self._tell, self._log)
-        unwatch, unlisted = self._documents.watch(self._documents_changed), self._listings.watch(self._tell)
+        unwatch = self._documents.watch(self._documents_changed)
+        self._watch_listings()
 
         def end() -> None:
             unwatch()
-            unlisted()
             self._watchers.remove(changed)
+            self._watch_listings()
             if not self._watchers and self._disk:
                 self._disk.stop()
 
@@ -140,6 +146,20 @@ class Contents:
         if moved:
             self._known = {}
         self._tell()
+
+    @property
+    def _listings(self) -> Listings:
+        return self._find_listings()
+
+    def _watch_listings(self) -> None:
+        """Watch what lists the folders now, as long as anybody watches."""
+        wanted = self._listings if self._watchers else None
+        watched, unwatch = self._unlisted or (None, None)
+        if wanted is watched:
+            return
+        if unwatch:
+            unwatch()
+        self._unlisted = (wanted, wanted.watch(self._tell)) if wanted else None
 
     def _tell(self) -> None:
         for watcher in list(self._watchers):

@@ -15,7 +15,7 @@ from .introductions import Introductions
 from .lines import Lines
 from .records import KernelRecord, iso
 from .service import Changed
-from .wraps import Wraps
+from .wraps import Hooks, Wraps
 
 _OBSERVED = ["execution_state", "reason", "last_activity"]
 _MOST_PASSED = 50
@@ -44,25 +44,28 @@ class Kernels:
     name = "kernels"
     resource = "kernels"
 
-    def __init__(self, manager: MappingKernelManager, lines: Lines, rounding: float) -> None:
-        """List the kernels of `manager`, which are asked over `lines` what they are.
+    def __init__(self, manager: Callable[[], MappingKernelManager], lines: Lines, rounding: float) -> None:
+        """List the kernels of what `manager` returns, which are asked over `lines` what they are.
 
         Times of last activity are rounded down to `rounding` seconds.
         """
-        self._manager = manager
+        self._find = manager
         self._rounding = rounding
-        self._wraps = Wraps()
+        self._hooks = Hooks(manager, dict.fromkeys(_OF_THE_MANAGER, lambda _: self._look()))
         self._watchers: list[Changed] = []
         self._attended: dict[str, _Attended] = {}
         self._restarts: dict[str, int] = {}
         self._restarting: set[str] = set()
-        self._remote = inspect.iscoroutinefunction(manager.list_kernels)
         self._introductions = Introductions(lines, self._tell)
 
     async def list(self) -> Mapping[str, KernelRecord]:
         """Return the kernels by id."""
         models: Mapping[str, Mapping[str, Any]] = {}
-        if self._remote:  # asks the gateway, and takes what it says into the kernels here
+        if self._watchers:
+            self._hooks.follow()
+        if inspect.iscoroutinefunction(
+            self._manager.list_kernels
+        ):  # asks the gateway, and takes what it says into the kernels here
             models = {model["id"]: model for model in await ensure_async(self._manager.list_kernels())}
         self._attend()
         records = {id: self._record(id, models.get(id, {})) for id in self._ids()}
@@ -77,15 +80,13 @@ class Kernels:
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call `changed` whenever a kernel comes, goes or changes."""
-        if not self._watchers:
-            for method in _OF_THE_MANAGER:
-                self._wraps.after(self._manager, method, lambda _: self._look())
+        self._hooks.follow()
         self._watchers.append(changed)
 
         def unwatch() -> None:
             self._watchers.remove(changed)
             if not self._watchers:
-                self._wraps.undo()
+                self._hooks.undo()
                 for id in list(self._attended):
                     self._let_go(id)
 
@@ -102,6 +103,10 @@ class Kernels:
         return "error" if ready.cancelled() or ready.exception() else "created"
 
     # ------------------------------------------------------------------ records
+
+    @property
+    def _manager(self) -> MappingKernelManager:
+        return self._find()
 
     def _ids(self) -> tuple[str, ...]:
         return tuple(self._manager.list_kernel_ids())
@@ -140,8 +145,9 @@ class Kernels:
         if not self._watchers:
             return
         ids = set(self._ids())
-        for id in self._attended.keys() - ids:
-            self._let_go(id)
+        for id, attended in list(self._attended.items()):
+            if id not in ids or self._manager.get_kernel(id) is not attended.manager:
+                self._let_go(id)
         for id in ids - self._attended.keys():
             self._take_on(id)
 

@@ -14,7 +14,7 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.services.contents.filemanager import FileContentsManager
 
 from .service import Changed, MissingError
-from .wraps import Wraps
+from .wraps import Hooks
 
 Model: TypeAlias = Mapping[str, Any]
 """A file or folder as ``GET api/contents`` describes it, without its content."""
@@ -49,6 +49,11 @@ class Listings(Protocol):
         ...
 
 
+def listings_of(manager: Any) -> Listings:
+    """Return what lists the folders of a contents manager."""
+    return LocalListings(manager) if LocalListings.serves(manager) else ManagedListings(manager)
+
+
 class ManagedListings:
     """Lists what any contents manager has."""
 
@@ -75,9 +80,9 @@ class ManagedListings:
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call `changed` when something was saved: of that a manager need not emit an event, as it does of the rest."""
-        wraps = Wraps()
-        wraps.after(self._manager, "save", lambda _: changed())
-        return wraps.undo
+        hooks = Hooks(lambda: self._manager, {"save": lambda _: changed()})
+        hooks.follow()
+        return hooks.undo
 
 
 class LocalListings:

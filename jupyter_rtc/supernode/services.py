@@ -15,7 +15,7 @@ from jupyter_server.utils import url_path_join
 from .kernels import Kernels
 from .records import DocumentRecord, KernelSpecRecord, SessionRecord, StatusRecord, TerminalRecord, iso
 from .service import Changed
-from .wraps import Wraps
+from .wraps import Hooks
 
 
 def _nothing() -> None:
@@ -28,8 +28,8 @@ class KernelSpecs:
     name = "kernelspecs"
     resource = "kernelspecs"
 
-    def __init__(self, specs: Any, kernels: Any, base_url: str, host: str | None) -> None:
-        """List what the manager `specs` has, of which the manager `kernels` knows the default.
+    def __init__(self, specs: Callable[[], Any], kernels: Callable[[], Any], base_url: str, host: str | None) -> None:
+        """List what the manager has that `specs` returns; the one that `kernels` returns knows the default.
 
         `base_url` is the server's; `host` is the URL of the gateway that has them, None for this server.
         """
@@ -40,11 +40,12 @@ class KernelSpecs:
 
     async def list(self) -> Mapping[str, KernelSpecRecord]:
         """Return the kernelspecs by name."""
-        if inspect.iscoroutinefunction(self._specs.get_all_specs):
-            specs = await self._specs.get_all_specs()
+        manager = self._specs()
+        if inspect.iscoroutinefunction(manager.get_all_specs):
+            specs = await manager.get_all_specs()
         else:  # reads a folder for each
-            specs = await asyncio.to_thread(self._specs.get_all_specs)
-        return await asyncio.to_thread(self._records, specs, self._kernels.default_kernel_name)
+            specs = await asyncio.to_thread(manager.get_all_specs)
+        return await asyncio.to_thread(self._records, specs, self._kernels().default_kernel_name)
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Have nothing to watch."""
@@ -77,24 +78,29 @@ class Sessions:
     name = "sessions"
     resource = "sessions"
 
-    def __init__(self, manager: Any, kernels: Kernels) -> None:
-        """List the sessions of `manager`, whose kernels are `kernels`."""
+    def __init__(self, manager: Callable[[], Any], kernels: Kernels) -> None:
+        """List the sessions of what `manager` returns, whose kernels are `kernels`."""
         self._manager = manager
         self._kernels = kernels
+        self._hooks: list[Hooks] = []
 
     async def list(self) -> Mapping[str, SessionRecord]:
         """Return the sessions by id."""
-        return {model["id"]: self._record(model) for model in await ensure_async(self._manager.list_sessions())}
+        for hooks in self._hooks:
+            hooks.follow()
+        return {model["id"]: self._record(model) for model in await ensure_async(self._manager().list_sessions())}
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call `changed` when a session was made, changed or deleted, and when a kernel was."""
-        wraps = Wraps()
-        for method in ("save_session", "update_session", "delete_session"):
-            wraps.after(self._manager, method, lambda _: changed())
+        methods = ("save_session", "update_session", "delete_session")
+        hooks = Hooks(self._manager, dict.fromkeys(methods, lambda _: changed()))
+        hooks.follow()
+        self._hooks.append(hooks)
         unwatch = self._kernels.watch(changed)
 
         def end() -> None:
-            wraps.undo()
+            self._hooks.remove(hooks)
+            hooks.undo()
             unwatch()
 
         return end
@@ -123,9 +129,12 @@ class Terminals:
         """
         self._manager = manager
         self._rounding = rounding
+        self._hooks: list[Hooks] = []
 
     async def list(self) -> Mapping[str, TerminalRecord]:
         """Return the terminals by name."""
+        for hooks in self._hooks:
+            hooks.follow()
         manager = self._manager()
         if manager is None:
             return {}
@@ -133,12 +142,6 @@ class Terminals:
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call `changed` when a terminal was made, was active or is gone."""
-        manager = self._manager()
-        if manager is None:
-            return _nothing
-        wraps = Wraps()
-        for method in ("new_terminal", "terminate", "on_eof"):
-            wraps.after(manager, method, lambda _: changed())
         shown = [0.0]
 
         def active(_: bool) -> None:
@@ -148,8 +151,16 @@ class Terminals:
                 shown[0] = now
                 changed()
 
-        wraps.after(manager, "pre_pty_read_hook", active)
-        return wraps.undo
+        methods = ("new_terminal", "terminate", "on_eof")
+        hooks = Hooks(self._manager, {**dict.fromkeys(methods, lambda _: changed()), "pre_pty_read_hook": active})
+        hooks.follow()
+        self._hooks.append(hooks)
+
+        def end() -> None:
+            self._hooks.remove(hooks)
+            hooks.undo()
+
+        return end
 
     def _record(self, name: str, terminal: Any) -> TerminalRecord:
         return {"name": name, "last_activity": iso(getattr(terminal, "last_activity", None), self._rounding) or ""}

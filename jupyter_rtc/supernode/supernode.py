@@ -30,31 +30,31 @@ class Parts:
     """The parts of Jupyter Server that tables show.
 
     Attributes:
-        kernels: the mapping kernel manager.
+        kernels: returns the mapping kernel manager of this moment, as others may replace it. So do the next ones.
         lines: opens connections to its kernels.
-        sessions: the session manager.
-        kernelspecs: the kernelspec manager.
+        sessions: returns the session manager.
+        kernelspecs: returns the kernelspec manager.
         terminals: returns the terminal manager, None where there is none; its extension is loaded after ours.
         started: when the server was started.
         last_activity: returns when it last did something.
         base_url: the URL path under which everything is served.
         documents: what is open now.
-        listings: what files and folders there are.
+        listings: returns what lists files and folders.
         file_ids: returns the manager of file ids, whose extension is loaded after ours.
         gateway: the URL of the gateway that has the kernels, None where they are here.
     """
 
-    kernels: Any
+    kernels: Callable[[], Any]
     lines: Lines
-    sessions: Any
-    kernelspecs: Any
+    sessions: Callable[[], Any]
+    kernelspecs: Callable[[], Any]
     terminals: Callable[[], Any]
     started: datetime
     last_activity: Callable[[], datetime]
     base_url: str
     gateway: str | None
     documents: OpenDocuments
-    listings: Listings
+    listings: Callable[[], Listings]
     file_ids: Callable[[], FileIds]
 
 

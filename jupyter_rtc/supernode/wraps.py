@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any, TypeAlias
 
@@ -59,6 +59,32 @@ class Wraps:
         """Leave every object as it was found."""
         while self._undo:
             self._undo.pop()()
+
+
+class Hooks:
+    """Hooks into methods of a part of the server, which go over to whatever takes the place of that part."""
+
+    def __init__(self, owner: Callable[[], Any], then: Mapping[str, After]) -> None:
+        """Hook nothing yet; `owner` returns the part of this moment, None for none, and `then` is by method."""
+        self._owner = owner
+        self._then = then
+        self._hooked: Any = None
+        self._wraps = Wraps()
+
+    def follow(self) -> None:
+        """Hook into the part that is there now, if that was not done yet."""
+        owner = self._owner()
+        if owner is self._hooked:
+            return
+        self.undo()
+        self._hooked = owner
+        for name, then in self._then.items():
+            self._wraps.after(owner, name, then)
+
+    def undo(self) -> None:
+        """Leave the part as it was found."""
+        self._wraps.undo()
+        self._hooked = None
 
 
 def _followed(call: Callable[[], Any], then: After) -> Any:

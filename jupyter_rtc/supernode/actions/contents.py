@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from posixpath import dirname
 from typing import Any
 
@@ -32,9 +33,9 @@ _EXT = {
 class Contents:
     """What the server's contents manager has. Open documents follow what happens to their files."""
 
-    def __init__(self, manager: ContentsManager, shown: Shown, turns: Turns) -> None:
-        """Act on the contents of `manager`; `turns` are taken by folder, so that no name is given twice."""
-        self._manager = manager
+    def __init__(self, manager: Callable[[], ContentsManager], shown: Shown, turns: Turns) -> None:
+        """Act on the contents of what `manager` returns; `turns` are taken by folder: no name is given twice."""
+        self._find = manager
         self._shown = shown
         self._turns = turns
 
@@ -104,6 +105,10 @@ class Contents:
         with managing_contents("path", wrong=409):  # for there is nothing wrong with the request
             await ensure_async(self._manager.delete(path))
         self._shown.hint("contents", "folders")
+
+    @property
+    def _manager(self) -> ContentsManager:
+        return self._find()
 
     async def _copy(self, original: str, folder: str) -> dict[str, Any]:
         source = normal(original, "copy_from")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
@@ -20,15 +21,21 @@ _GONE = "there is no such kernel"
 
 
 class Kernels:
-    """The kernels of the server's kernel manager.
+    """The kernels of the server's kernel manager, whichever that is at the moment.
 
     What would end or replace a kernel's process happens one after the other: a kernel that is shut down while it is
     restarted would go on without anybody who knows of it.
     """
 
-    def __init__(self, manager: MappingKernelManager, specs: KernelSpecManager, shown: Shown, turns: Turns) -> None:
-        """Act on the kernels of `manager`, which takes their specs from `specs`; `turns` are the sessions' too."""
-        self._manager: Any = manager
+    def __init__(
+        self,
+        manager: Callable[[], MappingKernelManager],
+        specs: Callable[[], KernelSpecManager],
+        shown: Shown,
+        turns: Turns,
+    ) -> None:
+        """Act on the kernels of what `manager` returns, and `specs` their specs; `turns` are the sessions' too."""
+        self._find = manager
         self._specs = specs
         self._shown = shown
         self._turns = turns
@@ -106,13 +113,17 @@ class Kernels:
         wanted = name or self._manager.default_kernel_name
         try:
             with managing(f"there is no kernel spec {wanted!r}"):
-                await ensure_async(self._specs.get_kernel_spec(wanted))
+                await ensure_async(self._specs().get_kernel_spec(wanted))
         except ActionError as error:
             if error.status != 404:
                 raise
             if name is None:
                 raise ActionError(501, f"the server has no default kernel: {error}") from None
             raise ActionError(400, f"there is no kernel spec {name!r}", field) from None
+
+    @property
+    def _manager(self) -> Any:
+        return self._find()
 
     async def _record(self, id: str) -> dict[str, Any]:
         with managing(_GONE):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -60,10 +60,10 @@ class Questions(LoggingConfigurable):
         50, min=1, help="How many questions may wait for the answer of one kernel; more are refused."
     ).tag(config=True)
 
-    def __init__(self, manager: MappingKernelManager, lines: Lines, **kwargs: Any) -> None:
-        """Ask the kernels of `manager`, over `lines`."""
+    def __init__(self, manager: Callable[[], MappingKernelManager], lines: Lines, **kwargs: Any) -> None:
+        """Ask the kernels of what `manager` returns, over `lines`."""
         super().__init__(**kwargs)
-        self._manager = manager
+        self._find = manager
         self._lines = lines
         self._connected: dict[str, _Connected] = {}
 
@@ -203,11 +203,12 @@ class Questions(LoggingConfigurable):
             raise ActionError(502, str(error)) from error
 
     def _kernel(self, id: str, kind: str) -> KernelManager:
-        if id not in self._manager:
+        manager = self._find()
+        if id not in manager:
             raise ActionError(404, f"there is no kernel {id!r}")
-        if (allowed := self._manager.allowed_message_types) and kind not in allowed:
+        if (allowed := manager.allowed_message_types) and kind not in allowed:
             raise ActionError(403, f"MappingKernelManager.allowed_message_types does not allow {kind}")
-        kernel = self._manager.get_kernel(id)
+        kernel = manager.get_kernel(id)
         if getattr(kernel, "execution_state", "") == "dead":
             raise ActionError(409, "the kernel is dead")
         return kernel

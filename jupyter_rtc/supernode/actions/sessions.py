@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from posixpath import basename
 from typing import Any
@@ -27,14 +28,14 @@ _NO_KERNEL = "there is no such kernel or kernel spec"
 
 
 class Sessions:
-    """The sessions of the server's session manager.
+    """The sessions of the server's session manager, whichever that is at the moment.
 
     There is one session for each path, and so one kernel, also when several ask for it at the same moment.
     """
 
-    def __init__(self, manager: SessionManager, kernels: Kernels, shown: Shown, turns: Turns) -> None:
-        """Act on the sessions of `manager`; `turns` are taken by path, and by the ids of sessions and kernels."""
-        self._manager: Any = manager
+    def __init__(self, manager: Callable[[], SessionManager], kernels: Kernels, shown: Shown, turns: Turns) -> None:
+        """Act on the sessions of what `manager` returns; `turns` are those of paths, and of sessions and kernels."""
+        self._find = manager
         self._kernels = kernels
         self._shown = shown
         self._turns = turns
@@ -131,6 +132,10 @@ class Sessions:
                 with managing(_GONE):
                     await self._manager.delete_session(id)
         self._shown.hint("sessions", "kernels")
+
+    @property
+    def _manager(self) -> Any:
+        return self._find()
 
     async def _get(self, id: str) -> dict[str, Any]:
         with managing(_GONE):

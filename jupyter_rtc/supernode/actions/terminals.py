@@ -20,10 +20,12 @@ _NONE = "the server has no terminals"
 class Terminals:
     """The terminals of the extension `jupyter_server_terminals`."""
 
-    def __init__(self, manager: Callable[[], Any], kernels: MappingKernelManager, shown: Shown, turns: Turns) -> None:
+    def __init__(
+        self, manager: Callable[[], Any], kernels: Callable[[], MappingKernelManager], shown: Shown, turns: Turns
+    ) -> None:
         """Act on the terminals of the manager that `manager` returns; it is loaded after us, or never: None.
 
-        `kernels` knows which folder of the disk an API path is.
+        The kernel manager that `kernels` returns knows which folder of the disk an API path is.
         """
         self._turns = turns
         self._find = manager
@@ -43,7 +45,7 @@ class Terminals:
 
         Its shell begins in the folder `path`, or in the nearest one above it that is on the server's disk.
         """
-        folder = self._kernels.cwd_for_path(normal(path, "path"))
+        folder = self._kernels().cwd_for_path(normal(path, "path"))
         model = self._manager.create(cwd=folder)
         name = model["name"]
         return Created(await self._shown.record("terminals", name, model), f"terminals/{name}")
