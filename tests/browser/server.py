@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,16 +14,10 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-HOST = "127.0.0.1"
+from awaiting import PATIENCE
+from ports import HOST, reserved
+
 TOKEN = "browser-tests"
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class LabServer:
@@ -39,14 +32,14 @@ class LabServer:
         self.home = home
         self.root = home / "work"
         self.log_path = home / "server.log"
-        self.port = free_port()
+        self.port = reserved(self)
         self.url = f"http://{HOST}:{self.port}"
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
         self.root.mkdir(parents=True)
         self._write_settings()
 
-    def start(self, timeout: float = 40.0) -> None:
+    def start(self, timeout: float = PATIENCE) -> None:
         """Start the process and wait until it answers; `RuntimeError` with the log if it does not."""
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
@@ -85,7 +78,7 @@ class LabServer:
         headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
         request = Request(f"{self.url}/{path}", data=data, headers=headers, method=method)
         try:
-            with urlopen(request, timeout=10) as answer:
+            with urlopen(request, timeout=PATIENCE) as answer:
                 raw: bytes = answer.read()
                 return answer.status, json.loads(raw) if raw else None
         except HTTPError as error:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import websockets
+from awaiting import PATIENCE, until
 from pycrdt import (
     Array,
     Awareness,
@@ -37,18 +37,6 @@ from .process import Jupyter
 RENEWAL = 15.0
 LONGEST_PAUSE = 2.5
 BEFORE_SYNC = (4400, 4404, 4500)
-
-
-async def until(condition: Callable[[], Any], what: Callable[[], object] = str, timeout: float = 15.0) -> Any:
-    """Wait until `condition` returns something true, and return that.
-
-    Raises AssertionError, with what `what` returns then, if it takes too long.
-    """
-    deadline = asyncio.get_running_loop().time() + timeout
-    while not (met := condition()):
-        assert asyncio.get_running_loop().time() < deadline, f"waited in vain: {what()}"
-        await asyncio.sleep(0.01)
-    return met
 
 
 async def end(task: asyncio.Task[None] | None) -> None:
@@ -129,7 +117,7 @@ class Peer:
         """Connect, and connect again whenever the connection is lost."""
         self._task = asyncio.ensure_future(self._provide())
 
-    async def ready(self, timeout: float = 20.0) -> Peer:
+    async def ready(self, timeout: float = PATIENCE) -> Peer:
         """Wait until the document is here and as the server has it, and return this client."""
         await until(lambda: self._synced or self.disposed, lambda: "the first sync", timeout)
         assert not self.disposed, self.closes
@@ -210,7 +198,7 @@ class Peer:
         self.awareness.set_local_state({**(self.awareness.get_local_state() or {}), **state})
         self.send(self._awareness())
 
-    async def save(self, timeout: float = 20.0) -> str:
+    async def save(self, timeout: float = PATIENCE) -> str:
         """Save as Ctrl+S does; returns the server's answer."""
         return await asyncio.wait_for(self.begin_save(), timeout)
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,16 +15,15 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-HOST = "127.0.0.1"
+from awaiting import PATIENCE
+from ports import HOST, reserved
+
 COMMON = Path(__file__).with_name("server_config.py")
 
 
-def free_port() -> int:
-    """Return a TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port
+def heed_interrupts() -> None:
+    """Let SIGINT end this process; whatever a shell starts in the background ignores it, and so do its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Jupyter:
@@ -35,6 +33,7 @@ class Jupyter:
         root: the folder that it serves.
         data: Jupyter's data directory.
         port: the TCP port, the same for all lives of the process.
+        seconds_to_start: how long the last start took.
     """
 
     def __init__(
@@ -47,7 +46,8 @@ class Jupyter:
         """
         self.root = home / "root"
         self.data = home / "data"
-        self.port = free_port()
+        self.port = reserved(self)
+        self.seconds_to_start = 0.0
         self._home = home
         self._packages = packages
         self._python = python
@@ -59,7 +59,7 @@ class Jupyter:
 
     # ------------------------------------------------------------------ life
 
-    def start(self, timeout: float = 60.0, terminal: int | None = None) -> None:
+    def start(self, timeout: float = PATIENCE, terminal: int | None = None) -> None:
         """Start the process and wait until it answers; RuntimeError with the end of its log if it does not.
 
         `terminal` is the file descriptor of a terminal to start it at; else it has none.
@@ -75,12 +75,14 @@ class Jupyter:
                 stdin=subprocess.DEVNULL if terminal is None else terminal,
                 stdout=log,
                 stderr=log,
+                preexec_fn=heed_interrupts,
             )
-        deadline = time.monotonic() + timeout
+        begun = time.monotonic()
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None or time.monotonic() > begun + timeout:
                 raise RuntimeError(f"the server did not come up:\n{self.log()[-4000:]}")
             time.sleep(0.05)
+        self.seconds_to_start = time.monotonic() - begun
 
     def kill(self) -> None:
         """End the process at once, as ``kill -9`` does."""
@@ -136,7 +138,7 @@ class Jupyter:
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         request = Request(self.url(path), data, {"Authorization": f"token {token}"}, method=method)
         try:
-            with urlopen(request, timeout=20) as answer:
+            with urlopen(request, timeout=PATIENCE) as answer:
                 status, raw = answer.status, answer.read()
         except HTTPError as error:
             status, raw = error.code, error.read()
