@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from awaiting import until
 from jupyter_client.session import Session
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
@@ -87,7 +88,7 @@ class Client:
         for code in codes:
             content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
             session.send(stream, "execute_request", {**content, "allow_stdin": False, "stop_on_error": True})
-        await self.until(lambda: len(replies) == len(codes))
+        await until(lambda: len(replies) == len(codes))
         stream.close()
         return replies
 
@@ -97,15 +98,8 @@ class Client:
         code = f"import time; open({str(mark)!r}, 'w').close()\nfor _ in range(6000): time.sleep(0.01)"
         running = asyncio.ensure_future(self.execute(kernel, code))
         self.running.append(running)
-        await self.until(mark.exists)
+        await until(mark.exists)
         return running
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until something holds; fails after half a minute."""
-        deadline = asyncio.get_running_loop().time() + 30
-        while not holds():
-            assert asyncio.get_running_loop().time() < deadline
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from awaiting import until
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 
 from .conftest import Client, refused
@@ -249,11 +250,8 @@ async def test_an_open_document_follows_its_file(client: Client, server: Any, jp
     async with server.connect(room, path="api/collaboration/room"):
         await client.act("PATCH", "contents/a.txt", {"path": "b.txt"})
 
-        async def path() -> str:
+        async def followed() -> bool:
             rooms = (await client.act("GET", "rooms")).body["rooms"]
-            return next(one["path"] for one in rooms if one["name"] == room)
+            return next(one["path"] for one in rooms if one["name"] == room) == "b.txt"
 
-        deadline = asyncio.get_running_loop().time() + 30
-        while await path() != "b.txt":
-            assert asyncio.get_running_loop().time() < deadline
-            await asyncio.sleep(0.01)
+        await until(followed)

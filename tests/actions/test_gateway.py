@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from awaiting import until
 from documents.process import Jupyter
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
@@ -95,10 +96,7 @@ async def busy(gateway: Jupyter, kernel: str, mark: Path) -> None:
     client.load_connection_file(str(gateway.root.parent / "runtime" / f"kernel-{kernel}.json"))
     client.start_channels(iopub=False, stdin=False, hb=False, control=False)
     client.execute(f"import time; open({str(mark)!r}, 'w').close()\nfor _ in range(6000): time.sleep(0.01)")
-    deadline = asyncio.get_running_loop().time() + 30
-    while not await asyncio.to_thread(mark.exists):
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.01)
+    await until(mark.exists)
     client.shell_channel.stop()
     client.context.destroy(linger=0)
 

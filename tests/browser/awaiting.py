@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from awaiting import PATIENCE
+
 T = TypeVar("T")
 
 POLL_SECONDS = 0.05
 
 
-def eventually(read: Callable[[], T], accept: Callable[[T], object], what: str, within: float = 10.0) -> T:
+def eventually(read: Callable[[], T], accept: Callable[[T], object], what: str, within: float = PATIENCE) -> T:
     """Call `read` until `accept` is true of its value, and return that value.
 
     Fails with `what` was awaited and the value last read when `within` seconds have passed.
@@ -27,7 +29,7 @@ def eventually(read: Callable[[], T], accept: Callable[[T], object], what: str, 
         time.sleep(POLL_SECONDS)
 
 
-def eventually_equal(read: Callable[[], T], expected: T, within: float = 10.0) -> None:
+def eventually_equal(read: Callable[[], T], expected: T, within: float = PATIENCE) -> None:
     """Call `read` until it returns `expected`; fail with both values when `within` seconds have passed."""
     eventually(read, lambda value: value == expected, f"equal to {expected!r}", within)
 

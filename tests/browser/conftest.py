@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from awaiting import PATIENCE
 from playwright.sync_api import BrowserContext, Playwright, sync_playwright
 
 from .lab import Lab
@@ -112,7 +113,7 @@ def pair(
 def new_lab(context: BrowserContext, server: LabServer, **options: str) -> Lab:
     """Load JupyterLab into a new page of a browser."""
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(1000 * PATIENCE)
     return Lab(page, server, f"empty-{uuid4().hex}", **options)
 
 

@@ -8,7 +8,8 @@ from playwright.sync_api import Error
 from .awaiting import eventually_equal
 from .conftest import Pair
 
-GONE_WITHIN = 2.0
+AT_ONCE = 10.0
+"""Seconds: less than the 15 and 30 after which a page says again that it is there, or is forgotten by itself."""
 
 
 def meet(pair: Pair, path: str) -> None:
@@ -24,7 +25,7 @@ def test_b_s_cursor_and_name_are_seen_by_a(pair: Pair) -> None:
     """A sees B's cursor with B's name at it, where B types."""
     pair.open_notebook("cursor.ipynb", "x = 1")
     pair.b.type_in_cell(0, "0")
-    eventually_equal(pair.a.remote_cursor_names, [pair.b.name()], within=3)
+    eventually_equal(pair.a.remote_cursor_names, [pair.b.name()])
     eventually_equal(pair.a.remote_cursors, 1)
 
 
@@ -42,14 +43,14 @@ def test_a_newcomer_sees_at_once_who_is_there(pair: Pair) -> None:
     pair.b.close_all()
     pair.a.type_in_cell(0, "0")
     pair.b.open("newcomer.ipynb")
-    eventually_equal(pair.b.remote_cursors, 1, within=3)
+    eventually_equal(pair.b.remote_cursors, 1, within=AT_ONCE)
 
 
 def test_b_closes_its_tab_and_is_gone(pair: Pair) -> None:
-    """B's cursor and B's line in the panel are gone from A's page within two seconds."""
+    """B's cursor and B's line in the panel are gone from A's page at once, not when they expire."""
     meet(pair, "closed.ipynb")
     pair.b.page.close()
-    eventually_equal(lambda: (pair.a.collaborators(), pair.a.remote_cursors()), ([], 0), within=GONE_WITHIN)
+    eventually_equal(lambda: (pair.a.collaborators(), pair.a.remote_cursors()), ([], 0), within=AT_ONCE)
 
 
 def test_b_s_tab_crashes_and_is_gone(pair: Pair) -> None:
@@ -57,7 +58,7 @@ def test_b_s_tab_crashes_and_is_gone(pair: Pair) -> None:
     meet(pair, "crashed.ipynb")
     with pytest.raises(Error, match="crash"):
         pair.b.page.goto("chrome://crash")
-    eventually_equal(lambda: (pair.a.collaborators(), pair.a.remote_cursors()), ([], 0), within=GONE_WITHIN)
+    eventually_equal(lambda: (pair.a.collaborators(), pair.a.remote_cursors()), ([], 0), within=AT_ONCE)
     pair.b.page.close()
 
 
@@ -65,5 +66,5 @@ def test_b_closes_the_document_and_its_cursor_is_gone(pair: Pair) -> None:
     """B stays in the panel, but no longer in the notebook."""
     meet(pair, "left.ipynb")
     pair.b.close_all()
-    eventually_equal(pair.a.remote_cursors, 0, within=GONE_WITHIN)
+    eventually_equal(pair.a.remote_cursors, 0, within=AT_ONCE)
     assert pair.a.collaborators() == [pair.b.name()]

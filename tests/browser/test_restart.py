@@ -36,13 +36,13 @@ def test_notebook_typed_into_while_the_server_was_down(pair: Pair) -> None:
     pair.b.type_in_cell(1, " b-before")
     restart_while(pair, type_offline)
     expected = ["a a-before a-offline", "b b-before b-offline", "left both right", "new-offline"]
-    eventually_equal(lambda: (pair.a.cells(), pair.b.cells()), (expected, expected), within=15)
+    eventually_equal(lambda: (pair.a.cells(), pair.b.cells()), (expected, expected))
 
     pair.a.type_in_cell(0, " a-after")
     pair.b.type_in_cell(1, " b-after")
     expected[0] += " a-after"
     expected[1] += " b-after"
-    eventually_equal(pair.cells, (expected,) * 3, within=15)
+    eventually_equal(pair.cells, (expected,) * 3)
     assert pair.a.survived()
     assert pair.b.survived()
 
@@ -62,7 +62,6 @@ def test_text_file_through_two_restarts(pair: Pair) -> None:
         pair.texts,
         lambda texts: len(set(texts)) == 1 and sorted(texts[0]) == sorted(typed),
         f"the same text on both pages and on disk, made of the letters of {typed!r}",
-        within=15,
     )
     assert pair.a.survived()
     assert pair.b.survived()

@@ -37,7 +37,7 @@ def test_someone_who_never_pauses_is_on_disk_all_along(pair: Pair) -> None:
         pair.a.type_in_text("x")
         return pair.server.read("restless.txt")
 
-    eventually(type_on, lambda on_disk: on_disk != "", "something on disk while keys come", within=15)
+    eventually(type_on, lambda on_disk: on_disk != "", "something on disk while keys come")
 
 
 @pytest.mark.usefixtures("autosave_off")

@@ -27,7 +27,7 @@ def test_picture_of_two_people(pair: Pair, tmp_path: Path) -> None:
     pair.a.show_collaborators()
     for index in range(3):
         pair.a.run_cell(index)
-        eventually_equal(lambda index=index: pair.b.prompt(index), f"[{index + 1}]:", within=20)  # type: ignore[misc]
+        eventually_equal(lambda index=index: pair.b.prompt(index), f"[{index + 1}]:")  # type: ignore[misc]
     eventually_equal(pair.a.collaborators, [pair.b.name()])
     pair.b.type_in_cell(1, "  # for radius >= 0")
     eventually_equal(pair.a.is_dirty, False)

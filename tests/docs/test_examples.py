@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from awaiting import PATIENCE, until
 from pycrdt import Text
 
 from .pages import DOCS, README, blocks
@@ -30,7 +31,7 @@ async def run(code: str, server) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    output, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 0, errors.decode()
     return output.decode()
 
@@ -49,10 +50,7 @@ async def test_the_script_that_appends_to_a_file(server, jp_root_dir: Path) -> N
     file = jp_root_dir / "notes.txt"
     file.write_text("A line from a person.\n")
     await run(example(DOCS / "how-to" / "connect-a-yjs-client.md", "runs"), server)
-    deadline = asyncio.get_running_loop().time() + 10
-    while file.read_text() != "A line from a person.\nA line from a script.\n":
-        assert asyncio.get_running_loop().time() < deadline, file.read_text()
-        await asyncio.sleep(0.05)
+    await until(lambda: file.read_text() == "A line from a person.\nA line from a script.\n", file.read_text)
 
 
 @pytest.mark.traits(Questions={"time_limit": 60.0})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from awaiting import until
 from jupyter_ydoc import YUnicode
 from pycrdt import Provider
 from tornado.httpclient import HTTPClientError
@@ -47,14 +46,6 @@ class Channel:
             yield message
 
 
-async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until a condition is true; fail after ten seconds."""
-    deadline = asyncio.get_running_loop().time() + 10
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.02)
-
-
 async def test_a_guest_watches_and_changes_nothing(server, jp_fetch, jp_root_dir: Path) -> None:
     """The guest sees Ada's words; the guest's own reach neither Ada nor the file, and the guest is told."""
     file = jp_root_dir / "shared.txt"
@@ -70,10 +61,10 @@ async def test_a_guest_watches_and_changes_nothing(server, jp_fetch, jp_root_dir
             await first.synced.wait()
             await second.synced.wait()
             guest.source += "by the guest, too long a line to be taken for anything but an edit of theirs" * 9
-            await eventually(lambda: channel.told)
+            await until(lambda: channel.told)
             ada.source += "by Ada\n"
-            await eventually(lambda: "by Ada" in guest.source)
-            await eventually(lambda: "by Ada" in file.read_text())
+            await until(lambda: "by Ada" in guest.source)
+            await until(lambda: "by Ada" in file.read_text())
     assert ada.source == file.read_text() == "begun\nby Ada\n"
     assert b'{"type": "conflict"}' in channel.told[0]
 

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from awaiting import PATIENCE
 
 from .conftest import Opener, Starter
 from .examples import as_nbformat, code, markdown, notebook
 from .peer import Peer, until
 from .process import Jupyter
-
-PATIENCE = 45.0
-
 
 MOMENTS = ["write before", "replace before", "write opening", "replace opening", "replace during", "replace after"]
 """How a program comes in between when the server writes a file, and when it does."""

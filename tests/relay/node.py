@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from documents.peer import until
+from awaiting import PATIENCE, until
 
 HERE = Path(__file__).parent
 PAGE = HERE / "y_websocket.mjs"
-PATIENCE = 30.0
 
 
 def installed() -> Path:
@@ -86,7 +85,7 @@ class Page:
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Wait until something holds that only the page can bring about."""
-        await until(holds, lambda: (self.text, self.others, self.online, self.said), PATIENCE)
+        await until(holds, lambda: (self.text, self.others, self.online, self.said))
 
     async def close(self) -> None:
         """Close the page, and wait for the end of its process."""

@@ -6,12 +6,12 @@ import asyncio
 import json
 import socket
 import struct
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 import pycrdt
+from awaiting import PATIENCE, until
 from pycrdt import Awareness, Doc, Text
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -21,16 +21,7 @@ from jupyter_rtc.relay.protocol import Kind
 
 from .by_hand import observed, text_of
 
-PATIENCE = 10.0
-"""Seconds after which a test gives up waiting."""
-
-
-async def eventually(holds: Callable[[], object], timeout: float = PATIENCE) -> None:
-    """Wait until a question, asynchronous or not, is answered with yes; for what nobody is told of."""
-    deadline = time.monotonic() + timeout
-    while not (await answer if isinstance(answer := holds(), Awaitable) else answer):
-        assert time.monotonic() < deadline, "it did not come to pass"
-        await asyncio.sleep(0.01)
+eventually = until
 
 
 class Peer:

@@ -6,11 +6,12 @@ import asyncio
 import functools
 import logging
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from awaiting import until as until
 
 from jupyter_rtc.relay.sqlite import SQLiteStore
 from jupyter_rtc.relay.store import StoredRoom, StoreError
@@ -51,14 +52,6 @@ def locked(path: Path, kind: str = "IMMEDIATE") -> Iterator[None]:
         yield
     finally:
         other.close()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition that a thread or a process brings about."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.005)
 
 
 def log_of(*seqs: int) -> tuple[tuple[int, bytes], ...]:

@@ -206,10 +206,10 @@ class TestNumbers:
             protocol.read_uint(protocol.write_uint(2**63), 0)
 
     def test_a_number_that_never_ends_costs_nothing(self) -> None:
-        begun = time.perf_counter()
+        begun = time.process_time()
         with pytest.raises(ProtocolError, match="too long"):
             protocol.decode(b"\xff" * (1 << 24))
-        assert time.perf_counter() - begun < 0.5
+        assert time.process_time() - begun < 1
 
 
 class TestGarbage:

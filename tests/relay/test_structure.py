@@ -101,9 +101,9 @@ def test_depth_behind_every_kind_of_content_is_found() -> None:
 def test_many_values_are_no_depth() -> None:
     outputs = [{"output_type": "stream", "text": ["value under value\n"] * 20}] * 5_000
     update = update_of(outputs)
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert complaint(update) is None
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_countless_values_are_refused_in_time() -> None:

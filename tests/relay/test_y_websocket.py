@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from documents.peer import until
+from awaiting import until
 from documents.process import Jupyter
 
-from .node import PAGE, PATIENCE, Page, installed
+from .node import PAGE, Page, installed
 
 Opener = Callable[[str], Coroutine[Any, Any, Page]]
 
@@ -57,7 +57,7 @@ def visit(packages: Path, jupyter: Jupyter, jp_asyncio_loop: asyncio.AbstractEve
 async def agree(pages: list[Page], words: list[str]) -> None:
     """Wait until all pages show the same text, which has each of `words` once and nothing else."""
     texts = lambda: [page.text.split() for page in pages]  # noqa: E731
-    await until(lambda: len(texts()[0]) >= len(words) and texts() == texts()[:1] * len(pages), texts, PATIENCE)
+    await until(lambda: len(texts()[0]) >= len(words) and texts() == texts()[:1] * len(pages), texts)
     assert sorted(texts()[0]) == sorted(words)
 
 

@@ -18,7 +18,7 @@ from pycrdt import Doc, Map, Provider
 from websockets.asyncio.client import ClientConnection, connect
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 class Channel:
