@@ -17,7 +17,7 @@ import jupyter_rtc
 from jupyter_rtc.relay import CloseCode
 from jupyter_rtc.supernode.handlers import ActionHandler
 
-from .pages import DOCS, PAGES, README, ROOT, anchors, blocks, headings, links
+from .pages import CONTRIBUTING, DOCS, PAGES, README, ROOT, anchors, blocks, headings, links
 
 PROTOCOL = (DOCS / "reference" / "protocol.md").read_text(encoding="utf-8")
 EVENTS = (DOCS / "reference" / "events.md").read_text(encoding="utf-8")
@@ -121,7 +121,7 @@ def test_every_page_is_on_the_map() -> None:
     """The index links to each page."""
     index = DOCS / "index.md"
     linked = {(DOCS / link.partition("#")[0]).resolve() for link in links(index)}
-    assert set(PAGES) - linked == {index}
+    assert set(PAGES) - linked == {index, CONTRIBUTING}
 
 
 @pytest.mark.parametrize("floor", ["relay", "documents", "supernode"])
@@ -133,14 +133,24 @@ def test_every_module_is_in_the_house(floor: str) -> None:
     assert set(re.findall(r"`(\w+\.py)`", section)) == modules
 
 
-def test_the_readme_has_the_two_commands() -> None:
+def test_the_readme_has_the_commands() -> None:
     """They are all that the README tells to type into a shell; CI runs the second."""
-    first, second = (block.code.strip() for block in blocks(README) if block.language == "sh")
+    first, second, fast = (block.code.strip() for block in blocks(README) if block.language == "sh")
     assert first == 'pip install ".[lab]" && jupyter lab'
     assert second == 'pip install ".[test]" && pytest'
+    assert fast == 'pytest -m "not (server or browser or slow)"'
+    assert fast in [block.code.strip() for block in blocks(CONTRIBUTING)]
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert second in script.replace(" --quiet", "")
     assert README.read_text(encoding="utf-8").index(second) < 2000, "near the top"
+
+
+def test_contributing_names_what_writes_the_pages() -> None:
+    """Each script in docs/ is in the table, with the page that it writes, which names it."""
+    rows = re.findall(r"^\| \[(docs/\S+\.md)].*`python (docs/\w+\.py)`", CONTRIBUTING.read_text(), re.MULTILINE)
+    assert {name for _, name in rows} == {f"docs/{path.name}" for path in DOCS.glob("*.py")}
+    for page, name in rows:
+        assert f"Written by {name}" in (ROOT / page).read_text(encoding="utf-8")
 
 
 def test_the_changelog_has_this_version() -> None:
