@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from logging import Logger, LoggerAdapter
 from typing import Any
 
-from watchfiles import awatch
+from ..relay import Notifications
 
-from ..relay import Tasks
-
-_PAUSE = 10.0
+_DEBOUNCE = 200
 
 
 class Watcher:
@@ -26,11 +23,8 @@ class Watcher:
     def __init__(self, notify: Callable[[str], None], log: Logger | LoggerAdapter[Any]) -> None:
         """Call `notify` with the name of a file that changed; nothing is watched yet."""
         self._notify = notify
-        self._log = log
         self._places: dict[str, frozenset[str]] = {}
-        self._changed = asyncio.Event()
-        self._tasks = Tasks(log, "watcher")
-        self._running = False
+        self._folders = Notifications(self._told, log, _DEBOUNCE)
 
     def watch(self, name: str, path: str) -> None:
         """Watch the file at an absolute path under a name of the caller's, in place of any other of this name."""
@@ -45,40 +39,12 @@ class Watcher:
 
     async def stop(self) -> None:
         """Watch nothing any longer."""
-        await self._tasks.stop()
+        await self._folders.stop()
 
     def _again(self) -> None:
-        self._changed.set()
-        if not self._running:
-            self._running = True
-            self._tasks.spawn(self._run())
+        self._folders.watch({os.path.dirname(place) for places in self._places.values() for place in places})
 
-    def _folders(self) -> list[str]:
-        places = frozenset().union(*self._places.values())
-        return sorted({folder for place in places if os.path.isdir(folder := os.path.dirname(place))})
-
-    async def _run(self) -> None:
-        while True:
-            self._changed.clear()
-            folders = self._folders()
-            if not folders:
-                await self._changed.wait()
-                continue
-            # A file that changed between two watches is found by the look that follows the start.
-            for name in list(self._places):
+    def _told(self, changed: Collection[str] | None) -> None:
+        for name, places in list(self._places.items()):
+            if changed is None or not places.isdisjoint(changed):
                 self._notify(name)
-            try:
-                await self._watch(folders)
-            except OSError as error:  # a folder is gone; or there are more than the system lets anybody watch
-                self._log.warning("cannot watch %s: %s", ", ".join(folders), error)
-                await asyncio.sleep(_PAUSE)
-
-    async def _watch(self, folders: list[str]) -> None:
-        """Watch folders until others are to be watched."""
-        async for changes in awatch(
-            *folders, stop_event=self._changed, recursive=False, debounce=200, step=50, rust_timeout=1000
-        ):
-            changed = {path for _, path in changes}
-            for name, places in list(self._places.items()):
-                if places & changed:
-                    self._notify(name)

@@ -7,6 +7,7 @@ from .keeper import Keeper
 from .member import Member
 from .memory import settle_in
 from .memory_store import MemoryStore
+from .notifications import Notifications
 from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomOwner, Verdict
 from .place import place
 from .protocol import CloseCode, ProtocolError, covers, decode_state_vector
@@ -16,7 +17,7 @@ from .room import Room
 from .sqlite import SQLiteStore
 from .store import Mark, Past, Store, StoredRoom, StoreError, Version
 from .structure import only_sets_values
-from .tasks import Tasks
+from .tasks import Tasks, logged
 from .updates import deletions, document_of, whole_state
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Member",
     "MemoryStore",
     "NotAllowedError",
+    "Notifications",
     "Past",
     "PlainOwner",
     "Presence",
@@ -52,6 +54,7 @@ __all__ = [
     "deletions",
     "document",
     "document_of",
+    "logged",
     "only_sets_values",
     "place",
     "settle_in",

@@ -13,13 +13,14 @@ from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
-from .folderwatch import FolderWatch
+from ..relay import Notifications
 from .listings import Listing, Listings, Model
 from .records import ContentRecord, FolderRecord, iso
 from .service import Changed, MissingError
 from .services import OpenDocuments
 
 _AT_ONCE = 200
+_DEBOUNCE = 80
 
 
 class FileIds(Protocol):
@@ -77,7 +78,7 @@ class Contents:
         self._opened: frozenset[tuple[str, str, str]] = frozenset()
         self._watchers: list[Changed] = []
         self._followers: list[Changed] = []
-        self._disk: FolderWatch | None = None
+        self._disk: Notifications | None = None
 
     async def want(self, path: str, content: bool = False, type: str = "", format: str = "") -> None:
         """Look at a file or folder from now on; with `content`, open its document, of this type and format.
@@ -123,7 +124,7 @@ class Contents:
         """Call `changed` when something that is looked at changed on the local disk, or was saved, opened or closed."""
         self._watchers.append(changed)
         if self._disk is None:
-            self._disk = FolderWatch(self._tell, self._log)
+            self._disk = Notifications(lambda _: self._tell(), self._log, _DEBOUNCE)
         unwatch = self._documents.watch(self._documents_changed)
         self._watch_listings()
 
@@ -132,7 +133,7 @@ class Contents:
             self._watchers.remove(changed)
             self._watch_listings()
             if not self._watchers and self._disk:
-                self._disk.stop()
+                self._disk.cancel()
 
         return end
 

@@ -157,15 +157,11 @@ class Kernels:
         wraps.after(kernel, "restart_kernel", lambda done: self._restarted(id, done), lambda: self._restart_begins(id))
         for method in _OF_A_KERNEL:
             wraps.after(kernel, method, lambda _: self._look())
-        if hasattr(kernel, "observe"):
-            kernel.observe(self._observed, [name for name in _OBSERVED if kernel.has_trait(name)])
+        wraps.observe(kernel, _OBSERVED, self._observed)
         self._introductions.ask(id, kernel)
 
     def _let_go(self, id: str) -> None:
-        kernel, wraps, _ = self._attended.pop(id)
-        wraps.undo()
-        if hasattr(kernel, "unobserve"):
-            kernel.unobserve(self._observed, [name for name in _OBSERVED if kernel.has_trait(name)])
+        self._attended.pop(id).wraps.undo()
         self._introductions.forget(id)
         self._restarting.discard(id)
         self._restarts.pop(id, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from logging import Logger, LoggerAdapter
 from time import monotonic
@@ -12,7 +12,7 @@ from typing import Any
 from ..relay import Member, PlainOwner, Relay, Room, StoredRoom, Verdict
 from .records import MAPS
 from .service import Service, ServiceError
-from .tables import Table
+from .tables import Change, Table
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
@@ -67,7 +67,7 @@ class Mirror(PlainOwner):
 
     async def run(self) -> None:
         """Keep the table like the service, until cancelled."""
-        unwatch = self._service.watch(self.hint)
+        unwatch = self._watch()
         try:
             while True:
                 begun = monotonic()
@@ -79,6 +79,15 @@ class Mirror(PlainOwner):
                 await self._until_due(_SHARE * took)
         finally:
             unwatch()
+
+    def _watch(self) -> Callable[[], object]:
+        """Watch the service, and return what ends that; one that cannot be watched is polled."""
+        try:
+            return self._service.watch(self.hint)
+        except Exception as error:  # whatever is in the place of Jupyter's own manager
+            self._log.error("table %s: cannot be watched, it is polled: %s", self._service.name, error, exc_info=error)
+            self._interval = self._interval or _LONGEST_PAUSE
+            return lambda: None
 
     async def look(self) -> None:
         """Return when the table shows what there was when this was called, or later.
@@ -115,8 +124,21 @@ class Mirror(PlainOwner):
         try:
             records = await self._service.list()
         except Exception as error:  # whatever a manager raises: its table stays as it is, and no other is concerned
-            self._stumbled(error)
+            self._stumbled("cannot be listed, it stays as it is", error)
             return
+        try:
+            await self._write(records)
+        except Exception as error:  # of ours, or a record that no table can hold: what can be written is
+            self._stumbled("cannot be brought up to date", error, traced=True)
+            return
+        if self.trouble:
+            self._log.info("table %s: up to date again", self._service.name)
+        self.trouble, self._pause = None, _FIRST_PAUSE
+        if self.table.garbage > _TOO_MUCH_GARBAGE and self._room:
+            await self._relay.discard(self.name)
+
+    async def _write(self, records: Mapping[str, Mapping[str, Any]]) -> None:
+        """Bring the table, and the document that shows it, up to date."""
         paths = frozenset(str(record["path"]) for record in records.values() if "path" in record)
         if not paths <= self._paths:
             self._paths |= paths
@@ -124,19 +146,24 @@ class Mirror(PlainOwner):
                 await self._relay.ask_rights()
         for change in self.table.reconcile(records):
             if self._room:
-                self._relay.edit(self._room, change.write)
-                await asyncio.sleep(0)
+                await self._show(self._room, change)
         self._paths = paths
-        if self.trouble:
-            self._log.info("table %s: up to date again", self._service.name)
-        self.trouble, self._pause = None, _FIRST_PAUSE
-        if self.table.garbage > _TOO_MUCH_GARBAGE and self._room:
-            await self._relay.discard(self.name)
 
-    def _stumbled(self, error: Exception) -> None:
+    async def _show(self, room: Room, change: Change) -> None:
+        try:
+            self._relay.edit(room, change.write)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the PanicException of pycrdt is no Exception
+            self.table.take_back(change)
+            await self._relay.discard(self.name)  # it is not like the table any more, and is made anew from that
+            raise ServiceError(repr(error)) from error
+        await asyncio.sleep(0)
+
+    def _stumbled(self, what: str, error: Exception, traced: bool = False) -> None:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         if self.trouble is None:
-            self._log.warning("table %s: cannot be listed, it stays as it is: %s", self._service.name, text)
+            self._log.warning("table %s: %s: %s", self._service.name, what, text, exc_info=error if traced else None)
         self.trouble = text
 
     # ------------------------------------------------------------------ RoomOwner

@@ -79,9 +79,16 @@ class Table:
 
         Each change is for one transaction, and is in `records` when it is yielded; mostly there is only one. What is
         large comes in several, between which others may have their turn; all are to be taken before the next call.
+
+        A record that cannot be written stays as it is. When the others are through, what it raises is raised.
         """
-        named = {name if name.isascii() else str(json_safe(name)): fields for name, fields in records.items()}
+        named = {_text(name): fields for name, fields in records.items()}
         return _bundled(self._writes(named))
+
+    def take_back(self, change: Change) -> None:
+        """Have the records of a change no more, for they could not be written."""
+        for write in change.writes:
+            self.records.pop(write.record, None)
 
     def fill(self) -> Iterator[Change]:
         """Yield what is to be written into an empty document, in parts; the garbage begins anew."""
@@ -92,13 +99,21 @@ class Table:
         for name in [name for name in self.records if name not in records]:
             del self.records[name]
             yield self._gone(name, None, None)
+        failed: Exception | None = None
         for name, raw in records.items():
             old = self.records.get(name)
-            if old != raw:
+            try:
+                if old == raw:
+                    continue
                 new = {field: json_safe(value) for field, value in raw.items()}
                 writes = self._record(name, old, new)
-                self.records[name] = new
-                yield writes
+            except Exception as error:  # whatever a value of somebody else's, or a record of other fields, makes of it
+                failed = failed or error
+                continue
+            self.records[name] = new
+            yield writes
+        if failed:
+            raise failed
 
     def _record(self, name: str, old: Fields | None, new: Fields) -> list[Write]:
         """Return what makes the record `new` of what it was."""
@@ -125,6 +140,10 @@ class Table:
         return [Write(record, field, entry, _Mark.GONE)]
 
 
+def _text(name: Any) -> str:
+    return name if isinstance(name, str) and name.isascii() else str(json_safe(name))
+
+
 def _put(place: Map[Any], key: str, value: JSON | _Mark) -> None:
     if value is _Mark.GONE:
         del place[key]
@@ -135,10 +154,16 @@ def _put(place: Map[Any], key: str, value: JSON | _Mark) -> None:
 def _bundled(writes: Iterable[list[Write]]) -> Iterator[Change]:
     """Put writes together for a transaction each; those of a record are in one, unless there are too many."""
     bundle: list[Write] = []
-    for some in writes:
-        bundle += some
-        while len(bundle) >= _AT_ONCE:
-            yield Change(tuple(bundle[:_AT_ONCE] if len(some) > _AT_ONCE else bundle))
-            bundle = bundle[_AT_ONCE:] if len(some) > _AT_ONCE else []
+    failed: Exception | None = None
+    try:
+        for some in writes:
+            bundle += some
+            while len(bundle) >= _AT_ONCE:
+                yield Change(tuple(bundle[:_AT_ONCE] if len(some) > _AT_ONCE else bundle))
+                bundle = bundle[_AT_ONCE:] if len(some) > _AT_ONCE else []
+    except Exception as error:  # what was put together until then is to be written nevertheless
+        failed = error
     if bundle:
         yield Change(tuple(bundle))
+    if failed:
+        raise failed

@@ -1,12 +1,21 @@
-"""Hooks into methods of other people's objects that tell nobody what they did."""
+"""Hooks into other people's objects: methods that tell nobody what they did, and traits.
+
+They are called in the middle of Jupyter's own work, such as the start of a kernel. Whatever goes wrong in a hook is in
+the log, and nowhere else.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import wraps
 from typing import Any, TypeAlias
+
+from traitlets import HasTraits
+from traitlets.log import get_logger
+
+from ..relay import logged
 
 After: TypeAlias = Callable[[bool], object]
 """Called when a method is through, with whether it succeeded."""
@@ -39,8 +48,8 @@ class Wraps:
             if not alive:
                 return inner(*args, **kwargs)
             if before:
-                before()
-            return _followed(lambda: inner(*args, **kwargs), then)
+                _hook(name, before)
+            return _followed(lambda: inner(*args, **kwargs), lambda done: _hook(name, then, done))
 
         def undo() -> None:
             nonlocal alive
@@ -54,6 +63,17 @@ class Wraps:
 
         setattr(owner, name, wrapped)
         self._undo.append(undo)
+
+    def observe(self, owner: Any, names: Collection[str], changed: Callable[[Any], object]) -> None:
+        """Call `changed` with each change of the traits of `owner` that have these names, as far as it has them."""
+        known = [name for name in names if isinstance(owner, HasTraits) and owner.has_trait(name)]
+
+        def observed(change: Any) -> None:
+            _hook(change["name"], changed, change)
+
+        if known:
+            owner.observe(observed, known)
+            self._undo.append(lambda: owner.unobserve(observed, known))
 
     def undo(self) -> None:
         """Leave every object as it was found."""
@@ -110,3 +130,9 @@ async def _awaited(result: Awaitable[Any], then: After) -> Any:
         raise
     then(True)
     return answer
+
+
+def _hook(name: str, hook: Callable[..., object], *arguments: object) -> None:
+    """Call one of our hooks into `name`; what it raises must not come out in the middle of another's work."""
+    with logged(get_logger(), f"a hook into {name}"):
+        hook(*arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from documents.process import Jupyter
 from relay.peer import eventually
+from traitlets import HasTraits, Integer
 
 from jupyter_rtc.supernode.wraps import Wraps
 
@@ -156,3 +158,38 @@ def test_who_wraps_the_same_method_is_left_alone() -> None:
     theirs.undo()
     assert thing.double(2) == 4
     assert told == ["theirs"]
+
+
+class Counter(HasTraits):
+    """Something with a trait, and a method whose result comes later."""
+
+    number = Integer(0)
+
+    def later(self) -> asyncio.Future[int]:
+        """Return a future that is done."""
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(1)
+        return done
+
+
+async def test_an_error_in_a_hook_comes_out_nowhere_but_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """As where a hook into `start_kernel` fails: the kernel starts nevertheless."""
+
+    def broken(*arguments: object) -> None:
+        raise OSError(f"the hook fails {len(caplog.records)}")
+
+    thing, counter, wraps = Thing(), Counter(), Wraps()
+    wraps.after(thing, "double", broken, broken)
+    wraps.after(thing, "fail", broken)
+    wraps.after(counter, "later", broken)
+    wraps.observe(counter, ("number", "missing"), broken)
+    assert thing.double(2) == 4
+    with pytest.raises(ValueError, match="no"):
+        await thing.fail()
+    assert await counter.later() == 1
+    counter.number = 5
+    await asyncio.sleep(0)  # a future calls back in the next turn
+    assert len([record for record in caplog.records if "the hook fails" in record.getMessage()]) == 5
+    wraps.undo()
+    counter.number = 6
+    assert len(caplog.records) == 5

@@ -33,16 +33,26 @@ class NoKernels(Authorizer):
         return resource != "kernels"
 
 
+class Odd:
+    """A value that cannot be compared, as the arrays of numpy cannot."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("neither equal nor not")
+
+
 class Moody(KernelSpecManager):
-    """Finds kernelspecs only when it is in the mood."""
+    """Finds kernelspecs only when it is in the mood, and `more` of them."""
 
     sulks = False
+    more: dict[str, Any] = {}
 
     def get_all_specs(self) -> Any:
         """Return the kernelspecs."""
         if self.sulks:
             raise OSError("not today")
-        return super().get_all_specs()
+        return {**super().get_all_specs(), **self.more}
 
 
 def records(peer: Peer) -> dict[str, Any]:
@@ -174,6 +184,48 @@ async def test_a_service_that_fails_keeps_its_records_and_stops_no_other(home: S
     specs.sulks = False
     await home.supernode.refresh("kernelspecs")
     assert (await home.ask("GET", "api/rtc/tables/kernelspecs"))["trouble"] is None
+
+
+def spec(value: object) -> dict[str, Any]:
+    """Return what a manager says of a kernelspec, with a value in its metadata."""
+    described = {"language": "none", "argv": [], "display_name": "none", "env": {}, "metadata": {"value": value}}
+    return {"resource_dir": "", "spec": described}
+
+
+@pytest.mark.traits(ServerApp={"kernel_spec_manager_class": Moody}, Supernode={"kernelspecs_interval": 0.05})
+async def test_a_record_that_cannot_be_written_freezes_nothing_and_heals(home: Server, caplog: Any) -> None:
+    specs = home.running.app.kernel_spec_manager
+    async with home.copies("kernelspecs") as copies:
+        specs.more = {"odd": spec(Odd())}
+        await copies.until(lambda: "odd" in copies.records["kernelspecs"])
+        # From the second look on it is compared with what it was.
+        await eventually(lambda: home.supernode.tables["kernelspecs"].trouble)
+        specs.more = {"odd": spec(Odd()), "later": spec(1), 5: spec(2)}
+        await copies.until(lambda: {"later", "5"} <= copies.records["kernelspecs"].keys())
+        trouble = (await home.ask("GET", "api/rtc/tables/kernelspecs"))["trouble"]
+        assert "neither equal nor not" in trouble
+        assert len([record for record in caplog.records if "cannot be brought up to date" in record.getMessage()]) == 1
+        specs.more = {"later": spec(3)}
+        await copies.until(lambda: "odd" not in copies.records["kernelspecs"])
+        await eventually(lambda: home.supernode.tables["kernelspecs"].trouble is None)
+
+
+async def test_a_document_that_cannot_take_a_change_is_made_anew(home: Server, monkeypatch: Any) -> None:
+    tables = home.supernode.tables
+    async with home.running.connect("table:kernels") as one, Peer(one) as peer:
+        await peer.until(lambda: peer.synced)
+
+        def panic(*arguments: object) -> None:
+            raise BaseException("the engine panics")
+
+        monkeypatch.setattr(home.running.extension.relay, "edit", panic)
+        kernel = await home.kernel()
+        assert (await peer.closed())[0] == 1001
+        assert "the engine panics" in (tables["kernels"].trouble or "")
+        monkeypatch.undo()
+    async with home.copies("kernels") as copies:
+        await copies.until(lambda: kernel in copies.records["kernels"])
+    await eventually(lambda: tables["kernels"].trouble is None)
 
 
 async def test_many_hints_are_one_look_and_a_missed_one_is_made_up_for(home: Server) -> None:
