@@ -20,7 +20,7 @@ from .examples import as_nbformat, code, notebook, stream
 from .peer import Peer, until
 from .process import Jupyter
 
-SOON = 4.0
+SOON = 8.0
 """How many times as long as its start the end of a server may take: each takes longer on a machine that is busy."""
 
 SLOW = '''
