@@ -28,7 +28,7 @@ from .documents.handlers import (
     UndoRedoHandler,
 )
 from .managers import Derived, Managers
-from .relay import FreeRooms, Keeper, Presence, Relay, RoomOwner, SQLiteStore, settle_in
+from .relay import Allowances, FreeRooms, Keeper, Presence, Relay, RoomOwner, SQLiteStore, settle_in
 from .relay.handlers import RoomsHandler, RoomSocket
 from .supernode import Parts, Supernode, listings_of
 from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Spec, Tables, Terminals, Turns
@@ -61,7 +61,7 @@ class JupyterRTC(ExtensionApp):
         False, help="Whether JupyterLab opens documents without collaboration (loading and saving them itself)."
     ).tag(config=True)
 
-    classes = [Relay, Keeper, Documents, Recovery, Timelines, Forks, SQLiteStore, Supernode, Questions]
+    classes = [Relay, Allowances, Keeper, Documents, Recovery, Timelines, Forks, SQLiteStore, Supernode, Questions]
 
     relay: Relay | None = None
     documents: Documents | None = None

@@ -25,6 +25,7 @@ PURE = {
     "relay/member.py",
     "relay/updates.py",
     "relay/connection.py",
+    "relay/pace.py",
     "documents/align.py",
     "documents/changes.py",
     "documents/conflicts.py",

@@ -1,5 +1,6 @@
 """The relay: moves CRDT updates between the peers of a room. Knows nothing of Jupyter documents."""
 
+from .allowances import Allowances
 from .awareness import Identity
 from .checkpoints import Watch, document, state_without
 from .delivery import Follower
@@ -22,6 +23,7 @@ from .updates import deletions, document_of, whole_state
 
 __all__ = [
     "PRESENCE",
+    "Allowances",
     "CloseCode",
     "Follower",
     "FreeRooms",

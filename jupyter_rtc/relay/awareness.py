@@ -10,15 +10,23 @@ import json
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from .protocol import MAX_CLIENT_ID, AwarenessEntry, CloseCode, ProtocolError, decode_awareness
 
 _LONGEST_FIELD = 4096
 """How many characters a field of ``user`` may have that others are shown."""
 
-_MAX_GONE = 1000
+_MAX_GONE = 10_000
 """How many clients that left are remembered, so that a late echo of their state does not bring them back."""
+_MAX_GONE_OF_ONE = 1000
+"""How many of them may be one user's: nobody has the others forgotten."""
+_GRACE = 60.0
+"""Seconds after the last renewal of a state for which its client stays its user's, who may come back."""
+_LARGEST_CLOCK = 2**31
+"""The largest clock that a client can have counted to which is not known here: one more with each move of a cursor."""
+_LONGEST_STEP = 2**24
+"""How far one that is known can have counted on meanwhile."""
 _MAX_ENTRIES = 10_000
 """How many states one update may hold, those passed over included."""
 
@@ -70,6 +78,15 @@ def _size(value: Any) -> int:
     return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False)) if isinstance(value, dict | list) else 1
 
 
+class _Gone(NamedTuple):
+    clock: int
+    username: str
+    seen: float
+
+
+_NOBODY = _Gone(-1, "", -_GRACE)
+
+
 @dataclass
 class _Client:
     clock: int
@@ -82,9 +99,10 @@ class _Client:
 class Awareness:
     """The states of a room's clients, each owned by the member that announced it.
 
-    A member changes only the states of its own user. One that another member of this user announced passes to it
-    with the first frame it sends (a reconnection that overtakes the end of the old connection); later ones are
-    echoes of the user's other windows, which tell each other first.
+    A member changes only the states of its own user. A client is the user's that showed it first, for as long as the
+    connection lasts, silent or not, and for a while after, in which the user may come back. A state that another member
+    of this user announced passes to it with the first frame it sends (a reconnection that overtakes the end of the old
+    connection); later ones are echoes of the user's other windows, which tell each other first.
 
     Whoever comes in is sent all states, so that there is a bound on all of them together. In a room that is full,
     each member may hold an equal share: only those are refused anything who hold more, and nobody can fill the room
@@ -96,11 +114,13 @@ class Awareness:
     ) -> None:
         """Make an empty one; a member owns at most `max_states` states of at most `max_size` characters.
 
-        What the server puts into a state, who it belongs to, does not count.
-        It is full with `room_states` states, or `room_size` bytes of them.
+        What the server puts into a state, whose it is, does not count. The room is full with `room_states` states, or
+        `room_size` bytes of them.
         """
         self._clients: dict[int, _Client] = {}
-        self._gone: dict[int, tuple[int, str]] = {}
+        self._gone: dict[int, _Gone] = {}
+        self._gone_of: dict[str, dict[int, None]] = {}
+        self._silent: dict[int, Hashable] = {}
         self._max_states = max_states
         self._max_size = max_size
         self._room_states = room_states
@@ -116,7 +136,7 @@ class Awareness:
             return [AwarenessEntry(id, client.clock, client.state) for id, client in self._clients.items()]
         return [
             AwarenessEntry(id, here.clock, here.state) if (here := self._clients.get(id)) else
-            AwarenessEntry(id, self._gone.get(id, (0, ""))[0], None)
+            AwarenessEntry(id, max(0, self._gone.get(id, _NOBODY).clock), None)
             for id in clients
         ]  # fmt: skip
 
@@ -124,9 +144,14 @@ class Awareness:
         """Return the states of everybody who is here."""
         return [json.loads(client.state) for client in self._clients.values()]
 
-    def clients(self, owner: Hashable) -> list[int]:
-        """Return the ids of the clients that a member announced."""
-        return [id for id, client in self._clients.items() if client.owner == owner]
+    def clients(self, owner: Hashable = None) -> list[int]:
+        """Return the ids of the clients that a member announced, or of everybody who is here."""
+        return [id for id, client in self._clients.items() if owner in (None, client.owner)]
+
+    def weight(self, client: int) -> tuple[str, int]:
+        """Return whose state that of a client is, and how many bytes it has; nothing for one that left."""
+        here = self._clients.get(client)
+        return (here.username, len(here.state)) if here else ("", 0)
 
     def apply(self, payload: bytes, owner: Hashable, identity: Identity, now: float) -> list[int]:
         """Take in an awareness update of a member; return the ids of the clients it changed.
@@ -140,7 +165,9 @@ class Awareness:
         mine = {*self.clients(owner)}
         taken: dict[int, tuple[int, str | None]] = {}
         for number, entry in enumerate(decode_awareness(payload)):
-            if (clock := self._clock(entry, owner, identity, first=not mine)) is not None:
+            another = self._is_of_another(entry.client, identity, now)
+            clock = None if another else self._clock(entry, owner, identity, first=not mine)
+            if clock is not None:
                 taken[entry.client] = clock, self._signed(entry, identity)
             # Only a member's own states count: in a full room, a newcomer echoes everybody's.
             if len(taken.keys() | mine) > self._max_states or number > _MAX_ENTRIES:
@@ -151,18 +178,22 @@ class Awareness:
                 self._drop(id, clock)
                 continue
             here = self._clients.get(id)
-            self._gone.pop(id, None)
+            self._forget(id)
             self._size += len(state) - (len(here.state) if here else 0)
             self._clients[id] = _Client(clock, state, here.owner if here and mine else owner, identity.username, now)
         return list(taken)
 
     def remove(self, owner: Hashable) -> list[int]:
         """Remove the states of a member that left; return their client ids."""
+        for client in [client for client, member in self._silent.items() if member == owner]:
+            del self._silent[client]
         return self._remove(self.clients(owner))
 
     def expire(self, before: float) -> list[int]:
         """Remove the states that were last renewed before the time `before`; return their client ids."""
-        return self._remove([id for id, client in self._clients.items() if client.seen < before])
+        silent = {id: client.owner for id, client in self._clients.items() if client.seen < before}
+        self._silent |= silent
+        return self._remove(list(silent))
 
     def _refuse_greed(self, taken: dict[int, tuple[int, str | None]], mine: set[int]) -> None:
         """Raise ProtocolError where the room would be full and the member hold more than an equal share of it."""
@@ -177,6 +208,14 @@ class Awareness:
         if len(sizes) > max(1, self._room_states // members) or sum(sizes.values()) > self._room_size // members:
             raise ProtocolError("the room has no place for so much presence", CloseCode.NOT_ALLOWED)
 
+    def _is_of_another(self, client: int, identity: Identity, now: float) -> bool:
+        """Say whether a client is another user's: one that is here, or left so lately that it may come back."""
+        if here := self._clients.get(client):
+            return here.username != identity.username
+        gone = self._gone.get(client, _NOBODY)
+        may_come_back = client in self._silent or now - gone.seen < _GRACE
+        return may_come_back and gone.username != identity.username
+
     def _clock(self, entry: AwarenessEntry, owner: Hashable, identity: Identity, first: bool) -> int | None:
         """Return the clock under which an entry counts, or None where it is to be passed over.
 
@@ -184,15 +223,15 @@ class Awareness:
         the first state that a member brings is therefore issued again under a newer clock, if it was this user's.
         """
         here = self._clients.get(entry.client)
-        last, username = (here.clock, here.username) if here else self._gone.get(entry.client, (-1, ""))
-        if here and username != identity.username:
-            return None
+        known = here or self._gone.get(entry.client, _NOBODY)
         if entry.state is None:
             # A client takes its state back with the clock of its last one (y-protocols, removeAwarenessStates).
-            return entry.clock if here and entry.clock >= last and here.owner == owner else None
-        if entry.clock > last:
+            return entry.clock if here and entry.clock >= here.clock and here.owner == owner else None
+        if entry.clock > (known.clock + _LONGEST_STEP if known is not _NOBODY else _LARGEST_CLOCK):
+            raise ProtocolError("a clock that no client counts to")
+        if entry.clock > known.clock:
             return entry.clock
-        return min(last + 1, MAX_CLIENT_ID) if first and username == identity.username else None
+        return min(known.clock + 1, MAX_CLIENT_ID) if first and known.username == identity.username else None
 
     def _signed(self, entry: AwarenessEntry, identity: Identity) -> str | None:
         if entry.state is None:
@@ -218,6 +257,18 @@ class Awareness:
     def _drop(self, client: int, clock: int) -> None:
         gone = self._clients.pop(client)
         self._size -= len(gone.state)
-        self._gone[client] = clock, gone.username
+        self._gone[client] = _Gone(clock, gone.username, gone.seen)
+        of_user = self._gone_of.setdefault(gone.username, {})
+        of_user[client] = None
+        if len(of_user) > _MAX_GONE_OF_ONE:
+            self._forget(next(iter(of_user)))
         if len(self._gone) > _MAX_GONE:
-            del self._gone[next(iter(self._gone))]
+            self._forget(next(iter(self._gone)))
+
+    def _forget(self, client: int) -> None:
+        """Do not remember a client any longer that left."""
+        self._silent.pop(client, None)
+        if gone := self._gone.pop(client, None):
+            del self._gone_of[gone.username][client]
+            if not self._gone_of[gone.username]:
+                del self._gone_of[gone.username]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Protocol
 
@@ -31,26 +31,49 @@ class Connection:
 
     What the socket does not take yet waits in an outbox; a peer whose outbox passes its limit, or whose socket fails,
     is given up. Connecting again brings it up to date, so nothing is lost. The state of the document with which it is
-    brought up to date does not count, or a peer that needs a large one would be given up whenever it comes.
+    brought up to date does not count, or a peer that needs a large one would be given up whenever it comes. Presence
+    does not wait: what a peer was not sent yet of a client is replaced by its newest state.
 
     Attributes:
+        busy: whether the peer has still to read what was written before: what is sent now waits.
         waiting: bytes in the outbox.
         last_sent: when something was last sent to the peer, in seconds of the relay's clock; for keep-alives.
     """
 
-    __slots__ = ("_busy", "_give_up", "_limit", "_outbox", "_state", "_transport", "closed", "last_sent", "waiting")
+    __slots__ = (
+        "_give_up",
+        "_limit",
+        "_outbox",
+        "_presence",
+        "_stale",
+        "_state",
+        "_transport",
+        "busy",
+        "closed",
+        "last_sent",
+        "waiting",
+    )
 
-    def __init__(self, transport: Transport, limit: int, give_up: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        limit: int,
+        give_up: Callable[[Exception], None],
+        presence: Callable[[Iterable[int]], bytes],
+    ) -> None:
         """Make a connection with an outbox of `limit` bytes.
 
-        `give_up` is called with what `transport` raised, or with TooSlowError when the outbox overflows.
+        `give_up` is called with what `transport` raised, or with TooSlowError when the outbox overflows; `presence`
+        returns the WebSocket frame of the newest states of some clients.
         """
         self._transport = transport
         self._limit = limit
         self._give_up = give_up
+        self._presence = presence
+        self._stale: dict[int, None] = {}
         self._outbox: list[tuple[bytes, ...]] = []
         self._state: tuple[bytes, ...] = ()
-        self._busy = False
+        self.busy = False
         self.waiting = 0
         self.closed = False
         self.last_sent = 0.0
@@ -65,16 +88,26 @@ class Connection:
 
     def send_state(self, *parts: bytes) -> None:
         """Send a frame as `send` does, the state of the document: it does not count, unless another one waits still."""
-        if self._busy and not (self.closed or self._state):
+        if self.busy and not (self.closed or self._state):
             self._state = parts
         self._send(parts)
+
+    def show(self, clients: Iterable[int]) -> None:
+        """Send the newest states of clients, once the peer has read what came before."""
+        self._stale.update(dict.fromkeys(clients))
+        if not self.busy:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        stale, self._stale = self._stale, {}
+        self._send((self._presence(stale),))
 
     def _send(self, parts: tuple[bytes, ...]) -> None:
         if self.closed:
             return
-        if not self._busy:
+        if not self.busy:
             try:
-                self._busy = not self._transport.write(parts, self._written)
+                self.busy = not self._transport.write(parts, self._written)
             except Exception as error:  # whatever it is, it concerns this peer only
                 self._give_up(error)
             return
@@ -93,13 +126,16 @@ class Connection:
         """Send nothing from now on: the socket is gone."""
         self.closed = True
         self._outbox.clear()
+        self._stale.clear()
         self._state = ()
         self.waiting = 0
 
     def _written(self) -> None:
-        self._busy = False
-        while self._outbox and not self._busy:
+        self.busy = False
+        while self._outbox and not self.busy:
             self._send(self._next())
+        if self._stale and not self.busy:
+            self._catch_up()
 
     def _next(self) -> tuple[bytes, ...]:
         """Take from the outbox what leaves in one write: small frames together, a large one alone and uncopied."""

@@ -8,13 +8,15 @@ from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any, TypeAlias
 
+from .allowances import Allowances
 from .connection import Connection, TooSlowError
 from .door import Ask, Faults, Rights
-from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send
+from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send, Show
 from .hearing import Hearings
 from .keeper import Keeper
 from .member import Member
 from .outgoing import Outgoing
+from .pace import Pace
 from .protocol import CloseCode, ProtocolError
 from .room import Room
 from .served import ServedRoom
@@ -33,14 +35,19 @@ class Delivery:
         faults: who sent faulty frames lately.
     """
 
-    def __init__(self, store: Store, keeper: Keeper, tasks: Tasks, log: Logger | LoggerAdapter[Any]) -> None:
-        """Store updates in `store`; have `keeper` restore what a bad update spoilt, as one of `tasks`."""
+    def __init__(
+        self, store: Store, keeper: Keeper, tasks: Tasks, allowances: Allowances, log: Logger | LoggerAdapter[Any]
+    ) -> None:
+        """Store updates in `store`; have `keeper` restore what a bad update spoilt, as one of `tasks`.
+
+        `allowances` say how much members may take.
+        """
         self.faults = Faults()
         self._store = store
         self._keeper = keeper
         self._tasks = tasks
         self._log = log
-        self._outgoing = Outgoing()
+        self._outgoing = Outgoing(Pace(allowances.max_awareness_rate))
         self._rights = Rights(log)
         self._hearings = Hearings(self.carry_out, log)
         self._followers: dict[str, list[Follower]] = {}
@@ -137,6 +144,11 @@ class Delivery:
         self._apply(served, effects)
         self._outgoing.soon(monotonic())
 
+    def show_withheld(self, served: ServedRoom) -> None:
+        """Show what was withheld of those who show too much, in its newest state, as far as that may be now."""
+        if served.withholds:
+            self.carry_out(served, [Show((), None)])
+
     def flush(self) -> None:
         """Send now what waits to leave."""
         self._outgoing.flush()
@@ -162,6 +174,8 @@ class Delivery:
                 self._outgoing.add(served, effect)
             elif isinstance(effect, Persist):
                 self._persist(served, effect)
+            elif isinstance(effect, Show):
+                self._show(served, effect)
             elif isinstance(effect, Send):
                 served.send(effect, monotonic())
             elif isinstance(effect, Request):
@@ -170,6 +184,12 @@ class Delivery:
                 self._tasks.spawn(self._hear(served, effect.member))
             elif isinstance(effect, Refuse):
                 self._tell(served.room, served.owner.refused, served.room, effect.member, effect.update)
+
+    def _show(self, served: ServedRoom, effect: Show) -> None:
+        if effect.member is None:
+            self._outgoing.add(served, effect)
+        else:
+            served.show(effect)
 
     def _persist(self, served: ServedRoom, effect: Persist) -> None:
         name = served.room.name

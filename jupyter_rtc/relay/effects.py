@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .member import Member
@@ -24,6 +25,13 @@ class Broadcast(NamedTuple):
 
     frame: bytes
     sender: Member | None
+
+
+class Show(NamedTuple):
+    """Send the newest states of these clients, those that left included, to one member, or to all (None)."""
+
+    clients: Sequence[int]
+    member: Member | None
 
 
 class Persist(NamedTuple):
@@ -55,4 +63,4 @@ class Refuse(NamedTuple):
     update: bytes
 
 
-Effect = Send | Broadcast | Persist | Request | Hear | Refuse
+Effect = Send | Broadcast | Show | Persist | Request | Hear | Refuse

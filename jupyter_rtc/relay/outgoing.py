@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
-from .effects import Broadcast
+from .effects import Broadcast, Show
+from .pace import Pace
 from .served import ServedRoom
 
 
@@ -17,13 +18,14 @@ class Outgoing:
     grows with the number of peers (`ServedRoom.due`), and with it what is saved.
     """
 
-    def __init__(self) -> None:
-        """Begin with nothing to send."""
+    def __init__(self, pace: Pace) -> None:
+        """Begin with nothing to send; what users show of themselves leaves at `pace`."""
+        self._pace = pace
         self._fresh: list[ServedRoom] = []
         self._planned: dict[ServedRoom, asyncio.Handle] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def add(self, served: ServedRoom, effect: Broadcast) -> None:
+    def add(self, served: ServedRoom, effect: Broadcast | Show) -> None:
         """Take in a frame for all members of a room; `soon` or `at_once` must follow in this turn of the event loop."""
         if served.enqueue(effect):
             self._fresh.append(served)
@@ -37,7 +39,7 @@ class Outgoing:
         """Have what was taken in leave when it may: now, if nothing left the room lately."""
         for served in self._take():
             if served.due <= now:
-                served.flush(now)
+                served.flush(now, self._pace)
             else:
                 self._plan(served, served.due - now)
 
@@ -48,7 +50,7 @@ class Outgoing:
         waiting = [*self._planned, *self._take()]
         self._planned.clear()
         for served in waiting:
-            served.flush(monotonic())
+            served.flush(monotonic(), self._pace)
 
     def _take(self) -> list[ServedRoom]:
         fresh = self._fresh
@@ -65,4 +67,4 @@ class Outgoing:
 
     def _leave(self, served: ServedRoom) -> None:
         del self._planned[served]
-        served.flush(monotonic())
+        served.flush(monotonic(), self._pace)

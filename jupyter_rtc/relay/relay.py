@@ -13,6 +13,7 @@ from traitlets import Float, Integer, Type
 from traitlets.config import LoggingConfigurable
 
 from . import protocol
+from .allowances import Allowances
 from .connection import Connection, Transport
 from .delivery import Delivery, Follower
 from .door import Ask, Warnings
@@ -99,8 +100,9 @@ class Relay(LoggingConfigurable):
         self._announce = announce
         self.store = cast(Store, self.store_class(parent=self))
         self.keeper = Keeper(self.store, parent=self)
+        self.allowances = Allowances(parent=self)
         self._reported = self.keeper.report()
-        self._delivery = Delivery(self.store, self.keeper, self._tasks, self.log)
+        self._delivery = Delivery(self.store, self.keeper, self._tasks, self.allowances, self.log)
         self._rooms = Rooms(owners, self.keeper, self._delivery, self.log)
         self.faults = self._delivery.faults
         self.warnings = Warnings(self.log)
@@ -135,7 +137,9 @@ class Relay(LoggingConfigurable):
         served = self._rooms.get(room.name)
         if served is None or served.room is not room:
             raise RoomError(CloseCode.GOING_AWAY, "the room was closed")
-        connection = Connection(transport, self.max_outbox, partial(self._delivery.give_up, served, member))
+        connection = Connection(
+            transport, self.max_outbox, partial(self._delivery.give_up, served, member), served.presence
+        )
         self._delivery.join(served, member, connection, ask, self.identity_check_interval)
         return connection
 
@@ -275,6 +279,7 @@ class Relay(LoggingConfigurable):
 
     def _attend(self, served: ServedRoom, now: float) -> None:
         self._delivery.carry_out(served, served.room.expire(now - self.awareness_timeout))
+        self._delivery.show_withheld(served)
         served.keep_alive(now, self.keepalive_interval)
         served.forget_state(now)
         if self.keeper.is_due(served, self.compact_bytes):

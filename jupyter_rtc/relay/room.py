@@ -6,7 +6,7 @@ caller (`Relay`) carries the effects out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from pycrdt import Doc, TransactionEvent
 
 from . import protocol
 from .awareness import Awareness
-from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send
+from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send, Show
 from .member import Member
 from .nesting import Nesting
 from .protocol import NO_CHANGE, Kind, ProtocolError
@@ -89,7 +89,7 @@ class Room:
         self.members.add(member)
         effects: list[Effect] = [Send(member, protocol.step1(self.doc.get_state()))]
         if len(self.awareness):
-            effects.append(Send(member, protocol.awareness(self.awareness.entries())))
+            effects.append(Show(self.awareness.clients(), member))
         return effects
 
     def leave(self, member: Member) -> list[Effect]:
@@ -118,7 +118,7 @@ class Room:
         if kind is Kind.STEP2:
             return self._step2(member, payload)
         if kind is Kind.QUERY_AWARENESS:
-            return [Send(member, protocol.awareness(self.awareness.entries()))]
+            return [Show(self.awareness.clients(), member)]
         return [Request(member, *protocol.decode_request(payload))]
 
     def edit(self, change: Callable[[Doc[Any]], object]) -> list[Effect]:
@@ -284,8 +284,12 @@ class Room:
                 self.forget_full_state()
         return [Persist(self.seq, update, author), Broadcast(frame, sender)]
 
+    def presence(self, clients: Iterable[int]) -> bytes:
+        """Return the frame of the newest states of clients."""
+        return protocol.awareness(self.awareness.entries(clients))
+
     def _announce(self, clients: list[int]) -> list[Effect]:
-        return [Broadcast(protocol.awareness(self.awareness.entries(clients)), None)] if clients else []
+        return [Show(clients, None)] if clients else []
 
     def _apply(self, update: bytes) -> None:
         self._nesting.refuse_depth(update)  # which looks for hazards, too

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from . import websocket
 from .connection import Connection
-from .effects import Broadcast, Send
+from .effects import Broadcast, Send, Show
 from .member import Member
 from .owner import RoomOwner
+from .pace import Pace
 from .room import Room
 
 _LARGE = 1 << 16
@@ -59,6 +61,8 @@ class ServedRoom:
         self.told: dict[tuple[str, frozenset[int]], str] = {}
         self.meanwhile: list[bytes] | None = None
         self._pending: list[tuple[bytes, Member | None]] = []
+        self._stale: dict[int, None] = {}
+        self._waits = False
         self._state_sent = now
         self._frames_in = self._bytes_in = self._deliveries = 0
 
@@ -96,26 +100,62 @@ class ServedRoom:
         send = connection.send_state if effect.state else connection.send
         send(websocket.header(size), *parts)
 
-    def enqueue(self, effect: Broadcast) -> bool:
-        """Keep a frame for everybody until `flush`; return whether it is the first since the last one."""
-        self._pending.append((websocket.message(effect.frame), effect.sender))
-        return len(self._pending) == 1
+    def show(self, effect: Show) -> None:
+        """Show one member the newest states of clients."""
+        connection = self.connections.get(effect.member) if effect.member else None
+        if connection:
+            connection.show(effect.clients)
 
-    def flush(self, now: float) -> None:
-        """Write what was kept: one write per member, the same bytes for all who sent nothing of it."""
-        pending, self._pending = self._pending, []
+    def enqueue(self, effect: Broadcast | Show) -> bool:
+        """Keep a frame for everybody until `flush`, or what they are to be shown; return whether it is the first."""
+        if isinstance(effect, Show):
+            self._stale.update(dict.fromkeys(effect.clients))
+        else:
+            self._pending.append((websocket.message(effect.frame), effect.sender))
+        first, self._waits = not self._waits, True
+        return first
+
+    def flush(self, now: float, pace: Pace) -> None:
+        """Write what was kept: one write per member, the same bytes for all who sent nothing of it.
+
+        Whoever has not read yet what was written before is shown the newest states when that is done.
+        """
+        pending, self._pending, self._waits = self._pending, [], False
         self.due = now + min(len(self.connections) * _GAP_PER_MEMBER, _LONGEST_GAP)
-        whole = b"".join([frame for frame, _ in pending])
+        shown = self._shown(now, pace) if self._stale else []
+        presence = self.presence(shown) if shown else b""
+        edits = b"".join([frame for frame, _ in pending])
+        whole = edits + presence
         senders = {sender for _, sender in pending}
-        self._deliveries += len(pending) * len(self.connections)
+        self._deliveries += (len(pending) + bool(shown)) * len(self.connections)
         for member, connection in list(self.connections.items()):
-            data = whole
+            late = shown if connection.busy else []
+            data = edits if late else whole
             if member in senders:
                 data = b"".join([frame for frame, sender in pending if sender is not member])
-                if not data:
-                    continue
-            connection.last_sent = now
-            connection.send(data)
+                data = data if late else data + presence
+            if data:
+                connection.last_sent = now
+                connection.send(data)
+            if late:
+                connection.show(late)
+
+    def presence(self, clients: Iterable[int]) -> bytes:
+        """Return the WebSocket frame of the newest states of clients."""
+        return websocket.message(self.room.presence(clients))
+
+    @property
+    def withholds(self) -> bool:
+        """Whether there are states that nobody was shown yet, for whose they are shows too much."""
+        return bool(self._stale) and not self._waits
+
+    def _shown(self, now: float, pace: Pace) -> list[int]:
+        """Take from what is to be shown what may be shown now; those who show too much wait."""
+        weight = self.room.awareness.weight
+        shown = [client for client in self._stale if pace.take(*weight(client), now)]
+        for client in shown:
+            del self._stale[client]
+        return shown
 
     def keep_alive(self, now: float, interval: float) -> None:
         """Send something to everybody who was sent nothing for `interval` seconds."""

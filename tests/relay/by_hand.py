@@ -9,7 +9,7 @@ from pycrdt import Doc, Map, Text, TransactionEvent
 
 from jupyter_rtc.relay import protocol
 from jupyter_rtc.relay.awareness import Identity
-from jupyter_rtc.relay.effects import Broadcast, Effect, Persist, Send
+from jupyter_rtc.relay.effects import Broadcast, Effect, Persist, Send, Show
 from jupyter_rtc.relay.member import Member
 from jupyter_rtc.relay.protocol import Kind
 from jupyter_rtc.relay.room import Room
@@ -72,6 +72,11 @@ def replayed(effects: list[Effect], doc: Doc[Any] | None = None) -> Doc[Any]:
 def frames(effects: list[Effect], kind: type[Send | Broadcast] = Send) -> list[Any]:
     """Return the frames of the effects of one kind; some may come in parts."""
     return [effect.frame for effect in effects if isinstance(effect, kind)]
+
+
+def shown(room: Room, effects: list[Effect]) -> list[bytes]:
+    """Return the awareness frames that follow from effects, to one member or to all."""
+    return [room.presence(effect.clients) for effect in effects if isinstance(effect, Show)]
 
 
 def whole(frame: bytes | tuple[bytes, ...]) -> bytes:

@@ -233,13 +233,69 @@ class TestReturn:
         bob.hears(here, here.apply(ada.repeats(), "a", ADA, 2))
         assert bob.sees(1) is not None
 
-    def test_the_largest_clock_does_not_grow(self, here: Awareness) -> None:
+
+class TestClocks:
+    def test_those_that_no_client_counts_to_are_refused(self, here: Awareness) -> None:
+        with pytest.raises(ProtocolError, match="clock"):
+            here.apply(payload((1, 2**31 + 1, {})), "a", ADA, 0)
+        assert len(here) == 0
+
+    def test_a_client_that_has_counted_for_years_is_seen(self, here: Awareness) -> None:
+        assert here.apply(payload((1, 2**31, {})), "a", ADA, 0) == [1]
+        assert here.apply(payload((1, 2**31 + 2**24, {})), "a", ADA, 0) == [1]
+
+    def test_nobody_counts_on_so_far_that_there_are_no_numbers_left(self, here: Awareness) -> None:
         # A number beyond 2^53 - 1 makes a browser drop the whole frame, and with it everybody else's state.
-        for connection in range(3):
-            here.apply(payload((1, 2**53 - 1, {})), connection, ADA, 0)
-            here.remove(connection)
-        here.apply(payload((1, 2**53 - 1, {})), "last", ADA, 0)
-        assert [entry.clock for entry in here.entries()] == [2**53 - 1]
+        here.apply(payload((1, 5, {})), "a", ADA, 0)
+        with pytest.raises(ProtocolError, match="clock"):
+            here.apply(payload((1, 6 + 2**24, {})), "a", ADA, 0)
+        here.remove("a")
+        with pytest.raises(ProtocolError, match="clock"):
+            here.apply(payload((1, 6 + 2**24, {})), "again", ADA, 0)
+
+
+class TestNamesakes:
+    """Somebody who shows another user's client as one's own, under a clock that the other never reaches."""
+
+    def test_while_it_is_here_it_stays_its_users(self, here: Awareness) -> None:
+        ada = Peer(1)
+        here.apply(ada.says(cursor=1), "a", ADA, 0)
+        assert here.apply(payload((1, 2**31, {"cursor": 666})), "b", BOB, 0) == []
+        assert here.apply(ada.says(cursor=2), "a", ADA, 1) == [1]
+
+    def test_its_user_finds_it_free_after_a_moment_without_a_connection(self, here: Awareness) -> None:
+        ada, carol = Peer(1), Peer(2)
+        carol.hears(here, here.apply(ada.says(cursor=1), "a", ADA, 0))
+        carol.hears(here, here.remove("a"))
+        assert here.apply(payload((1, 2**31, {"cursor": 666})), "b", BOB, 59) == []
+        carol.hears(here, here.apply(ada.repeats(), "again", ADA, 59))
+        assert (carol.sees(1) or {})["user"] == ADA.user
+
+    def test_it_stays_its_users_as_long_as_the_connection_lasts(self, here: Awareness) -> None:
+        """A window in the background renews nothing for hours."""
+        ada = Peer(1)
+        here.apply(ada.says(cursor=1), "a", ADA, 0)
+        assert here.expire(1) == [1]
+        assert here.apply(payload((1, 9, {})), "b", BOB, 10_000) == []
+        assert here.apply(ada.says(cursor=2), "a", ADA, 10_000) == [1]
+        here.expire(10_001)
+        here.remove("a")
+        assert here.apply(payload((1, 9, {})), "b", BOB, 10_059) == []
+        assert here.apply(payload((1, 9, {})), "b", BOB, 10_060) == [1]
+
+    def test_it_may_be_anybodys_in_the_end(self, here: Awareness) -> None:
+        """A program with no cookie is another user whenever it comes back."""
+        here.apply(payload((1, 5, {})), "a", ADA, 0)
+        here.remove("a")
+        assert here.apply(payload((1, 6, {})), "b", BOB, 60) == [1]
+
+    def test_nobody_makes_the_room_forget_who_left(self, here: Awareness) -> None:
+        here.apply(payload((1, 5, {})), "a", ADA, 0)
+        here.remove("a")
+        for client in range(2, 20_000):
+            here.apply(payload((client, 1, {})), "b", BOB, 0)
+            here.remove("b")
+        assert here.apply(payload((1, 9, {})), "b", BOB, 1) == []
 
 
 class TestLeaving:
@@ -273,6 +329,10 @@ class TestLeaving:
             here.remove("a")
         clocks = [entry.clock for entry in here.entries(range(3000))]
         assert clocks == [0] * 2000 + [5] * 1000
+        for client in range(3000, 15_000):
+            here.apply(payload((client, 5, {})), client, Identity(f"user{client}", {}), 0)
+            here.remove(client)
+        assert [entry.clock for entry in here.entries(range(15_000))] == [0] * 5000 + [5] * 10_000
 
 
 class TestLimits:
@@ -314,7 +374,7 @@ class TestFullRoom:
         assert len(here) == 3000
         for client in range(3000):
             here.remove(client)
-        assert here.apply(payload(*((client, 9, {}) for client in range(64))), "a", ADA, 0) == list(range(64))
+        assert here.apply(payload(*((client, 9, {}) for client in range(64))), "a", ADA, 60) == list(range(64))
 
     def test_many_who_fill_it_keep_nobody_out(self) -> None:
         here = Awareness(room_size=100_000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,10 +15,15 @@ from .wire import Socket
 LARGE = 1 << 16
 
 
+def presence(clients: Iterable[int]) -> bytes:
+    """Return what stands for the newest states of clients."""
+    return f"<{','.join(map(str, clients))}>".encode()
+
+
 def connection(socket: Socket, limit: int = 1 << 20) -> tuple[Connection, list[str]]:
     """Return a connection over `socket`, and the list to which it says why it gives its peer up."""
     complaints: list[str] = []
-    return Connection(socket, limit, lambda error: complaints.append(type(error).__name__)), complaints
+    return Connection(socket, limit, lambda error: complaints.append(type(error).__name__), presence), complaints
 
 
 class TestSending:
@@ -184,6 +191,41 @@ class TestState:
         assert complaints == []
         peer.send(b"z")
         assert complaints == ["TooSlowError"]
+
+
+class TestPresence:
+    def test_states_are_sent_at_once_while_the_peer_reads(self) -> None:
+        socket = Socket()
+        peer, _ = connection(socket)
+        peer.show([1, 2])
+        peer.show([1])
+        assert socket.received == b"<1,2><1>"
+
+    def test_only_the_newest_states_are_sent_after_what_waits_and_count_for_nothing(self) -> None:
+        socket = Socket(reads=False)
+        peer, complaints = connection(socket, limit=10)
+        peer.send(b"under way")
+        for _ in range(1000):
+            peer.show([1, 2])
+            peer.show([3])
+        peer.send(b"0123456789")
+        assert (complaints, peer.waiting) == ([], 10)
+        for _ in range(3):
+            socket.take()
+        assert socket.writes == [(b"under way",), (b"0123456789",), (b"<1,2,3>",)]
+        peer.show([2])
+        socket.take()
+        assert socket.received.endswith(b"<2>")
+
+    def test_none_are_sent_after_the_goodbye(self) -> None:
+        socket = Socket(reads=False)
+        peer, _ = connection(socket)
+        peer.send(b"one")
+        peer.show([1])
+        peer.close(1013)
+        socket.take()
+        peer.show([1])
+        assert socket.received == b"one"
 
 
 class TestClosing:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from pycrdt import Awareness, Doc, Map, Text
 
 from jupyter_rtc.relay import protocol
-from jupyter_rtc.relay.effects import Broadcast, Persist, Refuse, Request, Send
+from jupyter_rtc.relay.effects import Broadcast, Persist, Refuse, Request, Send, Show
 from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode, Kind, ProtocolError
 from jupyter_rtc.relay.room import Room
 from jupyter_rtc.relay.updates import TaintedError, guarded
 
-from .by_hand import Peer, append, clocks, delete, frames, observed, replayed, room_with, text_of, whole
+from .by_hand import Peer, append, clocks, delete, frames, observed, replayed, room_with, shown, text_of, whole
 
 SAVE = b"\x02\x04save\x03"
 
@@ -120,16 +120,16 @@ class TestJoining:
         ada, bob = Peer(room), Peer(room, name="bob")
         ada.join()
         ada.send(protocol.awareness([AwarenessEntry(1, 1, '{"cursor":3}')]))
-        (frame,) = [frame for frame in frames(room.join(bob.member)) if frame[0] == 1]
+        (frame,) = shown(room, room.join(bob.member))
         theirs = Awareness(bob.doc)
         theirs.apply_awareness_update(pycrdt.read_message(frame[1:]), "room")
         assert theirs.states[1] == {"cursor": 3, "user": {"username": "ada"}}
 
     def test_who_asks_learns_who_is_here(self, room: Room) -> None:
         ada = Peer(room)
-        (nobody,) = frames(ada.send(b"\x03"))
+        (nobody,) = shown(room, ada.send(b"\x03"))
         ada.send(protocol.awareness([AwarenessEntry(1, 1, "{}")]))
-        (somebody,) = frames(ada.send(b"\x03"))
+        (somebody,) = shown(room, ada.send(b"\x03"))
         assert nobody == protocol.awareness([])
         assert somebody == protocol.awareness(room.awareness.entries())
 
@@ -225,8 +225,7 @@ class TestReading:
         rita = Peer(room, writable=False)
         rita.join()
         assert rita.text == "hello"
-        (effect,) = rita.send(protocol.awareness([AwarenessEntry(1, 1, "{}")]))
-        assert isinstance(effect, Broadcast)
+        assert rita.send(protocol.awareness([AwarenessEntry(1, 1, "{}")])) == [Show([1], None)]
 
     def test_what_a_reader_typed_offline_reaches_nobody(self, room: Room) -> None:
         rita = Peer(room, writable=False)
@@ -331,10 +330,10 @@ class TestRequests:
 class TestPresence:
     def test_a_state_goes_to_everybody_and_comes_back(self, room: Room) -> None:
         ada = Peer(room)
-        (effect,) = ada.send(protocol.awareness([AwarenessEntry(1, 1, '{"cursor":1}')]))
-        assert isinstance(effect, Broadcast)
-        assert effect.sender is None
-        (entry,) = protocol.decode_awareness(protocol.decode(effect.frame).payload)
+        effects = ada.send(protocol.awareness([AwarenessEntry(1, 1, '{"cursor":1}')]))
+        assert effects == [Show([1], None)]
+        (frame,) = shown(room, effects)
+        (entry,) = protocol.decode_awareness(protocol.decode(frame).payload)
         assert json.loads(entry.state or "") == {"cursor": 1, "user": {"username": "ada"}}
 
     def test_an_echo_goes_to_nobody(self, room: Room) -> None:
@@ -347,7 +346,7 @@ class TestPresence:
         ada = Peer(room)
         ada.join()
         ada.send(protocol.awareness([AwarenessEntry(1, 1, "{}")]))
-        assert frames(room.leave(ada.member), Broadcast) == [protocol.awareness([AwarenessEntry(1, 1, None)])]
+        assert shown(room, room.leave(ada.member)) == [protocol.awareness([AwarenessEntry(1, 1, None)])]
         assert room.leave(ada.member) == []
         assert ada.member not in room.members
 
@@ -355,7 +354,7 @@ class TestPresence:
         ada = Peer(room)
         ada.send(protocol.awareness([AwarenessEntry(1, 1, "{}")]), now=100.0)
         assert room.expire(100.0) == []
-        assert frames(room.expire(100.1), Broadcast) == [protocol.awareness([AwarenessEntry(1, 1, None)])]
+        assert shown(room, room.expire(100.1)) == [protocol.awareness([AwarenessEntry(1, 1, None)])]
 
 
 class TestBadUpdates:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map, Text, get_state
 
 from jupyter_rtc.relay import protocol
-from jupyter_rtc.relay.effects import Broadcast, Hear, Persist, Refuse, Send
+from jupyter_rtc.relay.effects import Broadcast, Hear, Persist, Refuse, Send, Show
 from jupyter_rtc.relay.protocol import Kind, ProtocolError
 from jupyter_rtc.relay.room import Room
 
@@ -107,8 +107,7 @@ class TestForeign:
     def test_it_sees_who_is_here_and_is_seen(self, room: Room) -> None:
         peer = Peer(room, doc=foreign())
         expect_hearing(peer)
-        (effect,) = peer.send(protocol.awareness([protocol.AwarenessEntry(1, 1, "{}")]))
-        assert isinstance(effect, Broadcast)
+        assert peer.send(protocol.awareness([protocol.AwarenessEntry(1, 1, "{}")])) == [Show([1], None)]
 
     def test_one_update_may_stand_for_what_was_judged(self, room: Room) -> None:
         peer = Peer(room, doc=foreign())

@@ -40,6 +40,11 @@ class Socket:
             written()
 
     @property
+    def busy(self) -> bool:
+        """Whether the peer has not taken the last write yet."""
+        return self._written is not None
+
+    @property
     def received(self) -> bytes:
         """Everything that was written."""
         return b"".join(b"".join(parts) for parts in self.writes)
