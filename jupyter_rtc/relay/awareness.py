@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 
 from .protocol import MAX_CLIENT_ID, AwarenessEntry, CloseCode, ProtocolError, decode_awareness
 
+_PASSER_BY = 0
+"""A client id that no client takes: they draw theirs from 2^32 numbers."""
+
 _LONGEST_FIELD = 4096
 """How many characters a field of ``user`` may have that others are shown."""
 
@@ -65,6 +68,14 @@ class Identity:
     def size(self) -> int:
         """How many characters what the server knows takes in a state, when a client repeats it."""
         return _size(self.user)
+
+
+def stirring(clock: int) -> list[AwarenessEntry]:
+    """Return entries of a client that comes and goes at once: they change nothing, and clients look at all states anew.
+
+    Each time `clock` must be larger, by 2 at least, or it is an echo.
+    """
+    return [AwarenessEntry(_PASSER_BY, clock, "{}"), AwarenessEntry(_PASSER_BY, clock + 1, None)]
 
 
 def _short(user: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any, TypeAlias
 
+from . import protocol
 from .allowances import Allowances
+from .awareness import stirring
 from .connection import Connection, TooSlowError
 from .door import Ask, Faults, Rights
 from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send, Show
@@ -16,6 +18,7 @@ from .hearing import Hearings
 from .keeper import Keeper
 from .member import Member
 from .outgoing import Outgoing
+from .owner import PRESENCE
 from .pace import Pace
 from .protocol import CloseCode, ProtocolError
 from .room import Room
@@ -23,6 +26,9 @@ from .served import ServedRoom
 from .store import Store
 from .tasks import Tasks
 from .updates import TaintedError
+
+_STIRRED_AFTER = (1.0, 2.0, 5.0, 12.0)
+"""Seconds from when somebody comes in, and then from each time to the next, until a page has its panels."""
 
 Follower: TypeAlias = Callable[[Room, bytes | None, str], None]
 """Called with each update of a room and its author, and with None whenever the room comes into memory."""
@@ -66,6 +72,8 @@ class Delivery:
         except BaseException:  # whoever is not in cannot leave: they would stay for ever
             self.leave(served, member)
             raise
+        if served.room.name == PRESENCE:
+            self._stir_later(served, member, 0)
         if ask and member in served.connections:
             self._rights.begin(member, interval, ask, lambda writable: self._allow(served, member, writable))
 
@@ -190,6 +198,18 @@ class Delivery:
             self._outgoing.add(served, effect)
         else:
             served.show(effect)
+
+    def _stir(self, served: ServedRoom, member: Member, number: int) -> None:
+        """Have a page look again at who is here, once it has its panels: JupyterLab's lists nobody before a change."""
+        if member not in served.connections:
+            return
+        if len(served.room.awareness):
+            self.carry_out(served, [Send(member, protocol.awareness(stirring(2 * number + 1)))])
+        self._stir_later(served, member, number + 1)
+
+    def _stir_later(self, served: ServedRoom, member: Member, number: int) -> None:
+        if number < len(_STIRRED_AFTER):
+            asyncio.get_running_loop().call_later(_STIRRED_AFTER[number], self._stir, served, member, number)
 
     def _persist(self, served: ServedRoom, effect: Persist) -> None:
         name = served.room.name

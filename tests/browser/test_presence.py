@@ -37,6 +37,14 @@ def test_each_is_in_the_other_s_panel(pair: Pair) -> None:
         eventually_equal(lab.collaborators, [other.name()])
 
 
+@pytest.mark.parametrize("_time", range(5))
+def test_each_is_in_the_other_s_panel_when_no_document_is_open(pair: Pair, _time: int) -> None:
+    """B, who loads JupyterLab later, learns who is there before the panel is made that shows it."""
+    for lab, other in ((pair.b, pair.a), (pair.a, pair.b)):
+        lab.show_collaborators()
+        eventually_equal(lab.collaborators, [other.name()])
+
+
 def test_a_newcomer_sees_at_once_who_is_there(pair: Pair) -> None:
     """B, who opens the notebook later, sees A's cursor then, not at A's next sign of life."""
     pair.open_notebook("newcomer.ipynb", "x = 1")

@@ -12,7 +12,7 @@ from pycrdt import Awareness as PeerAwareness
 from pycrdt import Doc, read_message
 
 from jupyter_rtc.relay import protocol
-from jupyter_rtc.relay.awareness import Awareness, Identity
+from jupyter_rtc.relay.awareness import Awareness, Identity, stirring
 from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode, ProtocolError
 
 ADA = Identity("ada", {"username": "ada", "name": "Ada", "color": "red"})
@@ -232,6 +232,23 @@ class TestReturn:
         bob.hears(here, here.expire(1))
         bob.hears(here, here.apply(ada.repeats(), "a", ADA, 2))
         assert bob.sees(1) is not None
+
+
+class TestStirring:
+    def test_clients_look_at_all_states_anew_and_see_the_same(self, here: Awareness) -> None:
+        ada, bob = Peer(1), Peer(2)
+        here.apply(ada.says(cursor=1), "a", ADA, 0)
+        bob.hears(here)
+        looked: list[set[int]] = []
+        bob.awareness.observe(lambda topic, event: looked.append(set(bob.awareness.states)) if topic == "change" else 0)
+        for number in range(3):
+            bob.awareness.apply_awareness_update(payload(*stirring(2 * number + 1)), "server")
+        assert looked == [{1, 2}] * 3
+
+    def test_what_clients_echo_of_it_changes_nothing(self, here: Awareness) -> None:
+        here.apply(payload((1, 1, {})), "a", ADA, 0)
+        assert here.apply(payload((0, 2, None)), "a", ADA, 0) == []
+        assert len(here) == 1
 
 
 class TestClocks:

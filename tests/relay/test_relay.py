@@ -9,16 +9,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pycrdt
 import pytest
 from pycrdt import Doc
 from traitlets.config import Config
 
 from jupyter_rtc.relay import (
+    PRESENCE,
     FreeRooms,
     Identity,
     Member,
     MemoryStore,
     PlainOwner,
+    Presence,
     Relay,
     Room,
     RoomError,
@@ -303,6 +306,30 @@ class TestDelivery:
             heard = len(ada.socket.writes)
             await eventually(lambda: len(ada.socket.writes) >= heard + 3)
             assert ada.socket.closed == []
+
+
+class TestPresenceRoom:
+    async def test_who_comes_in_is_made_to_look_again_a_moment_later(self) -> None:
+        async with relay_with(Presence()) as relay:
+            room = await relay.open(PRESENCE)
+            ada, bob = Client(relay, room), Client(relay, room, "bob")
+            ada.show()
+            await eventually(lambda: bob.socket.frames[-1][0] == 1)
+            known = pycrdt.Awareness(bob.doc)
+            known.apply_awareness_update(protocol.decode(bob.socket.frames[-1]).payload, "server")
+            heard = len(bob.socket.frames)
+            looked: list[str] = []
+            known.observe(lambda topic, event: looked.append(topic))
+
+            def looks() -> bool:
+                nonlocal heard
+                for frame in bob.socket.frames[heard:]:
+                    known.apply_awareness_update(protocol.decode(frame).payload, "server")
+                heard = len(bob.socket.frames)
+                return "change" in looked
+
+            await eventually(looks)
+            assert ada.doc.client_id in known.states
 
 
 class TestForeignHistory:
