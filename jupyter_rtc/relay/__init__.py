@@ -1,6 +1,6 @@
 """The relay: moves CRDT updates between the peers of a room. Knows nothing of Jupyter documents."""
 
-from .allowances import Allowances
+from .allowances import Allowances, ExhaustedError
 from .awareness import Identity
 from .checkpoints import Watch, document, state_without
 from .delivery import Follower
@@ -25,6 +25,7 @@ __all__ = [
     "PRESENCE",
     "Allowances",
     "CloseCode",
+    "ExhaustedError",
     "Follower",
     "FreeRooms",
     "Identity",

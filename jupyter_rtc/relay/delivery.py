@@ -27,6 +27,9 @@ from .store import Store
 from .tasks import Tasks
 from .updates import TaintedError
 
+_STEP1 = b"\x00\x00"
+"""What a frame begins with that asks for the document."""
+
 _STIRRED_AFTER = (1.0, 2.0, 5.0, 12.0)
 """Seconds from when somebody comes in, and then from each time to the next, until a page has its panels."""
 
@@ -77,13 +80,25 @@ class Delivery:
         if ask and member in served.connections:
             self._rights.begin(member, interval, ask, lambda writable: self._allow(served, member, writable))
 
-    def receive(self, served: ServedRoom, member: Member, frames: Sequence[bytes]) -> None:
-        """Take in frames of a member that came together. What is wrong with one closes this member, and no other."""
-        now = monotonic()
+    def receive(self, served: ServedRoom, member: Member, frames: Sequence[bytes], deadline: float) -> int:
+        """Take in frames of a member that came together, until a time; return how many.
+
+        What is wrong with one closes this member, and no other. A step 1 that was just answered is not answered again.
+        """
+        now, taken = monotonic(), 0
+        asked: bytes | None = None
         for frame in frames:
+            taken += 1
+            if frame == asked and not member.aside:
+                continue
+            if frame.startswith(_STEP1):
+                asked = frame
             if member in served.connections:
                 self._take(served, member, frame, now)
+            if monotonic() > deadline:
+                break
         self._outgoing.at_once(now)
+        return taken
 
     async def ask_now(self) -> None:
         """Ask what members may do whose rooms show other files now; return when that is settled."""

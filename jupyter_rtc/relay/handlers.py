@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import takewhile
 from time import monotonic
 from typing import Any, cast
 
@@ -20,6 +23,7 @@ from tornado.util import _websocket_mask
 from tornado.web import HTTPError, authenticated
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
+from .allowances import ExhaustedError, Holding
 from .awareness import Identity
 from .member import Member
 from .owner import RoomError, RoomOwner
@@ -81,6 +85,9 @@ class RoomProtocol(WebSocketProtocol13):
 
     async def _receive_frame_loop(self) -> None:
         self._reader = MessageReader(self.params.max_message_size, _websocket_mask)
+        self._messages: deque[tuple[int, bytes]] = deque()
+        self._listening, self._begun = False, 0.0
+        self._overdue: asyncio.TimerHandle | None = None
         self._socket = self.stream.socket
         self._loop = cast(BaseAsyncIOLoop, self.stream.io_loop).selector_loop
         try:
@@ -88,27 +95,35 @@ class RoomProtocol(WebSocketProtocol13):
             # the stream waiting for the socket, on which we take its place, and ends when the stream is closed.
             while (reading := asyncio.ensure_future(self.stream.read_bytes(_CHUNK, partial=True))).done():
                 self._take(reading.result())
-                await asyncio.sleep(0)
-            self._listen()
+                while self._messages:
+                    self._work_off(monotonic() + _LONG)
+                    await asyncio.sleep(self.handler.relay.pause(_LONG) if self._messages else 0)
+            self._go_on()
             await reading
         except StreamClosedError:
             self._abort()
         finally:
+            self._let_go()
             self.handler.on_ws_connection_close(self.close_code, self.close_reason)
 
-    def _listen(self) -> None:
-        if not self.stream.closed():
-            self._loop.add_reader(self._socket.fileno(), self._readable)
-            self._look_behind()
+    def _let_go(self) -> None:
+        """Give back what is kept of messages: now, and not when somebody looks for cycles, which may be much later."""
+        del self._reader
+        self._messages.clear()
+        if self._overdue:
+            self._overdue.cancel()
 
-    def _look_behind(self) -> None:
-        """Read on what is decrypted already, and which the event loop therefore does not see."""
+    def _listen(self) -> None:
+        if not self._listening:
+            self._listening = True
+            self._loop.add_reader(self._socket.fileno(), self._readable)
+        # What is decrypted already, the event loop does not see.
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             self._loop.call_soon(self._readable)
 
     def _readable(self) -> None:
         """Take what the socket has, but not too much at once: the others are waiting."""
-        if self.stream.closed():
+        if self.stream.closed() or not self._listening:
             return
         begun = monotonic()
         try:
@@ -121,36 +136,76 @@ class RoomProtocol(WebSocketProtocol13):
             self._abort()
             return
         self._take(data)
+        self._go_on(begun)
+
+    def _go_on(self, begun: float | None = None) -> None:
+        """Work off what came, and read on; who sends more than can be worked off gets a part of the time, not all."""
         if self.stream.closed():
             return
-        if (spent := monotonic() - begun) > _LONG:
-            # Somebody who sends more than can be worked off gets a part of the time, not all of it.
+        begun = monotonic() if begun is None else begun
+        self._work_off(begun + _LONG)
+        if self.stream.closed():
+            return
+        spent = monotonic() - begun
+        if spent < _LONG and not self._messages:
+            self._listen()
+            return
+        if self._listening:
+            self._listening = False
             self._loop.remove_reader(self._socket.fileno())
-            self._loop.call_later(self.handler.relay.pause(spent), self._listen)
-        else:
-            self._look_behind()
+        self._loop.call_later(self.handler.relay.pause(spent), self._go_on)
 
     def _take(self, data: bytes) -> None:
-        """Hand on the messages that these bytes complete."""
-        frames: list[bytes] = []
-        for opcode, payload in self._reader.feed(data):
-            if opcode == Opcode.BINARY:
-                frames.append(payload)
+        """Take in the next bytes of the stream: messages that they complete, and a part of the next one."""
+        messages = self._reader.feed(data)
+        self._messages.extend(messages)
+        unfinished = self._reader.unfinished
+        try:
+            self.handler.hold_unfinished(unfinished)
+        except ExhaustedError as error:
+            self._reader.fail(ProtocolError(f"a frame of which too much is held: {error}", CloseCode.NOT_ALLOWED))
+        if unfinished and (messages or not self._begun):
+            self._begun = monotonic()
+            self._overdue = self._overdue or self._loop.call_later(self.handler.relay.frame_timeout, self._look_at_time)
+        elif not unfinished:
+            self._begun = 0.0
+
+    def _look_at_time(self) -> None:
+        """Give up a message that is on its way for too long; one that begun later has its time still."""
+        self._overdue = None
+        left = self._begun + self.handler.relay.frame_timeout - monotonic()
+        if self._begun and left > 0:
+            self._overdue = self._loop.call_later(left, self._look_at_time)
+        elif self._begun:
+            self._reader.fail(ProtocolError("a frame that was not finished in time", CloseCode.NOT_ALLOWED))
+            self._work_off(0.0)
+
+    def _work_off(self, deadline: float) -> None:
+        """Hand on the messages that came, frames together, until the time is up; say what is wrong with the rest."""
+        while self._messages and not self.stream.closed():
+            frames = [payload for _, payload in takewhile(lambda message: message[0] == Opcode.BINARY, self._messages)]
+            if frames and not self.client_terminated:
+                for _ in range(self._hand_on(frames, deadline)):
+                    self._messages.popleft()
             else:
-                self._hand_on(frames)
-                frames = []
-                self._handle_message(opcode, payload)
-        self._hand_on(frames)
-        if (error := self._reader.error) and not self.server_terminated:
+                self._handle_message(*self._messages.popleft())
+            if monotonic() > deadline:
+                break
+        if not self._messages and (error := self._reader.error) and not self.server_terminated:
             # Closed on our side only, and what else comes passed over, or else the close frame would get lost.
             self.handler.refuse(error)
             with suppress(OSError):
                 if not self.stream.writing():
                     self._socket.shutdown(socket.SHUT_WR)
 
-    def _hand_on(self, frames: list[bytes]) -> None:
-        if frames and not self.client_terminated:
-            self._run_callback(self.handler.on_frames, frames)
+    def _hand_on(self, frames: list[bytes], deadline: float) -> int:
+        """Hand frames on until a time; return how many."""
+        try:
+            return self.handler.on_frames(frames, deadline)
+        except Exception:  # a fault of ours, as for Tornado's own callbacks
+            self.handler.log_exception(*sys.exc_info())
+            self._abort()
+            return len(frames)
 
 
 class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
@@ -185,8 +240,17 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
             raise HTTPError(404, error.reason) from None
         self.owner, self.member = owner, Member(self._identity(), writable)
         await self.relay.faults.wait(name, self.member.identity.username)
-        if not self._on_close_called:  # else gone meanwhile
-            await super().get(name)
+        if self._on_close_called:  # gone meanwhile
+            return
+        allowances, username = self.relay.allowances, self.member.identity.username
+        try:
+            with allowances.sockets.taken(username):
+                self._unfinished = Holding(allowances.unfinished, username)
+                await super().get(name)  # returns when the socket is closed
+        except ExhaustedError as error:
+            raise HTTPError(429, str(error)) from None
+        finally:
+            self.hold_unfinished(0)
 
     async def open(self, name: str) -> None:
         """Come in, once the room is loaded; a room that cannot be loaded closes with its code."""
@@ -216,10 +280,16 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         tornados = super().get_websocket_protocol()
         return RoomProtocol(self, False, tornados.params) if isinstance(tornados, WebSocketProtocol13) else None
 
-    def on_frames(self, frames: list[bytes]) -> None:
-        """Hand binary messages on that came together."""
+    def on_frames(self, frames: list[bytes], deadline: float) -> int:
+        """Hand binary messages on that came together, until a time; return how many."""
         if self.room is not None and self.member is not None:
-            self.relay.receive(self.room, self.member, *frames)
+            return self.relay.receive(self.room, self.member, *frames, deadline=deadline)
+        return len(frames)
+
+    def hold_unfinished(self, size: int) -> None:
+        """Take note of how many bytes of an unfinished frame are held. Raises ExhaustedError where it is too much."""
+        if self._unfinished:
+            self._unfinished.hold(size)
 
     def on_message(self, message: str | bytes) -> None:
         """Refuse a text message."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import Any, cast
 
@@ -49,6 +50,9 @@ class Relay(LoggingConfigurable):
         min=1 << 10,
         help="How many bytes may wait for a peer that reads slowly, besides the write under way; then it is closed"
         " with 1013 and comes back up to date.",
+    ).tag(config=True)
+    frame_timeout = Float(
+        300.0, min=1, help="Seconds within which a frame must have come whole, once it has begun; then 1008."
     ).tag(config=True)
     eviction_delay = Float(
         60.0, min=0, help="Seconds that a room stays in memory after its last member has left it."
@@ -148,10 +152,14 @@ class Relay(LoggingConfigurable):
         if served := self._rooms.get(room.name):
             self._delivery.leave(served, member)
 
-    def receive(self, room: Room, member: Member, *frames: bytes) -> None:
-        """Take in frames of a peer that came together. What is wrong with one closes this peer, and only this one."""
+    def receive(self, room: Room, member: Member, *frames: bytes, deadline: float = inf) -> int:
+        """Take in frames of a peer that came together. What is wrong with one closes this peer, and only this one.
+
+        Others get their turn at `deadline`, a time of the monotonic clock: return how many were taken in until then.
+        """
         if served := self._rooms.get(room.name):
-            self._delivery.receive(served, member, frames)
+            return self._delivery.receive(served, member, frames, deadline)
+        return len(frames)
 
     def pause(self, spent: float) -> float:
         """Return how long a peer is not read whose messages took `spent` seconds."""

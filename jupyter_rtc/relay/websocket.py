@@ -64,6 +64,16 @@ class MessageReader:
         self._message: bytearray | None = None
         self._opcode = 0
 
+    @property
+    def unfinished(self) -> int:
+        """How many bytes are kept of a message that has not come whole."""
+        return len(self._rest) + len(self._message or b"")
+
+    def fail(self, error: ProtocolError) -> None:
+        """Pass over the rest of the stream for another reason, unless there is one already."""
+        self.error = self.error or error
+        self._rest, self._message = bytearray(), None
+
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Return the opcode and the payload of each message that `data`, the next bytes of the stream, completes.
 

@@ -309,8 +309,8 @@ class TestSlowPeers:
         async with server.connect("room") as one, Peer(one, doc), server.connect("room") as two, Peer(two) as bob:
             await bob.until(lambda: bob.text)
             slow = await connect_deaf(server, "room")
-            for _ in range(20):
-                await slow.send(protocol.step1(b"\x00"))
+            for client in range(20):  # one question asked twice at once would be answered once
+                await slow.send(protocol.step1(b"\x01" + protocol.write_uint(client) + b"\x00"))
             pings = asyncio.create_task(ping(slow, 100_000))
             slow.transport.resume_reading()
             states = 0
