@@ -220,6 +220,7 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         self.owner: RoomOwner | None = None
         self.room: Room | None = None
         self.member: Member | None = None
+        self._unfinished: Holding | None = None
         self.rights = UserRights(self)
 
     @property

@@ -272,7 +272,7 @@ class TestBrokenPeers:
             assert (await bob.closed())[0] == 1007
             await ada.write("hello")
             async with server.connect("room") as three, Peer(three) as carol:
-                await carol.until(lambda: carol.text == "hello")
+                await carol.until(lambda: carol.synced and carol.text == "hello")
                 assert str(carol.doc.get("t", type=Text)) == " world"
                 assert ada.socket.close_code is None
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from pycrdt import Doc, Text
 from websockets.exceptions import InvalidStatus
 
-from jupyter_rtc.relay import Allowances, handlers, protocol
+from jupyter_rtc.relay import Allowances, Member, PlainOwner, Room, handlers, protocol
 
 from .peer import Peer, eventually
 
@@ -26,6 +26,11 @@ async def begin_frame(peer: Peer, size: int) -> None:
     peer.socket.transport.write(BEGIN + b"x" * size)
 
 
+async def arrived(count: int) -> None:
+    """Wait until the server has a part of so many frames."""
+    await eventually(lambda: sum(reader.unfinished > 500 for reader in readers()) == count)
+
+
 class TestBounds:
     @pytest.mark.traits(Allowances={"max_unfinished": 100_000})
     async def test_one_user_has_so_many_bytes_of_them_and_others_have_theirs(self, server: Any, rooms: Rooms) -> None:
@@ -38,12 +43,15 @@ class TestBounds:
             Peer(two) as second,
             Peer(three) as other,
         ):
-            for peer in (first, other, second):
+            for number, peer in enumerate((first, other)):
                 await begin_frame(peer, 60_000)
+                await arrived(number + 1)
+            await begin_frame(second, 60_000)
             code, reason = await second.closed()
             assert code == 1008
             assert "100000 bytes of unfinished frames" in (reason or "")
             assert first.socket.close_code is other.socket.close_code is None
+            other.abort()
             first.socket.transport.write(b"\0" * 5535)  # it has come whole, and is no frame
             assert (await first.closed())[0] == 1007
 
@@ -54,6 +62,7 @@ class TestBounds:
         for _ in range(2):
             async with server.connect("room") as one, server.connect("room") as two, Peer(one) as ada, Peer(two) as bob:
                 await begin_frame(ada, 600)
+                await arrived(1)
                 await begin_frame(bob, 600)
                 assert (await bob.closed())[0] == 1008
                 assert ada.socket.close_code is None
@@ -91,7 +100,7 @@ class TestBounds:
         try:
             async with server.connect("room") as one, Peer(one) as ada:
                 await begin_frame(ada, 60_000)
-                await eventually(lambda: any(reader.unfinished > 50_000 for reader in readers()))
+                await arrived(1)
                 ada.abort()
             await eventually(lambda: readers() == [])
         finally:
@@ -99,30 +108,20 @@ class TestBounds:
 
 
 class TestShareOfTime:
-    @pytest.mark.traits(Relay={"max_share": 0.1})
-    async def test_others_get_their_turn_between_the_frames_of_one_packet(self, server: Any, rooms: Rooms) -> None:
-        doc: Doc[Any] = Doc()
-        for number in range(50):
-            doc[str(number)] = Text("x" * 20_000)
-        async with (
-            server.connect("busy") as one,
-            server.connect("quiet") as two,
-            server.connect("quiet") as three,
-            Peer(one, doc) as ada,
-            Peer(two) as bob,
-            Peer(three) as carol,
-        ):
+    @pytest.mark.parametrize("what", ["together", "with pings between"])
+    async def test_others_get_their_turn_between_the_frames_of_one_packet(self, server: Any, what: str) -> None:
+        server.extension.relay.add_owner(slow := Slow())
+        async with server.connect("takes:long") as one, Peer(one) as ada:
             await ada.until(lambda: ada.synced)
-            await carol.until(lambda: carol.synced)
-            questions = [protocol.step1(b"\x01" + protocol.write_uint(client) + b"\x00") for client in range(1000)]
-            packets = [bytes((0x82, 0x80 | len(frame), 0, 0, 0, 0)) + frame for frame in questions]
-            ada.socket.transport.pause_reading()
-            ada.socket.transport.write(b"".join(packets))
-            await eventually(lambda: asked(rooms, 4))
-            await bob.write("hello")
-            await carol.until(lambda: carol.text == "hello")
-            assert not await asked(rooms, 1000)
-            ada.abort()
+            counting = asyncio.create_task(slow.count_turns())
+            request = b"\x82\x86\0\0\0\0\x02\x04save"
+            ping = b"\x89\x80\0\0\0\0" if what != "together" else b""
+            frames = [request[:1] + b"\x87" + request[2:] + bytes((number,)) for number in range(20)]
+            ada.socket.transport.write(ping.join(frames))
+            await eventually(lambda: len(slow.served) == 20)
+            counting.cancel()
+        assert list(slow.served) == list(range(20))
+        assert len(set(slow.served.values())) == 20  # each in a turn of its own
 
     async def test_a_question_that_is_repeated_in_one_packet_is_answered_once(self, server: Any) -> None:
         async with server.connect("room") as one, Peer(one) as ada:
@@ -144,9 +143,33 @@ async def a_cookie(server: Any) -> dict[str, Any]:
     return {"headers": {"Cookie": "; ".join(cookies)}}
 
 
-async def asked(rooms: Rooms, count: int) -> bool:
-    """Say whether so many frames came into the busy room."""
-    return bool((await rooms())["busy"]["frames_in"] >= count)
+class Slow(PlainOwner):
+    """Owns a room where each request takes two milliseconds.
+
+    Attributes:
+        served: the turn of the event loop in which each request was served, by its number.
+    """
+
+    def __init__(self) -> None:
+        self.turn = 0
+        self.served: dict[int, int] = {}
+
+    def owns(self, name: str) -> bool:
+        """Own the room."""
+        return name == "takes:long"
+
+    def requested(self, room: Room, member: Member, name: str, number: int) -> None:
+        """Take long."""
+        self.served[number] = self.turn
+        begun = time.monotonic()
+        while time.monotonic() - begun < 0.002:
+            pass
+
+    async def count_turns(self) -> None:
+        """Count the turns of the event loop."""
+        while True:
+            self.turn += 1
+            await asyncio.sleep(0)
 
 
 def readers() -> list[handlers.MessageReader]:
