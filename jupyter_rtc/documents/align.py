@@ -46,7 +46,7 @@ def match(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[
 
 
 def identified(values: list[dict[str, Any]]) -> list[bool]:
-    """Give every cell an id of its own; return for each whether it had one."""
+    """Give every cell a text as an id, no two the same; return for each whether it had one."""
     taken: set[str] = set()
     own: list[bool] = []
     for value in values:
@@ -61,8 +61,13 @@ def identified(values: list[dict[str, Any]]) -> list[bool]:
 
 
 def derived(value: dict[str, Any], taken: set[str]) -> str:
-    """Return an id for a cell, made from its content, and add it to `taken`, where it was not."""
-    seed = "\0".join(str(value.get(key)) for key in ("id", "cell_type", "source"))
+    """Return an id for a cell, and add it to `taken`, where it was not.
+
+    It is made from the id that the cell shares with another one, so that it stays as the cell is edited; else from the
+    cell's content.
+    """
+    known = value.get("id")
+    seed = known if known and isinstance(known, str) else f"{value.get('cell_type')}\0{value.get('source')}"
     for number in range(len(taken) + 1):
         found = sha256(f"{number}\0{seed}".encode(errors="surrogatepass")).hexdigest()[:12]
         if found not in taken:

@@ -280,7 +280,8 @@ def forget(doc: Doc, ids: Iterable[str]) -> None:
     """Take records out of a document, those of them that are there."""
     state: Map[Any] = doc.get("state", type=Map)
     for id in ids:
-        state.pop(_KEY + id, None)
+        if _KEY + id in state:
+            del state[_KEY + id]
 
 
 def place_of(record: Mapping[str, Any]) -> str:

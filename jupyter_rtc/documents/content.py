@@ -62,7 +62,6 @@ Doc: TypeAlias = "pycrdt.Doc[Any]"
 
 _BOM = "\ufeff"
 _PART = 1 << 20
-_NEW_NOTEBOOK = '{\n "cells": [],\n "metadata": {},\n "nbformat": 4,\n "nbformat_minor": 5\n}\n'
 
 Body: TypeAlias = "str | bytes | dict[str, Any]"
 """What a contents manager gives and takes as the content of a file: its text; or, for a notebook of a
@@ -205,9 +204,17 @@ def encoded(original: Original) -> Iterator[bytes | bytearray]:
             batch.append(text[at : at + _PART])
             size += len(batch[-1])
             if size >= _PART:
-                yield "".join(batch).encode()
+                yield _utf8("".join(batch))
                 batch, size = [], 0
-    yield "".join(batch).encode()
+    yield _utf8("".join(batch))
+
+
+def _utf8(text: str) -> bytes:
+    """Encode a text; lone surrogates, which some contents managers let through, become U+FFFD as in the document."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return clean(text).encode()
 
 
 @dataclass(frozen=True)
@@ -312,7 +319,7 @@ class NotebookContent:
 
     def blank(self) -> ipynb.Ipynb:
         """See `Content.blank`. Written as nbformat writes."""
-        return ipynb.parse(_NEW_NOTEBOOK)
+        return ipynb.parse(ipynb.NEW)
 
     def weight(self, value: ipynb.Notebook) -> int:
         """See `Content.weight`."""

@@ -147,9 +147,16 @@ class ManagedFiles:
         trusted = False
         if kind == "notebook" and isinstance(body, dict):
             body = body if isinstance(body, NotebookNode) else from_dict(body)
-            trusted = bool(self._notary.check_cells(body))  # takes the marks away, which are not part of a file
+            trusted = self._is_trusted(body)
         info = _info(model)
         return FileContent(body, info if info.hash else replace(info, hash=_digest(body)), trusted)
+
+    def _is_trusted(self, notebook: NotebookNode) -> bool:
+        """Say whether all cells are marked as trusted; takes the marks away, which are not part of a file."""
+        try:
+            return bool(self._notary.check_cells(notebook))
+        except (LookupError, TypeError, AttributeError):  # its cells are not as nbformat wants them
+            return False
 
     async def judged(self, original: Original) -> Original:
         """Return the notebook as it is: the contents manager has judged it when it was read."""
@@ -222,8 +229,10 @@ def _model_content(body: Body, form: str, sign: bool) -> Any:
     return {**notebook, "cells": [_signed(cell) for cell in notebook["cells"]]}
 
 
-def _signed(cell: dict[str, Any]) -> dict[str, Any]:
-    return {**cell, "metadata": {**cell["metadata"], "trusted": True}} if cell["cell_type"] == "code" else cell
+def _signed(cell: Any) -> Any:
+    if not (isinstance(cell, dict) and cell.get("cell_type") == "code" and isinstance(cell.get("metadata"), dict)):
+        return cell
+    return {**cell, "metadata": {**cell["metadata"], "trusted": True}}
 
 
 def api_type(kind: str) -> str:

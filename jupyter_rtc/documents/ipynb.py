@@ -18,13 +18,17 @@ import nbformat
 
 from .align import derived, identified, match
 from .scan import HOLE, beginning, split
-from .shape import DEEPEST, ContentError, Shape, is_deep, project, same
+from .shape import DEEPEST, MAJOR, ContentError, Shape, is_deep, is_whole, project, same
 from .style import Span, Style, decode
 
 __all__ = ["Cell", "ContentError", "Ipynb", "Notebook", "parse", "render"]
 
-_MAJOR, _FIRST_WITH_IDS = 4, 5
+_FIRST_WITH_IDS = 5
 _OPENING = re.compile(r'\{(?:\s*?(\r\n|\n)([ \t]*)|[ \t]*)"(?:[^"\\]|\\.)*"([ \t]*:[ \t]*)')
+NEW = '{\n "cells": [],\n "metadata": {},\n "nbformat": 4,\n "nbformat_minor": 5\n}\n'
+"""A notebook without cells, as nbformat writes it."""
+# What nbformat raises where the parts of an old notebook are of other kinds than it thinks.
+_UNCONVERTIBLE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, nbformat.ValidationError)
 _ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\u(?!00[0-7])")
 
 
@@ -107,9 +111,12 @@ class Ipynb:
 def parse(body: str | dict[str, Any], *, trusted: bool = False) -> Ipynb:
     """Parse a notebook file of nbformat 4; older ones are converted, and count as edited in full once edited.
 
-    Cell ids that are missing, invalid or doubled are derived from the cell's content; the file keeps what it
-    has until the cell is edited. Raises ContentError where `body` cannot be a notebook.
+    Cell ids that are missing, invalid or doubled are derived, and whatever stands in the place of a cell is shown as
+    one; the file keeps what it has until the cell is edited. An empty file is a new notebook. Raises ContentError
+    where `body` cannot be a notebook.
     """
+    if body == "":
+        return replace(_parse(NEW, trusted), given=body)
     if isinstance(body, dict):
         return replace(_parse(_written(body), trusted, compact=True), as_dict=True, given=body)
     return _parse(body, trusted)
@@ -117,7 +124,7 @@ def parse(body: str | dict[str, Any], *, trusted: bool = False) -> Ipynb:
 
 def render(original: Ipynb, value: Notebook) -> Ipynb:
     """Return the file that holds `value`, unedited parts as in `original`; `original` itself if all is."""
-    meta = {key: _sound(value.meta.get(key), kept) for key, kept in original.value.meta.items()}
+    meta = {**original.value.meta, **value.meta}
     frame = original.frame
     if not same(original.value.meta, meta):
         span = decode(frame, beginning(frame))
@@ -135,23 +142,16 @@ def render(original: Ipynb, value: Notebook) -> Ipynb:
     return replace(original, frame=frame, cells=cells, closing=closing if cells else "", value=value, given=None)
 
 
-def _sound(value: Any, kept: Any) -> Any:
-    """Return a member of the notebook's frame, but what was there before where `value` cannot be one."""
-    return value if type(value) is type(kept) else kept
-
-
 def _rendered(original: Ipynb, values: Sequence[dict[str, Any]], meta: dict[str, Any]) -> Iterator[Cell]:
     """Yield the cells of the file for the cells of a document."""
-    with_ids = meta["nbformat"] > _MAJOR or meta["nbformat_minor"] >= _FIRST_WITH_IDS
+    with_ids = meta["nbformat_minor"] >= _FIRST_WITH_IDS
     style, cells = original.style, original.cells
     first = cells[0].spacing if cells else style.line(2)
     between = cells[1].spacing if len(cells) > 1 else style.comma + style.line(2)
     before = -1
-    taken: set[str] = set()
     for at, (value, place) in enumerate(zip(values, match([c.value for c in cells], values), strict=True)):
         old = None if place is None else cells[place]
-        cell = _unedited(old, value) or _edited(original, old, value, with_ids, taken)
-        taken.add(str(value.get("id")))
+        cell = _unedited(old, value) or _edited(original, old, value, with_ids)
         follows = old is not None and place == before + 1
         spacing = cell.spacing if follows else between if at else first
         yield cell if cell.spacing == spacing else replace(cell, spacing=spacing)
@@ -161,22 +161,19 @@ def _rendered(original: Ipynb, values: Sequence[dict[str, Any]], meta: dict[str,
 def _unedited(old: Cell | None, value: dict[str, Any]) -> Cell | None:
     if old is None:
         return None
-    said = old.value if old.own else {**old.value, "id": value.get("id")}
+    said = old.value if old.own else {**old.value, "id": value["id"]}
     return old if same(said, value) else None
 
 
-def _edited(original: Ipynb, old: Cell | None, value: dict[str, Any], with_ids: bool, taken: set[str]) -> Cell:
+def _edited(original: Ipynb, old: Cell | None, value: dict[str, Any], with_ids: bool) -> Cell:
     """Write a cell that was edited (`old`: how it is in the file) or is new."""
     wanted = value if old else _complete(value)
     span = decode(old.text, 0) if old else None
-    if not with_ids and (span is None or "id" not in span.raw):
+    if not with_ids and not (span and isinstance(span.raw, dict) and "id" in span.raw):
         wanted = {key: item for key, item in wanted.items() if key != "id"}
-    elif not isinstance(value.get("id"), str) or value["id"] in taken:
-        wanted = {**wanted, "id": derived(value, taken)}
     style = original.written
     text = style.over(span, wanted, 2, Shape.CELL) if span else style.new(wanted, 2, Shape.CELL)
-    own = wanted.get("id") is not None and wanted.get("id") == value.get("id")
-    return Cell(text, value, old.spacing if old else "", own)
+    return Cell(text, value, old.spacing if old else "", "id" in wanted)
 
 
 def _complete(value: dict[str, Any]) -> dict[str, Any]:
@@ -197,15 +194,16 @@ def _all_same(projected: Sequence[dict[str, Any]], values: Sequence[dict[str, An
 
 def _parse(text: str, trusted: bool, compact: bool = False) -> Ipynb:
     frame, spans, gaps = split(text)
-    try:
-        meta = project(Shape.NOTEBOOK, decode(frame, beginning(frame)).raw)
-        major, minor = int(meta["nbformat"]), int(meta["nbformat_minor"])
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ContentError("nbformat is not a number") from error
-    if major < _MAJOR:
+    meta = project(Shape.NOTEBOOK, decode(frame, beginning(frame)).raw)
+    for key in ("nbformat", "nbformat_minor"):
+        if not is_whole(meta[key]):
+            raise ContentError(f"{key} is {json.dumps(meta[key])[:40]}, not a whole number")
+    if meta["nbformat"] < MAJOR:
         return replace(_parse(_converted(text), trusted), given=text)
-    if major > _MAJOR or spans is None:
-        raise ContentError(f"not a notebook of nbformat 4 with a list of cells, but of {major}.{minor}")
+    if meta["nbformat"] > MAJOR:
+        raise ContentError(f"nbformat is {meta['nbformat']:.0f}; this server reads notebooks up to nbformat {MAJOR}")
+    if spans is None:
+        raise ContentError("there is no list of cells")
     for text, start, end, raw in [decode(frame, beginning(frame)), *spans]:
         if text.count("[", start, end) + text.count("{", start, end) > DEEPEST and is_deep(raw):
             raise ContentError(f"nested deeper than {DEEPEST}")
@@ -261,12 +259,12 @@ def _member(key: str, value: Any) -> str:
 def _converted(text: str) -> str:
     """Convert an older format to nbformat 4, as text in nbformat's style."""
     try:
-        notebook = nbformat.convert(nbformat.reader.reads(text), _MAJOR)
+        notebook = nbformat.convert(nbformat.reader.reads(text), MAJOR)
         taken: set[str] = set()
         for cell in notebook.cells:
             if cell.pop("id", None) is not None:  # a random one
                 cell["id"] = derived(cell, taken)
         converted: str = nbformat.v4.nbjson.writes(notebook)
-    except (ValueError, LookupError, TypeError, AttributeError, nbformat.ValidationError) as error:
+    except _UNCONVERTIBLE as error:
         raise ContentError(f"cannot be converted to nbformat 4: {error}") from error
     return converted + "\n"

@@ -18,7 +18,7 @@ from pycrdt import Array, Map, Text
 from .align import match
 from .diff import hunks, increasing, text_hunks
 from .ipynb import Ipynb
-from .notebook import cell_of, plain
+from .notebook import cells_of, meta_of
 from .shape import same
 from .update import NO_CHANGE, clean, fingerprint, sound
 
@@ -74,6 +74,11 @@ def edit_text(text: Text, new: str, live: str | None = None) -> None:
         hunks = [hunk for hunk in hunks if (hunk.start, hunk.stop, new[hunk.begin : hunk.end]) not in done]
     if not hunks:
         return
+    if len(text) != len(old.encode()):  # it holds what is no text, and hides where: nothing can be put between
+        with text.doc.transaction():
+            text.clear()
+            text += new
+        return
     # pycrdt counts bytes of UTF-8.
     places = [place for hunk in hunks for place in (hunk.start, hunk.stop)]
     offsets = list(accumulate(len(old[a:b].encode()) for a, b in zip([0, *places], places, strict=False)))
@@ -94,7 +99,7 @@ def edit_notebook(doc: Doc, original: Ipynb, live: Doc | None = None) -> None:
     with doc.transaction():
         _edit_frame(doc.get("meta", type=Map), original.value.meta)
         shared = [cells[at] for at in range(len(cells))]
-        olds, news = [cell_of(cell) for cell in shared], original.value.cells
+        olds, news = cells_of(doc), original.value.cells
         now = _Now(olds, live)
         found = match(olds, news)
         # A cell that was deleted by people and changed outside comes back as it is there.
@@ -140,15 +145,14 @@ class _Now:
     """
 
     def __init__(self, olds: list[dict[str, Any]], live: Doc | None) -> None:
-        shared: Array[Any] = live.get("cells", type=Array) if live is not None else []
-        self._cells = {str(cell.get("id")): cell for cell in map(cell_of, shared)}
-        known = [(at, old, self.cell(old)) for at, old in enumerate(olds) if old and live is not None]
+        self._cells = {} if live is None else {cell["id"]: cell for cell in cells_of(live)}
+        known = [(at, old, self.cell(old)) for at, old in enumerate(olds) if live is not None]
         self.held = {at for at, old, cell in known if cell is not None and cell != old}
         self.gone = {at for at, _, cell in known if cell is None}
 
     def cell(self, old: dict[str, Any]) -> dict[str, Any] | None:
         """Return what a cell is there; None where it is not."""
-        return self._cells.get(str(old.get("id")))
+        return self._cells.get(old["id"])
 
     def has(self, new: dict[str, Any]) -> bool:
         """Say whether somebody made the same cell there."""
@@ -172,7 +176,7 @@ def _staying(found: list[int | None], olds: Sequence[dict[str, Any]], news: Sequ
 
 
 def _edit_frame(meta: Map[Any], new: dict[str, Any]) -> None:
-    old = plain(meta)
+    old = meta_of(meta)
     for key in ("nbformat", "nbformat_minor"):
         if not same(new[key], old.get(key)):
             meta[key] = new[key]
@@ -203,7 +207,8 @@ def _edit_cell(
     """
     fresh = {clean(key): value for key, value in new.items() if own or key != "id"}
     for key in old.keys() - fresh.keys() - {"id"}:
-        del shared[key]
+        if key in shared:
+            del shared[key]
     for key, value in fresh.items():
         if any(said is not None and key in said and same(value, said[key]) for said in (old, live)):
             continue
@@ -238,7 +243,7 @@ def _edit_outputs(shared: Array[Any], old: list[Any], new: list[Any]) -> None:
 
 def _grown(shared: Any, old: dict[str, Any], new: dict[str, Any]) -> bool:
     """Return whether a stream output says what it said, and more."""
-    if not isinstance(shared, Map) or not isinstance(shared.get("text"), Text):
+    if not isinstance(shared, Map) or not isinstance(shared.get("text"), Text) or "output_type" not in shared:
         return False
     grown = {**old, "text": new.get("text")} if new.get("output_type") == "stream" else None
     return grown == new and clean(new["text"]).startswith(old["text"])

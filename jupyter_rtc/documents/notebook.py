@@ -4,25 +4,30 @@ The schema is that of jupyter_ydoc's YNotebook 2.0.0 and of the front ends (@jup
 with ``nbformat``, ``nbformat_minor`` and a map ``metadata``; an array ``cells`` of maps with a text
 ``source``, a map ``metadata``, and, for code, an array ``outputs`` of maps, where a stream has a text
 ``text``. All else is plain.
+
+A client may write anything else into these maps and arrays. What is read has the shape of a notebook in any case
+(shape.py): whoever saves, compares or merges a notebook need not know of it.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from json import JSONDecoder
 from typing import Any, TypeAlias
 
 import pycrdt
-from pycrdt import Array, Map
+from pycrdt import Array, Map, Text, XmlElement, XmlFragment, XmlText
 
+from .align import identified
 from .ipynb import Ipynb, Notebook
 from .reading import observe
+from .shape import DEEPEST, Shape, flatten, frame_of, project
 from .update import ARRAY, MAP, TEXT, Draft, clean
 
 Doc: TypeAlias = "pycrdt.Doc[Any]"
 _Slot: TypeAlias = "tuple[dict[str, Any], bool] | None"
 
-_DECODER = JSONDecoder(parse_int=float)
+_DECODER = json.JSONDecoder(parse_int=float, parse_constant=lambda _: None)
 # A slice converts about this much, in characters of JSON: 1 or 2 ms. Each cell
 # counts as many as it costs by itself.
 _SLICE, _CELL = 200_000, 10_000
@@ -127,7 +132,7 @@ class NotebookReading:
     def _round(self) -> Iterator[None]:
         """Convert what is not yet, once through the notebook."""
         if self._read_meta is None:
-            self._read_meta = plain(self._meta)
+            self._read_meta = meta_of(self._meta)
             yield
         at = 0
         while at < len(self._slots):
@@ -143,9 +148,10 @@ class NotebookReading:
 
     def _finished(self) -> Notebook:
         with self._doc.transaction():
-            meta = plain(self._meta) if self._read_meta is None else self._read_meta
+            meta = meta_of(self._meta) if self._read_meta is None else self._read_meta
             slots = [slot or _slot(_json(self._cells[at])) for at, slot in enumerate(self._slots)]
-        cells = [cell for cell, _ in slots if cell]
+        cells = [cell for cell, _ in slots]
+        identified(cells)
         return Notebook(cells, meta, trusted=all(trusted for _, trusted in slots))
 
     def _cells_changed(self, events: list[Any]) -> None:
@@ -173,40 +179,51 @@ class NotebookReading:
                 at += len(new)
 
 
-def plain(shared: Any) -> dict[str, Any]:
-    """Convert a shared map to plain Python, as a notebook has it; an empty dict where it is no map.
-
-    By way of JSON, which is twice as fast as `Map.to_py`, and makes null of what JSON does not have.
-    """
-    value = _DECODER.decode(_json(shared))
-    return value if isinstance(value, dict) else {}
+def meta_of(meta: Map[Any]) -> dict[str, Any]:
+    """Return the frame of a notebook as a document has it, without members that cannot stand in a file."""
+    return frame_of(_decoded(_json(meta)))
 
 
-def cell_of(shared: Any) -> dict[str, Any]:
-    """Convert a cell of a document, without what is not part of a file. Empty where it is no cell."""
-    return _slot(_json(shared))[0]
+def cells_of(doc: Doc) -> list[dict[str, Any]]:
+    """Return the cells of a document, one for each item of its array, without what is not part of a file."""
+    shared: Array[Any] = doc.get("cells", type=Array)
+    cells = [_slot(_json(shared[at]))[0] for at in range(len(shared))]
+    identified(cells)
+    return cells
 
 
 def _json(shared: Any) -> str:
-    return str(shared) if isinstance(shared, Map) else "{}"
+    """Return an item of a document as JSON; what JSON does not have is null.
+
+    pycrdt's own JSON of shared types is twice as fast as `Map.to_py`.
+    """
+    if isinstance(shared, Map | Array):
+        return str(shared)
+    if isinstance(shared, Text | XmlText | XmlElement | XmlFragment):
+        return json.dumps(str(shared))
+    return json.dumps(shared, default=lambda _: None)  # bytes, or a document in a document
+
+
+def _decoded(text: str) -> Any:
+    """Decode JSON from a document; what is nested too deeply for a file is text in it."""
+    try:
+        value = _DECODER.decode(text)
+    except RecursionError:
+        return text
+    if text.count("[") + text.count("{") > DEEPEST:
+        flatten(value)
+    return value
 
 
 def _slot(text: str) -> tuple[dict[str, Any], bool]:
-    """Return a cell, from JSON, and whether it is trusted; an empty one for what is no cell at all."""
-    cell: dict[str, Any] = _DECODER.decode(text)
-    cell.pop("execution_state", None)
-    if cell.get("cell_type") in ("raw", "markdown") and not cell.get("attachments", True):
-        del cell["attachments"]  # front ends add empty ones
-    metadata = cell.get("metadata")
-    marked = bool(metadata.pop("trusted", False)) if isinstance(metadata, dict) else False
-    return cell, marked or cell.get("cell_type") != "code" or _is_harmless(cell.get("outputs"))
+    """Return a cell, from JSON, and whether it is trusted."""
+    value = _decoded(text)
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    marked = isinstance(metadata, dict) and bool(metadata.get("trusted"))
+    cell = project(Shape.CELL, value)
+    return cell, marked or cell["cell_type"] != "code" or _is_harmless(cell["outputs"])
 
 
-def _is_harmless(outputs: Any) -> bool:
+def _is_harmless(outputs: list[dict[str, Any]]) -> bool:
     """Return whether outputs need no trust (nbformat/sign.py: _check_cell)."""
-    if not isinstance(outputs, list):
-        return True
-    return all(
-        isinstance(output, dict) and (output.get("output_type") not in _UNSAFE_OUTPUTS or output.keys() <= _SAFE_KEYS)
-        for output in outputs
-    )
+    return all(output["output_type"] not in _UNSAFE_OUTPUTS or output.keys() <= _SAFE_KEYS for output in outputs)

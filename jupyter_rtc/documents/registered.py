@@ -18,6 +18,7 @@ from .update import Built, Draft, genesis
 Doc: TypeAlias = "pycrdt.Doc[Any]"
 
 _MOST_CLIENTS = 2**53
+_PLAIN = (str, bool, int, float, list, dict, type(None))
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ class RegisteredContent:
     def edit(self, doc: Doc, original: RegisteredOriginal, live: Doc | None = None) -> None:
         """See `Content.edit`. As sparing as the class is; what it does to the ``state`` is undone."""
         state = doc.get("state", type=pycrdt.Map)
-        said = state.to_py() or {}
+        said = {key: state[key] for key in state.keys()}  # noqa: SIM118
+        plain = {key: value for key, value in said.items() if isinstance(value, _PLAIN)}
         shared = self._made_by(doc)  # makes an undo manager, which no transaction may be open for
         with doc.transaction():
             shared.set(original.body)
@@ -103,7 +105,7 @@ class RegisteredContent:
         with doc.transaction():
             for key in [key for key in state if key not in said]:
                 del state[key]
-            state.update({key: value for key, value in said.items() if state.get(key) != value})
+            state.update({key: value for key, value in plain.items() if state.get(key) != value})
 
     def watch(self, doc: Doc, callback: Callable[[], None]) -> Callable[[], None]:
         """See `Content.watch`."""

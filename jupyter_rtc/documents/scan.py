@@ -33,8 +33,10 @@ def split(text: str) -> Parts:
     """Take a file apart. Raises ContentError where it is not one JSON object."""
     try:
         return _split(text)
-    except (IndexError, RecursionError) as error:
-        raise ContentError("it ends too early, or is too deep") from error
+    except IndexError as error:
+        raise ContentError("it ends too early") from error
+    except RecursionError as error:
+        raise ContentError("it is nested too deeply") from error
     except json.JSONDecodeError as error:
         raise ContentError(f"not JSON: {error}") from error
 

@@ -3,11 +3,15 @@
 A file writes things in several ways that are one and the same in the document: a text as a string or as a
 list of lines, 1 or 1.0, a cell with or without an empty list of outputs. `project` takes the way of the file
 to the way of the document, `same` compares the two.
+
+Any client may write anything into a shared document, and any program into a file. Whatever stands in the place of
+a cell, of an output or of a part of one, `project` makes a cell, an output or such a part of it, and loses no text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from typing import Any
 
@@ -15,6 +19,10 @@ from .update import clean
 
 DEEPEST = 200
 """How deep a notebook may be nested: all that walks through it is recursive, and must not fail in mid-save."""
+_FLATTENED = DEEPEST - 10  # what a document nests deeper than this; an output that becomes text adds a few levels
+MAJOR = 4
+"""The one version of the notebook format that is read and written as it is (``nbformat``)."""
+_SAFE_INTEGER = (1 << 53) - 1
 
 
 class ContentError(ValueError):
@@ -66,25 +74,27 @@ def part(shape: Shape, key: str = "") -> Shape:
 
 
 def project(shape: Shape, raw: Any) -> Any:
-    """Return what a document says where the file says `raw`; `raw` has floats for all numbers.
+    """Return what a document says where the file, or a client, says `raw`, any JSON with floats for all numbers.
 
-    Lone surrogates stay (`same` knows). Raises ContentError where `raw` cannot stand in a notebook.
+    Never raises; what it returned before, it returns again. Lone surrogates stay (`same` knows).
     """
     if shape is Shape.LINES or shape is Shape.SOURCE:
         return _text(shape, raw)
     if shape is Shape.CELL:
         return _cell(raw)
     if shape is Shape.OUTPUTS:
-        return [_output(output) for output in raw] if isinstance(raw, list) else raw
+        return [_output(output) for output in _listed(raw)]
     if shape is Shape.OUTPUT:
         return _output(raw)
-    if shape is Shape.BUNDLE or shape is Shape.ATTACHMENTS:
-        return {k: project(part(shape, k), v) for k, v in raw.items()} if isinstance(raw, dict) else raw
+    if shape is Shape.ATTACHMENTS:
+        return {k: project(Shape.BUNDLE, v) for k, v in raw.items()} if isinstance(raw, dict) else {}
+    if shape is Shape.BUNDLE:
+        bundle = raw if isinstance(raw, dict) else {"text/plain": said(raw)}
+        return {k: project(part(shape, k), v) for k, v in bundle.items()}
     if shape is Shape.CELL_METADATA:
         return {k: v for k, v in raw.items() if k != "trusted"} if isinstance(raw, dict) else {}
     if shape is Shape.NOTEBOOK_METADATA:
-        kept = {k: v for k, v in raw.items() if k not in TRANSIENT} if isinstance(raw, dict) else {}
-        return {**_METADATA, **kept}
+        return {**_METADATA, **_lasting(raw)}
     if shape is Shape.NOTEBOOK:
         return {
             "metadata": project(Shape.NOTEBOOK_METADATA, raw.get("metadata")),
@@ -92,6 +102,37 @@ def project(shape: Shape, raw: Any) -> Any:
             "nbformat_minor": raw.get("nbformat_minor", 0.0),
         }
     return raw
+
+
+def frame_of(raw: Any) -> dict[str, Any]:
+    """Return what a document says of its notebook's frame, without members that cannot stand in a file.
+
+    A file keeps its own in their place.
+    """
+    members = raw if isinstance(raw, dict) else {}
+    version = {key: members.get(key) for key in ("nbformat", "nbformat_minor")}
+    known = all(map(is_whole, version.values())) and version["nbformat"] == MAJOR
+    metadata = {"metadata": _lasting(members["metadata"])} if isinstance(members.get("metadata"), dict) else {}
+    return {**metadata, **(version if known else {})}
+
+
+def is_whole(value: Any) -> bool:
+    """Return whether a JSON value is a whole number that is the same in every language."""
+    return isinstance(value, float) and value.is_integer() and abs(value) <= _SAFE_INTEGER
+
+
+def is_output(raw: Any) -> bool:
+    """Return whether a JSON value is an output, if perhaps of an unknown type, and needs not be made one."""
+    return isinstance(raw, dict) and isinstance(raw.get("output_type"), str)
+
+
+def said(raw: Any) -> str:
+    """Return the text of a JSON value that stands in the place of a text: JSON where it is none, "" for null."""
+    if raw is None or isinstance(raw, str):
+        return raw or ""
+    if isinstance(raw, list) and all(isinstance(line, str) for line in raw):
+        return "".join(raw)
+    return _json(raw)
 
 
 def same(projected: Any, value: Any) -> bool:
@@ -115,10 +156,15 @@ def same(projected: Any, value: Any) -> bool:
 
 def is_deep(raw: Any) -> bool:
     """Return whether a JSON value is nested deeper than `DEEPEST`."""
-    level = [raw]
-    for _ in range(DEEPEST):
-        level = [x for part in level if isinstance(part, list | dict) for x in _items(part)]
-    return bool(level)
+    return bool(_level(raw, DEEPEST))
+
+
+def flatten(raw: Any) -> None:
+    """Put its JSON, as a text, in the place of everything in a decoded JSON value that is too deep for a file."""
+    for part in _level(raw, _FLATTENED):
+        for key, item in list(part.items() if isinstance(part, dict) else enumerate(part)):
+            if isinstance(item, list | dict):
+                part[key] = _json(item)
 
 
 def is_json(mime: str) -> bool:
@@ -126,8 +172,20 @@ def is_json(mime: str) -> bool:
     return mime == "application/json" or (mime.startswith("application/") and mime.endswith("+json"))
 
 
-def _items(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
+def _level(raw: Any, depth: int) -> list[Any]:
+    """Return the arrays and objects in a JSON value that `depth` others contain, without recursion."""
+    level = [raw] if isinstance(raw, list | dict) else []
+    for _ in range(depth):
+        if not level:
+            break
+        level = [inner for outer in level for inner in _containers(outer)]
+    return level
+
+
+def _containers(outer: list[Any] | dict[str, Any]) -> Iterator[Any]:
+    items = outer.values() if isinstance(outer, dict) else outer
+    if not {list, dict}.isdisjoint(map(type, items)):  # a million numbers need no step of Python for each
+        yield from (item for item in items if isinstance(item, list | dict))
 
 
 def _same_dict(projected: dict[str, Any], value: dict[str, Any]) -> bool:
@@ -145,47 +203,57 @@ def _same_list(projected: list[Any], value: list[Any]) -> bool:
     return all(map(same, projected, value))
 
 
+def _json(raw: Any) -> str:
+    """Return a JSON value as a text, the same each time: shared maps have no order."""
+    return json.dumps(raw, ensure_ascii=False, sort_keys=True)
+
+
+def _listed(raw: Any) -> list[Any]:
+    return raw if isinstance(raw, list) else [] if raw is None else [raw]
+
+
+def _lasting(metadata: Any) -> dict[str, Any]:
+    """Return the metadata of a notebook without what is never in a file."""
+    return {k: v for k, v in metadata.items() if k not in TRANSIENT} if isinstance(metadata, dict) else {}
+
+
 def _text(shape: Shape, raw: Any) -> Any:
-    if isinstance(raw, list):
-        try:
-            raw = "".join(raw)
-        except TypeError:
-            return raw
-    if shape is Shape.SOURCE and isinstance(raw, str) and "\r" in raw:
+    """Return a text whose lines may be a list; in the place of a source or a stream's text, always a text."""
+    if shape is Shape.SOURCE:
+        text = said(raw)
         # Editors count a line break as one character.
-        return raw.replace("\r\n", "\n")
-    return raw
+        return text.replace("\r\n", "\n") if "\r" in text else text
+    return "".join(raw) if isinstance(raw, list) and all(isinstance(line, str) for line in raw) else raw
 
 
 def _cell(raw: Any) -> dict[str, Any]:
-    if not isinstance(raw, dict) or not isinstance(raw.get("cell_type"), str):
-        raise ContentError("a cell has no cell_type")
-    cell: dict[str, Any] = {}
-    for key, value in raw.items():
-        shape = _MEMBERS[Shape.CELL].get(key)
-        cell[key] = value if shape is None else project(shape, value)
+    if not isinstance(raw, dict):
+        raw = {"cell_type": "raw", "source": raw}
+    members = _MEMBERS[Shape.CELL]
+    cell = {key: project(members[key], value) if key in members else value for key, value in raw.items()}
     cell.pop("execution_state", None)  # in a document, that is not part of the file
-    if not isinstance(cell.get("source"), str):
-        raise ContentError("a cell has no source")
+    kind = cell.get("cell_type")
+    if not isinstance(kind, str):
+        cell["cell_type"] = "code" if "outputs" in cell else "raw"
+    elif kind not in _CELL_TYPES:
+        cell["cell_type"] = "raw"  # a front end knows three types, and breaks on any other
+    cell.setdefault("source", "")
     cell.setdefault("metadata", {})
     if cell["cell_type"] == "code":
-        if not isinstance(cell.setdefault("outputs", []), list):
-            raise ContentError("the outputs of a cell are not a list")
-        return cell
-    if cell["cell_type"] not in _CELL_TYPES:
-        cell["cell_type"] = "raw"  # a front end knows three types, and breaks on any other
-    if not cell.get("attachments", True):
+        cell.setdefault("outputs", [])
+        cell.setdefault("execution_count", None)
+    if not cell.get("attachments", True) and (cell["cell_type"] != "code" or raw["attachments"] != {}):
         del cell["attachments"]
     return cell
 
 
 def _output(raw: Any) -> dict[str, Any]:
-    if not isinstance(raw, dict):
-        raise ContentError("an output is not an object")
+    if not is_output(raw):
+        return {"output_type": "stream", "name": "stdout", "text": said(raw)}
     # As nbformat joins lines (nbformat/v4/rwbase.py: rejoin_lines).
-    kind = raw.get("output_type")
+    kind = raw["output_type"]
     if kind == "stream":
-        text = _text(Shape.LINES, raw.get("text"))
-        return {**raw, "text": text if isinstance(text, str) else ""}
-    key = "data" if kind in ("execute_result", "display_data") else "text"
-    return {**raw, key: project(part(Shape.OUTPUT, key), raw[key])} if key in raw else raw
+        return {**raw, "text": said(raw.get("text"))}
+    if kind in ("execute_result", "display_data"):
+        return {**raw, "data": project(Shape.BUNDLE, raw["data"])} if "data" in raw else raw
+    return {**raw, "text": said(raw["text"])} if isinstance(raw.get("text"), list) else raw

@@ -15,7 +15,7 @@ from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any, NamedTuple
 
 from .diff import hunks
-from .shape import Shape, part, project, same
+from .shape import Shape, is_output, part, project, said, same
 from .update import LONE_SURROGATE, clean, fingerprint
 
 # All numbers are floats in a document; NaN and the infinities are null. Not strict: what is decoded here was
@@ -68,6 +68,8 @@ class Style:
             return old.text[old.start : old.end]
         if isinstance(value, str) and (shape is Shape.SOURCE or shape is Shape.LINES):
             return self._over_text(raw, value, depth, shape)
+        if shape is Shape.OUTPUT and not is_output(raw):
+            return self.new(value, depth, shape)
         if isinstance(raw, dict) and isinstance(value, dict):
             return self._over_object(old, value, depth, shape)
         if isinstance(raw, list) and isinstance(value, list):
@@ -103,9 +105,8 @@ class Style:
         return "" if self.indent is None else self.newline + self.indent * depth
 
     def _over_text(self, raw: Any, value: str, depth: int, shape: Shape) -> str:
-        joined = "".join(raw) if isinstance(raw, list) else raw
-        if isinstance(joined, str):
-            value = relined(joined, value)
+        if isinstance(raw, str | list):
+            value = relined(said(raw), value)
         if isinstance(raw, str):
             return self.string(value)
         if isinstance(raw, list):

@@ -17,6 +17,8 @@ from .ipynb import Ipynb
 from .shape import TRANSIENT, is_json
 
 _NEED_TRUST = ("execute_result", "display_data")
+# What is raised where the parts of a file are of other kinds than nbformat thinks: it would fail likewise.
+_UNREADABLE = (LookupError, TypeError, AttributeError)
 
 
 def is_harmless(original: Ipynb) -> bool:
@@ -37,16 +39,22 @@ def signature(notary: NotebookNotary, original: Original) -> str | None:
         notebook = json.loads(original.frame.removeprefix("\ufeff"), strict=False)  # a NUL holds the cells' place
         _drop_transient(notebook)
         return str(notary.compute_signature({**notebook, "cells": _Cells(original)}))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, *_UNREADABLE):
         return None
 
 
 def as_read(text: str) -> Any:
-    """Return what nbformat makes of the text of a notebook: lines joined, transient metadata left out."""
-    notebook = json.loads(text)
-    _drop_transient(notebook)
-    for cell in notebook["cells"]:
-        _join_lines(cell)
+    """Return what nbformat makes of the text of a notebook: lines joined, transient metadata left out.
+
+    Where it would not read the notebook, as it stands.
+    """
+    notebook = json.loads(text.removeprefix("\ufeff"))
+    try:
+        _drop_transient(notebook)
+        for cell in notebook["cells"]:
+            _join_lines(cell)
+    except _UNREADABLE:
+        return json.loads(text.removeprefix("\ufeff"))
     return notebook
 
 

@@ -33,7 +33,7 @@ NO_CHANGE = b"\0\0"
 """The update that changes nothing."""
 
 # The way documents are built: see `genesis`.
-_BUILD = 1
+_BUILD = 2
 
 Parent = str | int
 """Where an item belongs: the name of a root type, or the clock of the item that is its parent type."""

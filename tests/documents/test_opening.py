@@ -104,7 +104,6 @@ class TestRefused:
         [
             ("latin.txt", "é".encode("latin-1")),
             ("broken.ipynb", b'{"cells": [{"cell_type": "code", "sour'),
-            ("empty.ipynb", b""),
             ("list.ipynb", b"[]"),
             ("latin.ipynb", as_nbformat(notebook(code("é"))).encode("latin-1")),
             ("future.ipynb", json.dumps({**notebook(code("x")), "nbformat": 99}).encode()),
