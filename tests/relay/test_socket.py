@@ -313,16 +313,16 @@ class TestSlowPeers:
                 await slow.send(protocol.step1(b"\x01" + protocol.write_uint(client) + b"\x00"))
             pings = asyncio.create_task(ping(slow, 100_000))
             slow.transport.resume_reading()
-            states = 0
-            while states < 20:
+            states: list[Doc[Any]] = [Doc()]
+            while len(states) <= 20:
                 frame = await asyncio.wait_for(slow.recv(), PATIENCE)
                 assert isinstance(frame, bytes)
                 kind, payload = protocol.decode(frame)
+                if kind in (protocol.Kind.UPDATE, protocol.Kind.STEP2):
+                    states[-1].apply_update(payload)  # an edit after the state was encoded goes before it
                 if kind is protocol.Kind.STEP2:
-                    states += 1
-                    again: Doc[Any] = Doc()
-                    again.apply_update(payload)
-                    assert len(str(again.get("source", type=Text))) == 500_000
+                    assert len(str(states[-1].get("source", type=Text))) == 500_000
+                    states.append(Doc())
             pings.cancel()
             await slow.close()
 
