@@ -127,6 +127,8 @@ class JupyterRTC(ExtensionApp):
         with no word to its extensions.
         """
         settle_in()
+        if self.documents:
+            await self.documents.recovery.check()
         if self.supernode:
             self.supernode.start()
         alone = threading.current_thread() is threading.main_thread()

@@ -27,6 +27,8 @@ Doc: TypeAlias = "pycrdt.Doc[Any]"
 _RECORD = "merged "
 _TAKEN = "taken"
 _MOST_TAKEN = 8
+_NONSENSE = (ValueError, TypeError, OverflowError, RecursionError)
+"""What comes of reading JSON that makes no sense here: not text, not pairs, an infinite number, a million brackets."""
 _LINEAGE = re.compile(r"[0-9a-f]{32}")
 
 
@@ -158,7 +160,7 @@ def taken(doc: Doc) -> list[tuple[str, dict[int, int]]]:
     state: Map[Any] = doc.get("state", type=Map)
     try:
         notes = [(str(hash), _clocks(json.dumps(pairs))) for hash, pairs in json.loads(str(state.get(_TAKEN, "[]")))]
-    except (ValueError, TypeError):  # a client wrote it
+    except _NONSENSE:  # a client wrote it
         return []
     return [(hash, clocks) for hash, clocks in notes if clocks]
 
@@ -185,7 +187,7 @@ def _clocks(text: object) -> dict[int, int]:
     """Return the clocks of a record; none where a client wrote what is none."""
     try:
         return {int(client): int(clock) for client, clock in json.loads(str(text))}
-    except (ValueError, TypeError):
+    except _NONSENSE:
         return {}
 
 

@@ -17,10 +17,11 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from posixpath import splitext
@@ -39,6 +40,8 @@ __all__ = ["Recovery", "RecoveryCopy", "RecoveryError"]
 _ID = re.compile(r"[0-9a-f]{32}")
 _SUFFIX = re.compile(r"\.\w{1,16}", re.ASCII)
 _ABOUT, _CONTENT = "about.json", "content"
+_MOST_ABOUT = 1 << 20
+_TYPES = {"str": (str,), "float": (float, int), "int": (int,)}
 _UNFINISHED = 3600.0  # seconds after which a folder without its name is what a crash left
 
 
@@ -130,6 +133,19 @@ class Recovery(LoggingConfigurable):
         self._announce = announce
         self._lock = asyncio.Lock()
         self._known: list[RecoveryCopy] | None = None
+        self._strange: set[str] = set()  # what stands under the id of a copy, and is none
+
+    async def check(self) -> None:
+        """Say in the log where copies are kept, or that none can be."""
+        try:
+            async with self._lock:
+                await asyncio.to_thread(self._try)
+        except OSError as error:
+            self.log.warning(
+                "No recovery copies can be kept in %s (%s). Recovery.folder says where they are.", self._folder, error
+            )
+        else:
+            self.log.info("Recovery copies are kept in %s", self._folder)
 
     async def keep(
         self, name: DocumentName, path: str, original: Original, *, author: str, reason: str
@@ -213,15 +229,23 @@ class Recovery(LoggingConfigurable):
             raise RecoveryError(507, f"no recovery copy can be written: {error}") from None
         return copy, True
 
-    def _write(self, copy: RecoveryCopy, original: Original) -> None:
+    def _try(self) -> None:
+        self._draft().rmdir()
+
+    def _draft(self) -> Path:
+        """Make a folder under a name that is no copy's."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft, place = self._folder / f".{uuid4().hex}", self._folder / copy.id
+        draft = self._folder / f".{uuid4().hex}"
         draft.mkdir(mode=0o700)
+        return draft
+
+    def _write(self, copy: RecoveryCopy, original: Original) -> None:
+        draft, place = self._draft(), self._folder / copy.id
         try:
             _write(draft / (_CONTENT + copy.suffix), encoded(original))
             _write(draft / _ABOUT, iter([json.dumps(asdict(copy), indent=1).encode()]))
             _sync(draft)
-            shutil.rmtree(place, ignore_errors=True)  # one that is not whole; `_find` did not
+            self._clear(place)
             draft.rename(place)
             _sync(self._folder)
         except BaseException:  # whatever it is: what was begun does not stay
@@ -229,33 +253,31 @@ class Recovery(LoggingConfigurable):
             raise
 
     def _find(self, id: str) -> RecoveryCopy | None:
-        """Return a copy, or None where there is none, or not the whole of it."""
+        """Return a copy, or None where there is none; what is there and is none is left alone, which is said once."""
         if not _ID.fullmatch(id):
             return None
         place = self._folder / id
         try:
-            copy = RecoveryCopy(**json.loads((place / _ABOUT).read_bytes()))
-            whole = copy.id == id and os.path.getsize(place / (_CONTENT + copy.suffix)) == copy.size
-        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+            return _whole(place)
+        except (OSError, ValueError) as error:
+            if os.path.lexists(place) and id not in self._strange:
+                self._strange.add(id)
+                self.log.warning("%s is no recovery copy, and is left alone: %s", place, error)
             return None
-        return copy if whole else None
 
     def _known_as(self, id: str) -> RecoveryCopy:
-        try:
-            if copy := self._find(id):
-                return copy
-        except OSError as error:
-            raise RecoveryError(500, f"recovery copy {id} cannot be read: {error.strerror}") from None
+        if copy := self._find(id):
+            return copy
         raise RecoveryError(404, f"there is no recovery copy {id!r}")
 
     def _read(self, id: str) -> tuple[RecoveryCopy, bytes]:
         copy = self._known_as(id)
         try:
-            return copy, (self._folder / id / (_CONTENT + copy.suffix)).read_bytes()
+            return copy, _bytes(self._folder / id / (_CONTENT + copy.suffix), copy.size)
         except FileNotFoundError:
             raise RecoveryError(404, f"there is no recovery copy {id!r}") from None
-        except OSError as error:
-            raise RecoveryError(500, f"recovery copy {id} cannot be read: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            raise RecoveryError(500, f"recovery copy {id} cannot be read: {error}") from None
 
     def _remove(self, id: str) -> RecoveryCopy:
         copy = self._known_as(id)
@@ -273,33 +295,108 @@ class Recovery(LoggingConfigurable):
         (self._folder / id).rename(gone)
         shutil.rmtree(gone)
 
+    def _clear(self, place: Path) -> None:
+        """Take out of the way what stands in the place of a copy and is none, whatever it is."""
+        gone = self._folder / f".{uuid4().hex}"
+        with suppress(FileNotFoundError):
+            place.rename(gone)
+            _remove(gone)
+
     def _bounded(self, spared: str) -> tuple[list[RecoveryCopy], list[RecoveryCopy]]:
         """Return the copies, the oldest first, and those that were too many, and are removed."""
         try:
             copies = sorted(self._all(), key=lambda copy: (copy.id == spared, copy.time, copy.id))
-            now, size = time.time(), sum(copy.size for copy in copies)
-            removed: list[RecoveryCopy] = []
-            for number, copy in enumerate(copies):
-                left = len(copies) - number
-                fits = left <= self.max_copies and size <= self.max_bytes and now - copy.time <= self.max_age
-                if fits or copy.id == spared:
-                    continue
-                self._discard(copy.id)
-                removed.append(copy)
-                size -= copy.size
         except OSError as error:
             raise RecoveryError(500, f"the recovery copies cannot be read: {error.strerror}") from None
+        now, size = time.time(), sum(copy.size for copy in copies)
+        removed: list[RecoveryCopy] = []
+        for number, copy in enumerate(copies):
+            left = len(copies) - number
+            fits = left <= self.max_copies and size <= self.max_bytes and now - copy.time <= self.max_age
+            if fits or copy.id == spared:
+                continue
+            try:
+                self._discard(copy.id)
+            except OSError as error:
+                self.log.warning("recovery copy %s cannot be removed: %s", copy.id, error)
+                continue
+            removed.append(copy)
+            size -= copy.size
         kept = [copy for copy in copies if copy not in removed]
         return sorted(kept, key=lambda copy: (copy.time, copy.id)), removed
 
     def _all(self) -> Iterator[RecoveryCopy]:
         """Yield the copies in the folder, and remove what crashes left in it."""
-        with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
-            for entry in entries:
-                if copy := self._find(entry.name):
-                    yield copy
-                elif entry.name.startswith(".") and time.time() - entry.stat().st_mtime > _UNFINISHED:
-                    shutil.rmtree(entry.path, ignore_errors=True)
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return
+        for name in names:
+            if copy := self._find(name):
+                yield copy
+            elif name.startswith("."):
+                with suppress(OSError):  # somebody else was quicker, or it is not ours
+                    if time.time() - os.lstat(self._folder / name).st_mtime > _UNFINISHED:
+                        _remove(self._folder / name)
+
+
+def _whole(place: Path) -> RecoveryCopy:
+    """Return the copy in a folder. Raises OSError or ValueError where there is none, or not the whole of it.
+
+    Anybody may have put there what it is.
+    """
+    if not stat.S_ISDIR(os.lstat(place).st_mode):
+        raise ValueError("it is not a folder")
+    copy = _about(_bytes(place / _ABOUT, _MOST_ABOUT))
+    if copy.id != place.name:
+        raise ValueError(f"it says that it is {copy.id}")
+    content = os.lstat(place / (_CONTENT + copy.suffix))
+    if not stat.S_ISREG(content.st_mode) or content.st_size != copy.size:
+        raise ValueError("its content is not whole")
+    return copy
+
+
+def _about(data: bytes) -> RecoveryCopy:
+    """Return what is said of a copy. Raises ValueError where it does not make sense."""
+    try:
+        said = json.loads(data)
+        copy = RecoveryCopy(**said)
+        for field in fields(copy):
+            value = said[field.name]
+            if type(value) not in _TYPES[str(field.type)]:
+                raise ValueError(f"its {field.name} is not one")
+        datetime.fromtimestamp(copy.time, UTC)
+    except (TypeError, RecursionError, OverflowError, OSError) as error:
+        raise ValueError(f"what is said of it makes no sense: {error}") from None
+    "".join(
+        value for value in said.values() if isinstance(value, str)
+    ).encode()  # there are texts in JSON that are none
+    _ = copy.name
+    return copy
+
+
+def _bytes(path: Path, most: int) -> bytes:
+    """Return what is in a file. Raises ValueError where it is larger than that, or none: it is not waited for."""
+    flags = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+    descriptor = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError(f"{path.name} is not a file")
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(most + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > most:
+        raise ValueError(f"{path.name} is too large")
+    return data
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, as far as that is possible."""
+    if stat.S_ISDIR(os.lstat(path).st_mode):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
 
 
 class _Measure(NamedTuple):

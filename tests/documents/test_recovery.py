@@ -290,3 +290,15 @@ class TestRefused:
     async def test_who_has_no_name_reads_nothing(self, jupyter: Jupyter) -> None:
         for path in ("", f"/{'0' * 32}", f"/{'0' * 32}?download=1"):
             assert (await jupyter.ask("GET", f"api/rtc/recovery{path}", token="eve"))[0] == 403
+
+
+async def test_a_copy_that_somebody_spoilt_keeps_no_document_from_being_opened(start: Starter, join: Opener) -> None:
+    server = start()
+    folder = server.data / "jupyter_rtc" / "recovery" / ("0" * 32)
+    folder.mkdir(parents=True)
+    (folder / "about.json").write_text('{"id": "' + "0" * 32 + '", "time": null, "room": "text:file:x", "size": 0}')
+    (server.root / "a.txt").write_text("text\n")
+    ada = await join(server, "a.txt")
+    assert ada.text == "text\n"
+    assert server.request("GET", "api/rtc/recovery") == (200, {"copies": []})
+    assert server.log().count(f"{folder} is no recovery copy") == 1

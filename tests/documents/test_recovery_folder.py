@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,88 @@ async def keep(copies: Recovery, text: str, path: str = "sub/a.txt", author: str
 def modes(folder: Path) -> set[int]:
     """Return the permissions of a folder and all that is in it."""
     return {path.stat().st_mode & 0o777 for path in [folder, *folder.rglob("*")]}
+
+
+SAID: list[dict[str, Any]] = [
+    *({key: None} for key in ("id", "path", "room", "author", "reason", "time", "size", "hash")),
+    *({key: ["a"]} for key in ("path", "room", "time", "size")),
+    *({"time": time} for time in ("now", True, 1e300, float("nan"), float("inf"), -1e300)),
+    *({"size": size} for size in (3.0, -1, 2**70, "3")),
+    *({"room": room} for room in ("", "room", "a:b", "\ud800:b:c")),
+    {"path": "\ud800"},
+    {"id": "0" * 32},
+    {"more": 1},
+]
+"""What may stand in the place of what is said of a copy."""
+
+
+def replaced(content: str | bytes) -> Callable[[Path], None]:
+    """Return what puts something else in the place of all that is said of a copy."""
+
+    def spoil(copy: Path) -> None:
+        (copy / "about.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return spoil
+
+
+def a_folder_for_a_file(copy: Path) -> None:
+    for name in ("about.json", "content.txt"):
+        (copy / name).unlink()
+        (copy / name).mkdir()
+
+
+def a_folder_for_the_content(copy: Path) -> None:
+    (copy / "content.txt").unlink()
+    (copy / "content.txt").mkdir()
+
+
+def a_file_for_the_folder(copy: Path) -> None:
+    shutil.rmtree(copy)
+    copy.write_text("bad")
+
+
+def a_link_elsewhere(copy: Path) -> None:
+    copy.rename(copy.with_name("elsewhere"))
+    copy.symlink_to("elsewhere")
+
+
+def a_link_to_itself(copy: Path) -> None:
+    shutil.rmtree(copy)
+    copy.symlink_to(copy.name)
+
+
+def a_link_for_the_content(copy: Path) -> None:
+    (copy / "content.txt").rename(copy / "other")
+    (copy / "content.txt").symlink_to("other")
+
+
+def a_pipe(copy: Path) -> None:
+    (copy / "about.json").unlink()
+    os.mkfifo(copy / "about.json")
+
+
+def nothing_said(copy: Path) -> None:
+    (copy / "about.json").unlink()
+
+
+def half_written(copy: Path) -> None:
+    said = (copy / "about.json").read_bytes()
+    (copy / "about.json").write_bytes(said[: len(said) // 2])
+
+
+SPOILS = [
+    *(replaced(content) for content in ("", "null", "[]", "7", "{}", '"text"', "[" * 100_000, b"\xff\xfe", "NaN")),
+    replaced("{" + " " * (1 << 21) + "}"),
+    a_folder_for_a_file,
+    a_folder_for_the_content,
+    a_file_for_the_folder,
+    a_link_elsewhere,
+    a_link_to_itself,
+    a_link_for_the_content,
+    a_pipe,
+    nothing_said,
+    half_written,
+]
 
 
 class TestKeep:
@@ -177,6 +260,61 @@ class TestTrouble:
             copy = await keep(again, name)
             assert (await again.read(copy.id))[1] == name.encode()
         assert len(announced) == 3
+
+    @pytest.mark.parametrize("spoil", [*SAID, *SPOILS], ids=lambda spoil: getattr(spoil, "__name__", str(spoil)[:40]))
+    async def test_a_copy_that_somebody_spoilt_is_left_alone_and_said_once(
+        self, folder: Path, caplog: pytest.LogCaptureFixture, spoil: Any
+    ) -> None:
+        first, bad, last = [await keep(recovery(folder), name) for name in ("first", "bad", "last")]
+        if callable(spoil):
+            spoil(folder / bad.id)
+        else:
+            said = json.loads((folder / bad.id / "about.json").read_text()) | spoil
+            (folder / bad.id / "about.json").write_text(json.dumps(said))
+        caplog.clear()
+        announced = Announced()
+        copies = recovery(folder, announced, max_copies=2)
+        for _ in range(2):
+            assert await copies.copies() == [first, last]
+            assert await copies.known("an-id") == [first, last]
+        for work in (copies.read, copies.find, copies.remove):
+            with pytest.raises(RecoveryError, match="no recovery copy"):
+                await work(bad.id)
+        (warning,) = caplog.messages
+        assert bad.id in warning
+        assert bad.id in os.listdir(folder)
+        assert await keep(copies, "new") in await copies.copies()
+        again = await keep(copies, "bad")  # what is wanted under this name takes the place of what is there
+        assert (await copies.read(again.id))[1] == b"bad"
+
+    async def test_what_cannot_be_a_copy_is_no_reason_for_anything(
+        self, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        copy = await keep(recovery(folder), "text")
+        caplog.clear()
+        (folder / "notes.txt").write_text("by hand")
+        (folder / ".old").symlink_to("nowhere")
+        (folder / ".loop").symlink_to(".loop")
+        os.utime(folder / ".old", (0, 0), follow_symlinks=False)
+        for name in ("folder", "aa"):
+            (folder / name).mkdir()
+        assert await recovery(folder).copies() == [copy]
+        assert caplog.messages == []
+        assert {"notes.txt", "folder", "aa", ".loop"} <= set(os.listdir(folder))
+        assert ".old" not in os.listdir(folder)
+
+    async def test_a_folder_that_cannot_be_written_is_said_at_the_start(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        (tmp_path / "file").touch()
+        await recovery(tmp_path / "file").check()
+        await recovery(tmp_path / "recovery").check()
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+        assert f"{tmp_path / 'file'} (" in caplog.messages[0]
+        assert "Recovery.folder" in caplog.messages[0]
+        assert str(tmp_path / "recovery") in caplog.messages[1]
+        assert os.listdir(tmp_path / "recovery") == []
 
     async def test_what_a_crash_left_goes_with_time(self, folder: Path) -> None:
         copy = await keep(recovery(folder), "text")
