@@ -19,25 +19,17 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from .ahead import Ahead
-from .housekeeping import drop_spare, give_back, is_remote
+from .housekeeping import drop_spare, forget_aside, give_back, is_remote
 from .ledger import NEVER, Identity, Ledger, Refusal
-from .operations import GONE, Append, Compact, Create, Operation, Transaction
+from .operations import GONE, Append, Claim, Compact, Create, Operation, Transaction
 from .schema import CONVERSIONS, VERSION, forget_oldest
 
-__all__ = ["FAILURES", "Database", "Options"]
+__all__ = ["FAILURES", "Database", "Options", "is_locked"]
 
 FAILURES = (sqlite3.Error, OSError, MemoryError, ValueError)
-"""What a Database raises: where it is about the file, the same operation may succeed later."""
+"""What a Database raises, as far as that is foreseen: where it is about the file, it may succeed later."""
 
-_UNSTORABLE = (
-    sqlite3.DataError,
-    sqlite3.IntegrityError,
-    sqlite3.InterfaceError,
-    sqlite3.ProgrammingError,
-    OverflowError,
-    TypeError,
-    ValueError,
-)
+_VALUE_ERRORS = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 """What the sqlite3 module raises about one value (too big, a lone surrogate), where trying again is no use."""
 
 _BUSY_SECONDS = 0.5
@@ -51,28 +43,38 @@ _ASIDE_SHARE = 16
 
 _FINE = Refusal(0, "")
 
+_BESIDE = ("-wal", "-shm")
+"""What the names of the files end with that SQLite keeps beside a database in WAL mode."""
+
+_NOWHERE = (0, 0)  # the inode of what is not there
+
 _T = TypeVar("_T")
 
 
 class Options(NamedTuple):
-    """How a file is opened, and how large it may grow, in bytes; SQLite's documentation has the rest."""
+    """How a file is opened, how large it may grow, in bytes, and how many damaged ones are kept.
+
+    SQLite's documentation has the rest.
+    """
 
     journal_mode: str = "AUTO"
     synchronous: str = "NORMAL"
     exclusive: bool = False
     size_limit: int = sys.maxsize
+    aside_limit: int = 1
 
 
 class Database:
     """Write operations to one SQLite file, and read rooms from it. Opens it when it is first used.
 
     Attributes:
+        path: where the file is.
         damage: what happened since the start to the file, if it was set aside, removed or replaced, or to a record in
             it; the last time.
     """
 
     def __init__(self, path: Path, options: Options, ahead: Ahead, log: logging.Logger) -> None:
-        self._path = path
+        self.path = path
         self._options = options
         self._ahead = ahead
         self._log = log
@@ -81,12 +83,22 @@ class Database:
         self._writer = uuid.uuid4().hex
         self._ledger = Ledger()
         self._connection: sqlite3.Connection | None = None
-        self._inode = self._whole = (0, 0)  # of the file that is open; of the one that has all rooms in use
+        self._inode = self._whole = _NOWHERE  # of the file that is open; of the one that has all rooms in use
+        self._beside = dict.fromkeys(_BESIDE, _NOWHERE)
 
     @property
     def refusals(self) -> Mapping[str, Refusal]:
         """Return the rooms whose newest changes are not stored, and why. May be called from any thread."""
         return self._ledger.refusals  # a ledger is replaced, never changed
+
+    def check(self) -> None:
+        """See whether the file can be written. Raises one of FAILURES where not."""
+
+        def begin(connection: sqlite3.Connection) -> None:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+
+        self._soundly(begin)
 
     def write(self, operations: Sequence[Operation]) -> None:
         """Carry out operations in order, in one transaction. Doing so twice does no harm.
@@ -138,7 +150,9 @@ class Database:
                 transaction.carry_out(operations)
                 if transaction.aside:
                     forget_oldest(connection, self._options.size_limit // _ASIDE_SHARE)
-        except _UNSTORABLE as error:
+        except BaseException as error:
+            if _is_about_the_file(error):
+                raise
             middle = len(operations) // 2
             if middle == 0:
                 self._give_up(operations[0], error)
@@ -151,9 +165,10 @@ class Database:
         for room, seq in transaction.caught_up.items():
             self._ahead.settle(room, seq)
         for room in transaction.aside:
-            self._tell(f"The record of room {room!r} was damaged; what it had is in the table damaged of {self._path}")
+            self._tell(f"The record of room {room!r} was damaged; what it had is in the table damaged of {self.path}")
 
-    def _give_up(self, operation: Operation, error: Exception) -> None:
+    def _give_up(self, operation: Operation, error: BaseException) -> None:
+        """Go on without an operation; its room takes no more of them before its whole state is stored."""
         self._log.error("room %r: a change cannot be stored: %s", operation.room, error)
         ledger = self._ledger.copy()
         reason = f"a change cannot be stored: {error}"
@@ -165,6 +180,8 @@ class Database:
                 identity = Identity(stored.lineage, stored.genesis, stored.intended, stored.saved)
                 ledger.in_use[operation.room] = identity
                 ledger.refuse(operation.room, stored.seq, reason)
+            case Claim():
+                ledger.refuse(operation.room, NEVER, reason)
         self._replace_ledger(ledger)
 
     def _replace_ledger(self, ledger: Ledger) -> None:
@@ -191,7 +208,7 @@ class Database:
         """Run `action` on an open database; where the file proves to be damaged, run it again on a new one."""
         try:
             return action(self._opened())
-        except FAILURES as error:
+        except BaseException as error:
             self.close()  # after an error a connection is not to be trusted, and opening one costs little
             # The sqlite3 module raises DatabaseError itself, none of its subclasses, for SQLITE_CORRUPT and
             # SQLITE_NOTADB: https://github.com/python/cpython/blob/main/Modules/_sqlite/util.c
@@ -201,16 +218,17 @@ class Database:
         return action(self._opened())
 
     def _opened(self) -> sqlite3.Connection:
-        if self._connection is not None and self._find_inode() != self._inode:
+        if self._connection is not None and (gone := self._removed()):
             # SQLite would go on writing into a file that no longer has a name.
-            self._tell(f"The database {self._path} was removed or replaced; going on with what is there now")
-            self.close()
-            self._whole = (0, 0)  # a new file may get the number of the old one
+            self._tell(f"{gone} was removed or replaced; going on with what is there now")
+            self.close()  # which moves what is in a write-ahead log without a name into the database
+            self._whole = _NOWHERE  # a new file may get the number of the old one
         if self._connection is None:
             self._create_file()
-            self._connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
+            self._connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
             self._inode = self._find_inode()
             self._prepare(self._connection)
+            self._beside = self._find_beside()
             if self._whole != self._inode:
                 self._begin_anew(self._connection)
         return self._connection
@@ -246,20 +264,31 @@ class Database:
             else:
                 return
 
-    def _find_inode(self) -> tuple[int, int]:
+    def _removed(self) -> str:
+        """Say which of the files that are open has another file, or none, under its name now; "" if none has."""
+        if self._find_inode() != self._inode:
+            return f"The database {self.path}"
+        before, self._beside = self._beside, self._find_beside()
+        moved = [suffix for suffix, inode in before.items() if inode not in (_NOWHERE, self._beside[suffix])]
+        return f"The file {self.path}{moved[0]} of the database" if moved else ""
+
+    def _find_inode(self, suffix: str = "") -> tuple[int, int]:
         try:
-            status = os.stat(self._path)
+            status = os.stat(f"{self.path}{suffix}")
         except FileNotFoundError:
-            return (0, 0)
+            return _NOWHERE
         return (status.st_dev, status.st_ino)
+
+    def _find_beside(self) -> dict[str, tuple[int, int]]:
+        return {suffix: self._find_inode(suffix) for suffix in _BESIDE}
 
     def _create_file(self) -> None:
         """Make the file before SQLite does, so that at no time anybody else may read it."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Only a new file may be opened here: to close any descriptor of a file drops the locks that SQLite
         # holds on it in this process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
         try:
-            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except FileExistsError:
             return
 
@@ -268,7 +297,7 @@ class Database:
         if version == 0:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # possible only before the first page is written
         options = self._options
-        automatic = "TRUNCATE" if is_remote(self._path) else "WAL"
+        automatic = "TRUNCATE" if is_remote(self.path) else "WAL"
         if options.exclusive:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         mode = automatic if options.journal_mode == "AUTO" else options.journal_mode
@@ -294,8 +323,20 @@ class Database:
     def _set_aside(self, reason: str) -> None:
         if self._find_inode() != self._inode:  # another process was quicker
             return
-        aside = f"{self._path}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
-        for suffix in ("-wal", "-shm", ""):
-            if os.path.exists(f"{self._path}{suffix}"):
-                os.rename(f"{self._path}{suffix}", f"{aside}{suffix}")
-        self._tell(f"Cannot use the database {self._path} ({reason}); set it aside as {aside}")
+        aside = f"{self.path}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+        for suffix in (*_BESIDE, ""):
+            if os.path.exists(f"{self.path}{suffix}"):
+                os.rename(f"{self.path}{suffix}", f"{aside}{suffix}")
+        self._tell(f"Cannot use the database {self.path} ({reason}); set it aside as {aside}")
+        forget_aside(self.path, self._options.aside_limit)
+
+
+def _is_about_the_file(error: BaseException) -> bool:
+    """Say whether an error is about the file, and not about what is written: the same may succeed later."""
+    return isinstance(error, (OSError, MemoryError, sqlite3.Error)) and not isinstance(error, _VALUE_ERRORS)
+
+
+def is_locked(error: BaseException) -> bool:
+    """Say whether an error says that another process holds the file's lock, and will let go of it."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of it tells the kinds of locks apart
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

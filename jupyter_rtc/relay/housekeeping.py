@@ -29,7 +29,7 @@ def drop_spare(connection: sqlite3.Connection, limit: int) -> list[str]:
         connection.execute("BEGIN IMMEDIATE")
         while _used(connection) > limit * _LOWER:
             row = connection.execute(
-                "SELECT id, name FROM rooms WHERE released IS NOT NULL ORDER BY released LIMIT 1"
+                "SELECT id, name FROM rooms WHERE typeof(released) = 'real' ORDER BY released LIMIT 1"
             ).fetchone()
             if row is None:
                 break
@@ -43,6 +43,18 @@ def give_back(connection: sqlite3.Connection) -> bool:
     # One step of this statement frees one page, and `execute` makes only one; a script runs to its end.
     connection.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
     return _pragma(connection, "freelist_count") > 0
+
+
+def forget_aside(path: Path, most: int) -> None:
+    """Delete the databases that were set aside longest ago, until there are no more of them than `most`."""
+    name = re.compile(re.escape(path.name) + r"\.corrupt-\d{8}T\d{6}\.\d{6}Z(-wal|-shm)?")
+    found: dict[str, list[Path]] = {}
+    for file in path.parent.iterdir():
+        if match := name.fullmatch(file.name):
+            found.setdefault(file.name.removesuffix(match[1] or ""), []).append(file)
+    for old in sorted(found)[:-most]:
+        for file in found[old]:
+            file.unlink(missing_ok=True)
 
 
 def is_remote(path: Path, mounts: str | None = None) -> bool:

@@ -36,15 +36,26 @@ class Identity(NamedTuple):
 
     @classmethod
     def read(cls, columns: Sequence[Any]) -> Identity:
-        """Return what is in the columns `IDENTITY` of a room."""
+        """Return what is in the columns `IDENTITY` of a room; where that cannot be, something that can.
+
+        Who wants to know whether it can compares it with `columns`.
+        """
         lineage, genesis, *marks = columns
-        intended, saved = (None if seq is None else Mark(seq, hash) for seq, hash in (marks[:2], marks[2:]))
-        return cls(lineage, genesis, intended, saved)
+        intended, saved = (
+            Mark(seq, hash) if is_number(seq) and isinstance(hash, str) else None
+            for seq, hash in (marks[:2], marks[2:])
+        )
+        return cls(str(lineage), genesis if is_number(genesis) else 0, intended, saved)
 
     def columns(self) -> list[Any]:
         """Return what is to stand in the columns `IDENTITY` of a room."""
         marks = [(mark.seq, mark.hash) if mark else (None, None) for mark in (self.intended, self.saved)]
         return [self.lineage, self.genesis, *marks[0], *marks[1]]
+
+
+def is_number(value: Any) -> bool:
+    """Say whether a value may be the number of an update, or of a client: JavaScript counts no further."""
+    return isinstance(value, int) and 0 <= value < 1 << 53
 
 
 @dataclass(frozen=True)

@@ -123,13 +123,12 @@ class MemoryStore(LoggingConfigurable):
         return False
 
     def set_aside(self, room: str, seqs: Collection[int] | None) -> None:
-        """Drop the updates of these numbers, or the whole room: memory keeps nothing beside the rooms."""
+        """Empty the updates of these numbers, or drop the whole room: memory keeps nothing beside the rooms."""
         if seqs is None:
             self.forget(room)
         elif kept := self._rooms.get(room):
             kept.snapshot = NO_CHANGE if kept.seq in seqs else kept.snapshot
-            left = [at for at, (number, _) in enumerate(kept.log) if number not in seqs]
-            kept.log, kept.made = [kept.log[at] for at in left], [kept.made[at] for at in left]
+            kept.log = [(number, NO_CHANGE if number in seqs else update) for number, update in kept.log]
 
     def release(self, room: str, spare: bool) -> None:
         """Have nothing to do: there is no limit."""

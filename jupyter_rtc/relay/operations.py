@@ -13,7 +13,16 @@ from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from .ledger import IDENTITY, NEVER, Identity, Ledger
-from .schema import checksum, delete_room, identity_sum, keep_beside, keep_damaged_past, take_out
+from .schema import (
+    checksum,
+    delete_room,
+    has_newer,
+    identity_sum,
+    keep_beside,
+    keep_damaged_past,
+    put_snapshot,
+    take_out,
+)
 from .store import Checkpoint, Mark, StoredRoom
 
 __all__ = [
@@ -220,7 +229,7 @@ class Transaction:
         if row := self._connection.execute(select, (room,)).fetchone():
             number, sum, *columns = row
             identity = self._ledger.in_use[room] = Identity.read(columns)
-            if sum is not None and sum != identity_sum(room, identity):
+            if columns != identity.columns() or (sum is not None and sum != identity_sum(room, identity)):
                 self._distrust(room, number, identity)
 
     def _distrust(self, room: str, number: int, identity: Identity) -> None:
@@ -228,8 +237,7 @@ class Transaction:
         self.aside.append(room)
         keep_beside(self._connection, room, number, ())
         # A genesis of 0 would let any history in; with one that nobody has, all are heard.
-        genesis = identity.genesis if isinstance(identity.genesis, int) else 0
-        self._ledger.in_use[room] = Identity(str(identity.lineage), genesis or 1, None, None)
+        self._ledger.in_use[room] = Identity(identity.lineage, identity.genesis or 1, None, None)
         self._put_identity(room, number)
 
     def _put_identity(self, room: str, number: int) -> None:
@@ -253,15 +261,11 @@ class Transaction:
     def _create(self, room: str, stored: StoredRoom) -> None:
         self._forget(room)
         number = self._begin(room, Identity(stored.lineage, stored.genesis, stored.intended, stored.saved))
-        self._put_snapshot(number, stored.seq, stored.snapshot)
+        put_snapshot(self._connection, number, stored.seq, stored.snapshot)
         now = time.time()
         rows = ((number, seq, now, "", update, checksum(number, seq, update)) for seq, update in stored.log)
         self._connection.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)", rows)
         self.caught_up[room] = NEVER
-
-    def _put_snapshot(self, number: int, seq: int, snapshot: bytes) -> None:
-        row = number, seq, snapshot, checksum(number, seq, snapshot)
-        self._connection.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?)", row)
 
     def _begin(self, room: str, identity: Identity) -> int:
         self._ledger.in_use[room] = identity
@@ -285,11 +289,11 @@ class Transaction:
         execute = self._connection.execute
         if found and refusal:  # its marks were refused, too; and what is under its name may come from another time
             self._put_identity(room, number)
-        if execute("SELECT 1 FROM snapshots WHERE room = ? AND seq > ?", (number, seq)).fetchone():
+        if has_newer(self._connection, number, seq):
             return
         # Not an UPDATE: that would take new pages before it frees the old ones, and double the file.
         execute("DELETE FROM snapshots WHERE room = ?", (number,))
-        self._put_snapshot(number, seq, snapshot)
+        put_snapshot(self._connection, number, seq, snapshot)
         execute("DELETE FROM log WHERE room = ? AND seq <= ?", (number, seq))
         if checkpoints is not None:
             self._replace_past(room, number, checkpoints)

@@ -71,6 +71,11 @@ class SQLiteStore(LoggingConfigurable):
         " file (or a recovery copy) has everything, those not used for the longest time first. A room that holds what"
         " is nowhere else is never dropped, even where the database so stays larger.",
     ).tag(config=True)
+    max_damaged = Integer(
+        5,
+        min=1,
+        help="How many damaged databases that were set aside are kept (`rooms.db.corrupt-<time>`): the newest.",
+    ).tag(config=True)
     synchronous = Enum(
         ["OFF", "NORMAL", "FULL", "EXTRA"],
         "NORMAL",
@@ -94,7 +99,7 @@ class SQLiteStore(LoggingConfigurable):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         path = place(self.path, "rooms.db")
-        options = Options(self.journal_mode, self.synchronous, self.exclusive, self.size_limit)
+        options = Options(self.journal_mode, self.synchronous, self.exclusive, self.size_limit, self.max_damaged)
         self._ahead = Ahead(path)
         database = Database(path, options, self._ahead, self.log)
         self._path = path
@@ -102,6 +107,7 @@ class SQLiteStore(LoggingConfigurable):
         self._limit = self.queue_limit
         self._cut: dict[str, int] = {}  # the rooms that found the queue full -> their last update refused for it
         self._closed = False
+        self.log.info("Rooms are stored in %s", path)
         self._writer = Writer(database, self.commit_interval, self.log)
         self._writer.start()
 
@@ -129,7 +135,7 @@ class SQLiteStore(LoggingConfigurable):
     async def load(self, room: str) -> StoredRoom | None:
         """Return what is stored of a room, with everything queued before the call; None if nothing is.
 
-        Waits some seconds for the end of a trouble that has just begun. Raises StoreError where the store
+        Waits some seconds for a lock that another process has taken just now. Raises StoreError where the store
         cannot be read, or holds the room only in part; DamagedError where it is not what was stored.
         """
         self._put(Claim(room))

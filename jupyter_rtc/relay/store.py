@@ -61,7 +61,7 @@ class StoredRoom:
     - `lineage`: the identity of this history, a uuid4 in hex;
     - `genesis`: the client id of the document's first build; 0 where it was never built from a file;
     - `snapshot`: a CRDT update (version 1), the document's state after update number `seq`;
-    - `log`: the updates after the snapshot with their numbers, ascending; without gaps, unless some were set aside;
+    - `log`: the updates after the snapshot with their numbers, ascending, without gaps;
     - `intended`: a save that was about to be written; after a crash it may or may not have reached the disk;
     - `saved`: the last save that is known to be on disk.
     """
@@ -103,9 +103,11 @@ class StoredRoom:
         return unmet(doc.get_state(), self._updates())
 
     def without(self, seqs: Collection[int]) -> StoredRoom:
-        """Return the room without the updates of these numbers, and without its snapshot if that has one of them."""
+        """Return the room with empty updates in the place of those with these numbers, its snapshot among them."""
         snapshot = NO_CHANGE if self.seq in seqs else self.snapshot
-        return replace(self, snapshot=snapshot, log=tuple(entry for entry in self.log if entry[0] not in seqs))
+        return replace(
+            self, snapshot=snapshot, log=tuple((n, NO_CHANGE if n in seqs else data) for n, data in self.log)
+        )
 
     def misses(self, seqs: Collection[int]) -> bool:
         """Say whether a file cannot be told from the document any more without the updates of these numbers.
@@ -224,8 +226,8 @@ class Store(Protocol):
     def set_aside(self, room: str, seqs: Collection[int] | None) -> None:
         """Take the updates of these numbers out of a room's record, or all of the record, and keep them beside it.
 
-        Where the number of the snapshot is among them, an empty one takes its place. A room that is set aside whole
-        is as one that was forgotten. How much is kept beside the rooms, and how, is the store's affair.
+        Empty ones take their places, and that of the snapshot if its number is among them. A room that is set aside
+        whole is as one that was forgotten. How much is kept beside the rooms, and how, is the store's affair.
         """
 
     def release(self, room: str, spare: bool) -> None:

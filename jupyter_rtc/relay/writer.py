@@ -11,7 +11,7 @@ from contextlib import suppress
 from threading import Event, Thread
 from typing import Any, NamedTuple, TypeVar
 
-from .database import FAILURES, Database
+from .database import FAILURES, Database, is_locked
 from .operations import Claim, Operation, Release, memory, squash
 from .schema import read_room
 from .store import DamagedError, StoreError
@@ -22,7 +22,7 @@ _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 5.0
 
 _PATIENCE = 5.0
-"""How long after trouble began a `load` waits for its end: a lock that a backup holds is soon gone."""
+"""How long after a file was found to be locked a `load` waits for the end of that: a backup is soon done."""
 
 _REST = 5.0
 """How many seconds without work pass before the file is looked after."""
@@ -80,6 +80,8 @@ class Writer(Thread):
         self.queued = 0
         self.settled = 0
         self.failing: str | None = None
+        self._sure = False  # whether the file was seen to be writable, and not to fail since
+        self._passing = False  # whether what fails is likely to be over soon
         self.work = Event()
         self._urgent = Event()
         self._requests: list[Request] = []
@@ -88,6 +90,7 @@ class Writer(Thread):
         self._interval = interval
         self._delay = 0.0
         self._failing_since = 0.0
+        self._noted: set[str] = set()
         self._log = log
 
     def ask(self, request: Request) -> None:
@@ -97,11 +100,14 @@ class Writer(Thread):
         self.work.set()
 
     def run(self) -> None:
-        """Write until the last request is answered."""
+        """Write until the last request is answered. Nothing ends it before: everybody waits for what it does."""
+        self._write()  # nothing yet: whether the file can be written at all is said at once
         going = True
         while going:
             if not self.work.wait(_REST):
                 self._try(self._database.rest)
+                if self.failing:
+                    self._write()
                 continue
             self._urgent.wait(self._delay or self._interval)
             self.work.clear()
@@ -110,7 +116,11 @@ class Writer(Thread):
             self._write()
             going = not any(request.last for request in requests)
             for request in requests:
-                self._serve(request, patient=going)
+                try:
+                    self._serve(request, patient=going)
+                except BaseException as error:
+                    self._note(error)
+                    _answer(request, StoreError(f"it cannot be answered: {error}"))
             if self._backlog or self._requests or (going and not self.failing and self._try(self._database.tidy)):
                 self.work.set()
 
@@ -118,36 +128,47 @@ class Writer(Thread):
         """Do what need not be done now: where it fails, the next time does it."""
         try:
             return chore()
-        except FAILURES as error:
+        except BaseException as error:
+            self._note(error)
             self._log.debug("the store's housekeeping is put off: %s", error)
             return None
 
     def _write(self) -> None:
         queued = self.queued
         self._backlog += _take(self.queue)
-        if self.failing:
-            self._backlog = squash(self._backlog)
         try:
+            if self.failing:
+                self._backlog = squash(self._backlog)
+            if not self._backlog and not self._sure:
+                self._database.check()
             while self._backlog:
                 self._database.write(self._backlog[:_TRANSACTION])
                 del self._backlog[:_TRANSACTION]
-        except FAILURES as error:
-            self._fail(str(error) or type(error).__name__)
+        except BaseException as error:
+            self._note(error)
+            self._fail(error)
         else:
             self._recover()
         self.settled = queued - sum(map(memory, self._backlog))
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, error: BaseException) -> None:
+        reason = str(error) or type(error).__name__
         if self.failing is None:
             self._failing_since = time.monotonic()
-            self._log.warning("Cannot write to the store (%s); changes wait in memory until it can be", reason)
-        self.failing = reason
+            self._log.warning(
+                "Cannot write to the store %s (%s); changes wait in memory until it can be. "
+                "SQLiteStore.path says where it is.",
+                self._database.path,
+                reason,
+            )
+        self.failing, self._sure = reason, False
+        self._passing = is_locked(error)
         self._delay = min(max(2 * self._delay, _FIRST_DELAY), _LONGEST_DELAY)
 
     def _recover(self) -> None:
         if self.failing is not None:
             self._log.info("The store can be written again, and holds everything that waited")
-        self.failing = None
+        self.failing, self._sure = None, True
         self._delay = 0.0
 
     def _serve(self, request: Request, patient: bool) -> None:
@@ -155,7 +176,7 @@ class Writer(Thread):
             until = time.monotonic() + _LAST_TIDYING
             while not self.failing and time.monotonic() < until and self._try(self._database.tidy):
                 pass
-            self._database.close()
+            self._try(self._database.close)
             if lost := sum(not isinstance(operation, (Claim, Release)) for operation in self._backlog):
                 self._log.error("Closing the store with %d changes that it does not hold", lost)
         if request.room is None:
@@ -168,7 +189,7 @@ class Writer(Thread):
             _answer(request, outcome)
 
     def _trouble_is_new(self) -> bool:
-        return self.failing is not None and time.monotonic() - self._failing_since < _PATIENCE
+        return self.failing is not None and self._passing and time.monotonic() - self._failing_since < _PATIENCE
 
     def _read(self, request: Request, room: str, patient: bool) -> object:
         waiting = any(operation.room == room and not isinstance(operation, Claim) for operation in self._backlog)
@@ -178,5 +199,12 @@ class Writer(Thread):
             return self._database.read(request.read, room)
         except DamagedError as error:
             return error
-        except FAILURES as error:
+        except BaseException as error:
+            self._note(error)
             return StoreError(f"{room} cannot be read: {error}", frozenset([room]))
+
+    def _note(self, error: BaseException) -> None:
+        """Log an error that nobody foresaw, once. It ends neither the thread nor the wait of those who ask it."""
+        if not isinstance(error, FAILURES) and str(error) not in self._noted:
+            self._noted.add(str(error))
+            self._log.error("an unforeseen error in the store: %s", error, exc_info=error)

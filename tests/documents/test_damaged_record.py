@@ -173,3 +173,21 @@ async def test_what_was_damaged_is_kept_for_whoever_wants_to_look_into_it(start:
     assert store["trouble"] is None
     assert rita.room in store["damage"]
     assert store["damage"] in server.log()
+
+
+async def test_a_number_that_is_none_keeps_nobody_from_anything(start: Starter, join: Opener) -> None:
+    """In the bytes of the file a number may become a text; the schema's types do not change that."""
+    server = start(BY_HAND)
+    for peer in await typed_and_killed(server, join):
+        await peer.close()
+    query(server, "UPDATE log SET seq = 'none' WHERE seq = (SELECT min(seq) FROM log)")
+    await asyncio.to_thread(server.start)
+    (server.root / "b.txt").write_text("other\n")
+    for path, text in (("a.txt", "base\n" * 200 + "before\n"), ("b.txt", "other\n")):
+        bob = await join(server, path, token="bob")
+        assert bob.text == text
+        bob.type("more\n")
+        assert await bob.save() == "success"
+        assert (server.root / path).read_text() == f"{text}more\n"
+    server.terminate()
+    await asyncio.to_thread(server.wait, 60)

@@ -50,3 +50,20 @@ async def test_a_database_that_is_removed(start: Starter, join: Opener) -> None:
         await until(lambda: told and told[-1]["trouble"] is None and told[-1]["damage"], lambda: told, timeout=30)
         assert "removed or replaced" in told[-1]["damage"]
         assert overview(server)["store"] == {"trouble": None, "damage": told[-1]["damage"]}
+
+
+async def test_places_that_cannot_be_written_are_named_when_the_server_starts(start: Starter, join: Opener) -> None:
+    server = start(
+        "import pathlib; pathlib.Path('taken').touch()\n"
+        "c.SQLiteStore.path = 'taken/rooms.db'\nc.Recovery.folder = 'taken/recovery'"
+    )
+    await until(lambda: "taken/rooms.db" in server.log() and "taken/recovery" in server.log(), server.log)
+    lines = server.log().splitlines()
+    (store,) = [line for line in lines if "Cannot write to the store" in line]
+    (recovery,) = [line for line in lines if "No recovery copies can be kept" in line]
+    assert "SQLiteStore.path" in store
+    assert "Recovery.folder" in recovery
+    (server.root / "a.txt").write_text("")
+    ada = await join(server, "a.txt")
+    ada.type("typed\n")
+    await until(lambda: (server.root / "a.txt").read_text() == "typed\n")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_rtc.relay import writer
 from jupyter_rtc.relay.store import Checkpoint, Mark, StoreError, Version
 
 from .stores import ROOM, append, awaited, locked, log_of, opened, until
@@ -188,7 +190,7 @@ async def test_a_lock_is_waited_out_and_told_once(
         await until(lambda: store.trouble is None)
         await store.flush()
         assert await store.load("a") == replace(ROOM, log=log_of(1, 2, 3, 4), saved=Mark(1, "h"))
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "INFO"]
 
 
 @awaited
@@ -304,3 +306,56 @@ async def test_checkpoints_survive_a_restart(tmp_path: Path) -> None:
         assert past is not None
         assert past.checkpoints == kept
         assert past.stored == replace(ROOM, snapshot=b"two", seq=2, log=log_of(3))
+
+
+@awaited
+async def test_a_path_that_cannot_be_written_is_told_at_once_and_waited_for_by_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_PATIENCE", 1e6)  # whoever waited would do so for ever
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "rooms.db"
+    async with asyncio.timeout(20), opened(path) as store:
+        await until(lambda: store.trouble)  # nobody has asked for anything
+        (warning,) = caplog.messages
+        assert str(path) in warning
+        assert "SQLiteStore.path" in warning
+        with pytest.raises(StoreError, match="cannot be read"):
+            await store.load("a")
+        (tmp_path / "file").unlink()
+        await until(lambda: store.trouble is None)  # likewise
+        store.create("a", ROOM)
+        assert await store.load("a") == ROOM
+
+
+class Unforeseen(BaseException):
+    """What no caller of SQLite expects."""
+
+
+class Poison(str):
+    """A username that cannot be written down."""
+
+    def __conform__(self, protocol: object) -> str:
+        raise Unforeseen("poison")
+
+
+@awaited
+async def test_nothing_that_is_raised_in_the_thread_ends_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def read(connection: sqlite3.Connection, room: str) -> None:
+        raise Unforeseen(room)
+
+    async with asyncio.timeout(20), opened(tmp_path / "rooms.db") as store:
+        store.create("a", ROOM)
+        store.create("b", ROOM)
+        with pytest.raises(StoreError, match="a cannot be read: a"):
+            await store._whole("a", read)
+        store.append("a", 1, b"u1", Poison("eve"))
+        append(store, 1, room="b")
+        with pytest.raises(StoreError, match="poison"):
+            await store.flush()
+        assert list(store.partial) == ["a"]
+        assert await store.load("b") == replace(ROOM, log=log_of(1))
+        store.compact("a", 1, b"whole")
+        await store.flush()
+        assert await store.load("a") == replace(ROOM, seq=1, snapshot=b"whole")
+    assert "an unforeseen error in the store: a" in caplog.text

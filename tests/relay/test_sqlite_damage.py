@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jupyter_rtc.relay import writer
 from jupyter_rtc.relay.ahead import Ahead
 from jupyter_rtc.relay.database import Database, Options
 from jupyter_rtc.relay.ledger import NEVER
@@ -33,7 +34,7 @@ from jupyter_rtc.relay.operations import (
 )
 from jupyter_rtc.relay.schema import read_room
 from jupyter_rtc.relay.sqlite import SQLiteStore
-from jupyter_rtc.relay.store import Mark, StoredRoom, StoreError
+from jupyter_rtc.relay.store import DamagedError, Mark, StoredRoom, StoreError
 
 from .stores import ROOM, append, awaited, locked, log_of, opened, until
 
@@ -374,16 +375,24 @@ OPERATIONS = st.one_of(
 OPTIONS = Options("DELETE", "OFF")
 
 
-def outcome(path: Path, operations: list[Operation]) -> list[StoredRoom | None]:
+def found(database: Database, room: str) -> object:
+    """Return a room as it is stored, and which of it is missing where the operations left updates out."""
+    try:
+        return database.read(read_room, room)
+    except DamagedError as error:
+        return error.stored, error.seqs
+
+
+def outcome(path: Path, operations: list[Operation]) -> list[object]:
     """Carry out operations on a file where room `a` stands already, and return the rooms."""
     log = logging.getLogger("test.store")
     earlier, database = (Database(path, OPTIONS, Ahead(path), log) for _ in range(2))
     earlier.write([Create("a", replace(ROOM, log=log_of(1, 2)))])
     earlier.close()
     database.write(operations)
-    found = [database.read(read_room, "a"), database.read(read_room, "b")]
+    rooms = [found(database, "a"), found(database, "b")]
     database.close()
-    return found
+    return rooms
 
 
 @settings(max_examples=40, deadline=None)
@@ -407,7 +416,7 @@ def test_a_squashed_queue_holds_one_snapshot_and_what_follows() -> None:
 async def test_a_file_that_is_saved_while_nothing_can_be_written_outruns_what_is_stored(tmp_path: Path) -> None:
     path = tmp_path / "rooms.db"
     store = SQLiteStore(path=str(path))
-    store.create("a", ROOM)
+    store.create("a", replace(ROOM, seq=3))
     store.mark("a", saved=Mark(3, "three"))
     await store.flush()
     with sqlite3.connect(path, isolation_level=None) as other:
@@ -440,3 +449,56 @@ async def test_where_not_even_that_can_be_written_down_it_is_said(tmp_path: Path
     with pytest.raises(StoreError, match="cannot be written"):
         await store.outrun("a", 4)
     await store.close()
+
+
+@awaited
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_beside_the_database_that_is_removed_takes_nothing_with_it(
+    tmp_path: Path, suffix: str, replaced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_REST", 0.1)
+    path, beside, after = tmp_path / "rooms.db", tmp_path / f"rooms.db{suffix}", tmp_path / "after" / "rooms.db"
+    async with opened(path) as store:
+        store.create("a", ROOM)
+        store.create("closed", ROOM)
+        append(store, 1)
+        append(store, 1, room="closed")
+        store.release("closed", False)
+        await store.flush()
+        beside.unlink()
+        if replaced:
+            beside.write_bytes(b"")
+        await until(lambda: "a" in store.partial)  # although nobody writes
+        assert f"rooms.db{suffix} of the database was removed or replaced" in (store.damage or "")
+        store.compact("a", 1, b"whole")
+        append(store, 2)
+        await store.flush()
+        after.parent.mkdir()  # what a crash leaves
+        for name in os.listdir(tmp_path):
+            if name.startswith("rooms.db"):
+                shutil.copy(tmp_path / name, after.parent)
+        async with opened(after) as again:
+            assert await again.load("a") == replace(ROOM, seq=1, snapshot=b"whole", log=log_of(2))
+            assert await again.load("closed") == replace(ROOM, log=log_of(1))
+
+
+@awaited
+async def test_of_many_damaged_databases_the_newest_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "rooms.db"
+    old = [f"rooms.db.corrupt-2020010{day}T000000.000000Z{suffix}" for day in (1, 2) for suffix in ("", "-wal", "-shm")]
+    others = ["rooms.db.corrupt-mine", "rooms.db.corrupt", "rooms.db-ahead"]
+    for name in (*old, *others):
+        (tmp_path / name).write_text("old")
+    for number in range(3):
+        path.write_bytes(b"%d" % number * 1000)
+        async with opened(path, max_damaged=4) as store:
+            assert await store.load("a") is None
+    assert [file.read_bytes()[:1] for file in sorted(aside(path)) if file.name not in others] == [
+        b"o",
+        b"0",
+        b"1",
+        b"2",
+    ]
+    assert [name for name in old if name in os.listdir(tmp_path)] == old[3:]
+    assert set(others) <= set(os.listdir(tmp_path))

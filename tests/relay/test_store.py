@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_rtc.relay.memory_store import MemoryStore
+from jupyter_rtc.relay.protocol import NO_CHANGE
 from jupyter_rtc.relay.sqlite import SQLiteStore
 from jupyter_rtc.relay.store import Checkpoint, Mark, Past, Store, StoredRoom, StoreError, Version
 
@@ -145,18 +146,19 @@ async def test_a_forgotten_room_is_gone_and_stays_so(store: Store) -> None:
 
 @awaited
 async def test_what_is_set_aside_leaves_the_rest(store: Store) -> None:
-    store.create("a", replace(ROOM, saved=Mark(3, "sha")))
+    store.create("a", replace(ROOM, seq=3, saved=Mark(3, "sha")))
     for seq in range(4, 8):
         store.append("a", seq, b"%d" % seq, "ann")
     store.set_aside("a", {5, 6})
     store.append("a", 8, b"8", "ann")
-    left = replace(ROOM, saved=Mark(3, "sha"), log=((4, b"4"), (7, b"7"), (8, b"8")))
+    log = (4, b"4"), (5, NO_CHANGE), (6, NO_CHANGE), (7, b"7"), (8, b"8")
+    left = replace(ROOM, seq=3, saved=Mark(3, "sha"), log=log)
     assert await store.load("a") == left
     store.set_aside("a", {3})
-    assert await store.load("a") == replace(left, snapshot=b"\x00\x00")
+    assert await store.load("a") == replace(left, snapshot=NO_CHANGE)
     past = await store.past("a")
     assert past is not None
-    assert len(past.made) == 3
+    assert len(past.made) == 5
     store.set_aside("a", None)
     store.append("a", 9, b"late", "ann")
     store.set_aside("nobody", None)
