@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
 from posixpath import dirname
-from typing import Any
+from typing import Any, cast
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
+from tornado.http1connection import HTTP1Connection
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, authenticated
 
-from ..relay import NotAllowedError, UserRights
+from ..relay import ExhaustedError, NotAllowedError, UserRights
 from . import answers, restore, settle
 from .documents import Documents
 from .files import FileError
@@ -38,6 +40,8 @@ def _errors() -> Iterator[None]:
         raise HTTPError(400, str(error)) from None
     except NotAllowedError as error:
         raise HTTPError(403, str(error)) from None
+    except ExhaustedError as error:
+        raise HTTPError(429, str(error)) from None
     except (FileError, RecoveryError, HistoryError) as error:
         raise HTTPError(error.status, str(error)) from None
 
@@ -313,19 +317,8 @@ class HistoryHandler(_Handler):
         """Return the versions; with ``version`` what one holds; with ``from`` and ``to`` what differs between two."""
         with _errors():
             await self.rights.require("read", path)
-            subject = await self._subject(path)
-            if "version" in self.request.arguments:
-                version, original = await self.history.version(subject, _number(self, "version"))
-                self.finish(await asyncio.to_thread(answers.version_model, subject, version, original))
-            elif "from" in self.request.arguments or "to" in self.request.arguments:
-                old, new = _number(self, "from"), _number(self, "to")
-                found = await self.history.difference(subject, old, new)
-                self.finish({"path": subject.path, "type": subject.kind, "from": old, "to": new, **found})
-            else:
-                chronicle = await self.history.chronicle(subject)
-                versions = [answers.about(one) for one in (chronicle.versions if chronicle else ())]
-                room = str(subject.name) if chronicle else None
-                self.finish({"path": subject.path, "room": room, "versions": versions})
+            with self.history.allowances.answers.taken(self.current_user.username):
+                await self._finish_and_wait(await self._answer(await self._subject(path)))
 
     @authenticated
     @authorized
@@ -334,7 +327,7 @@ class HistoryHandler(_Handler):
         version = _object(self, "the field version").get("version")
         if not isinstance(version, int) or isinstance(version, bool):
             raise HTTPError(400, "version: the id of a version is required, a number")
-        with _errors():
+        with _errors(), self.history.allowances.answers.taken(self.current_user.username):
             await self.rights.require("write", path)
             subject = await self._subject(path)
             await self.history.restore(subject, version, self.current_user.username)
@@ -342,6 +335,30 @@ class HistoryHandler(_Handler):
 
     def compute_etag(self) -> None:
         """Leave out what would be computed from the whole content on the event loop."""
+
+    async def _answer(self, subject: Subject) -> bytes | dict[str, Any]:
+        """Return what is asked for of a document's past."""
+        if "version" in self.request.arguments:
+            version, original = await self.history.version(subject, _number(self, "version"))
+            return await asyncio.to_thread(answers.version_model, subject, version, original)
+        if "from" in self.request.arguments or "to" in self.request.arguments:
+            old, new = _number(self, "from"), _number(self, "to")
+            found = await self.history.difference(subject, old, new)
+            return {"path": subject.path, "type": subject.kind, "from": old, "to": new, **found}
+        chronicle = await self.history.chronicle(subject)
+        versions = [answers.about(one) for one in (chronicle.versions if chronicle else ())]
+        return {"path": subject.path, "room": str(subject.name) if chronicle else None, "versions": versions}
+
+    async def _finish_and_wait(self, answer: bytes | dict[str, Any]) -> None:
+        """Answer; return when the client has read it, or is cut off: until then it is in memory."""
+        stream = cast(HTTP1Connection, self.request.connection).stream
+        try:
+            async with asyncio.timeout(self.history.allowances.answer_timeout):
+                await self.finish(answer)
+        except TimeoutError:
+            stream.close()
+        except StreamClosedError:  # the client went
+            pass
 
     async def _subject(self, path: str) -> Subject:
         form, kind = self.get_query_argument("format", ""), self.get_query_argument("type", "")

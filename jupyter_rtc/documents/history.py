@@ -56,11 +56,16 @@ class Chronicle(NamedTuple):
 
 
 class History:
-    """Looks into the past of documents, and brings them back to it."""
+    """Looks into the past of documents, and brings them back to it.
+
+    Attributes:
+        allowances: how much of it each user may have in memory.
+    """
 
     def __init__(self, documents: Documents) -> None:
         """Look into the past of `documents`."""
         self._documents = documents
+        self.allowances = documents.relay.allowances
 
     async def subject(self, path: str, form: str, kind: str) -> Subject:
         """Return whose past is asked for; `form` and `kind` may be empty. Raises BadRequest and FileError."""

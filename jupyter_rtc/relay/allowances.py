@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from traitlets import Integer
+from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
 
@@ -19,7 +19,11 @@ class ExhaustedError(Exception):
 
 
 class Allowance:
-    """How much of one thing each user may have, and all together."""
+    """How much of one thing each user may have, and all together.
+
+    Attributes:
+        in_total: how much of it all have now.
+    """
 
     def __init__(self, what: str, of_one: int, of_all: int) -> None:
         """Let each have at most `of_one` of `what`, and all together `of_all`."""
@@ -27,21 +31,21 @@ class Allowance:
         self._of_one = of_one
         self._of_all = of_all
         self._taken: dict[str, int] = {}
-        self._sum = 0
+        self.in_total = 0
 
     def take(self, user: str, amount: int = 1) -> None:
         """Let a user have some more. Raises ExhaustedError where that is too much."""
         taken = self._taken.get(user, 0) + amount
         if taken > self._of_one:
             raise ExhaustedError(f"{user} has {self._of_one} {self._what} already, and no more are allowed")
-        if self._sum + amount > self._of_all:
+        if self.in_total + amount > self._of_all:
             raise ExhaustedError(f"there are {self._of_all} {self._what} already, and no more are allowed")
         self._taken[user] = taken
-        self._sum += amount
+        self.in_total += amount
 
     def give_back(self, user: str, amount: int = 1) -> None:
         """Take note that a user has so much less now."""
-        self._sum -= amount
+        self.in_total -= amount
         self._taken[user] -= amount
         if not self._taken[user]:
             del self._taken[user]
@@ -93,6 +97,18 @@ class Allowances(LoggingConfigurable):
         " socket that brings more is closed with 1008. At least `Relay.max_frame_size`, or that can never be reached.",
     ).tag(config=True)
     max_unfinished_in_total = Integer(1 << 30, min=1 << 10, help="The same for all users together.").tag(config=True)
+    max_answers = Integer(
+        1,
+        min=1,
+        help="How many answers about the past of documents, each of which holds all of it in memory, one user may be"
+        " waiting for; the next is refused with 429.",
+    ).tag(config=True)
+    max_answers_in_total = Integer(
+        8, min=1, help="How many all users may be waiting for together; the next is refused with 429."
+    ).tag(config=True)
+    answer_timeout = Float(
+        120.0, min=1, help="Seconds within which such an answer must have been read; then its connection is closed."
+    ).tag(config=True)
     max_awareness_rate = Integer(
         1 << 16,
         min=1,
@@ -104,4 +120,5 @@ class Allowances(LoggingConfigurable):
         """Begin with nothing taken."""
         super().__init__(**kwargs)
         self.sockets = Allowance("sockets", self.max_sockets, self.max_sockets_in_total)
+        self.answers = Allowance("answers under way", self.max_answers, self.max_answers_in_total)
         self.unfinished = Allowance("bytes of unfinished frames", self.max_unfinished, self.max_unfinished_in_total)
