@@ -325,6 +325,9 @@ class FileBinding:
             self._tasks.spawn(self.save())
 
     def _wanted(self) -> bool:
-        """Say whether anybody here wants autosaving: off where everybody's front end says ``autosave: false``."""
-        states = self.room.awareness.states()
+        """Say whether anybody here wants autosaving: off where all front ends that say it say ``autosave: false``.
+
+        Those of people who may only read are not asked: there is nothing of theirs to save.
+        """
+        states = self.room.awareness.states({member for member in self.room.members if member.writable})
         return self._autosave.wanted([state["autosave"] for state in states if "autosave" in state])

@@ -222,7 +222,7 @@ class TimelineHandler(_Handler):
         with _errors():
             await self.rights.require("read", path)
             arguments = self.get_query_argument("format", ""), self.get_query_argument("type", "")
-            timeline = await self.timelines.begin(path.strip("/"), *arguments)
+            timeline = await self.timelines.begin(path.strip("/"), *arguments, self.current_user.username)
             self.finish(
                 {
                     "roomId": timeline.root,
@@ -253,9 +253,9 @@ class UndoRedoHandler(_Handler):
             if action == "restore":
                 if not await self.rights.may("write", "contents", self.timelines.paths(room)):
                     raise HTTPError(403, f"{self.current_user.username} may not write contents")
-                self.timelines.end(room)
+                self.timelines.end(room, self.current_user.username)
                 self.finish({"code": 200, "status": "Document restored successfully"})
-            elif await self.timelines.step(room, _STEPS[action] * _number(self, "steps")):
+            elif await self.timelines.step(room, self.current_user.username, _STEPS[action] * _number(self, "steps")):
                 self.finish({"status": _DONE[action]})
             else:
                 self.finish({"error": f"No more {action} operations available"})

@@ -24,8 +24,8 @@ __all__ = ["Chronicle", "History", "HistoryError", "Subject", "opened"]
 class HistoryError(Exception):
     """A past version cannot be had: `status` is an HTTP status for it, the text the reason.
 
-    404: there is no such document or version. 409: not as things are. 503: the store cannot be read, or there is
-    no room for more.
+    404: there is no such document or version. 409: not as things are. 429: one user asks for too many. 503: the store
+    cannot be read, or there is no room for more.
     """
 
     def __init__(self, status: int, reason: str) -> None:

@@ -8,6 +8,7 @@ history of its root, and a step is a real edit: the smallest one that sets it to
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -33,6 +34,7 @@ class Timeline:
     Attributes:
         room: the name of the copy's room.
         root: the name of the document's room.
+        user: the name of the user whose timeline it is.
         chronicle: the versions that it goes through.
         wanted: the index of the version that was asked for; `shown`: of the one that it holds.
         used: when somebody last needed it, in seconds of the monotonic clock.
@@ -40,6 +42,7 @@ class Timeline:
 
     room: str
     root: str
+    user: str
     content: Content
     chronicle: Chronicle
     wanted: int
@@ -54,6 +57,11 @@ class Timelines(BranchOwner, LoggingConfigurable):
     max_timelines = Integer(
         32, min=1, help="How many timelines may be open at once; the one that was idle longest goes for a new one."
     ).tag(config=True)
+    max_timelines_per_user = Integer(
+        4,
+        min=1,
+        help="How many timelines a user may have open at once; the one that was idle longest goes for a new one.",
+    ).tag(config=True)
     timeline_timeout = Float(
         300.0, min=0.0, help="Seconds that a timeline is kept after its last front end has left it."
     ).tag(config=True)
@@ -65,8 +73,11 @@ class Timelines(BranchOwner, LoggingConfigurable):
         self._history = history
         self._timelines: dict[str, Timeline] = {}
 
-    async def begin(self, path: str, form: str, kind: str) -> Timeline:
-        """Make a timeline of a document, which shows its last version. Raises BadRequest, FileError, HistoryError."""
+    async def begin(self, path: str, form: str, kind: str, user: str) -> Timeline:
+        """Make a timeline of a document for a user, which shows its last version.
+
+        Raises BadRequest, FileError, HistoryError.
+        """
         subject = await self._history.subject(path, form, kind)
         if subject.name is None:
             raise HistoryError(404, f"nothing is stored of {path}")
@@ -75,20 +86,20 @@ class Timelines(BranchOwner, LoggingConfigurable):
         chronicle = await self._history.chronicle(subject)
         if chronicle is None:
             raise HistoryError(404, f"nothing is stored of {path}")
-        await self._make_place()
+        await self._make_place(user)
         last = len(chronicle.versions) - 1
         content = self._history.content(subject)
-        timeline = Timeline(uuid4().hex, root, content, chronicle, last, last, monotonic())
+        timeline = Timeline(uuid4().hex, root, user, content, chronicle, last, last, monotonic())
         self._timelines[timeline.room] = timeline
         await self._documents.relay.open(timeline.room)
         return timeline
 
-    async def step(self, name: str, steps: int) -> bool:
+    async def step(self, name: str, user: str, steps: int) -> bool:
         """Go so many steps back (negative) or forth; return False where there is no way further.
 
-        Raises HistoryError where there is no such timeline.
+        Raises HistoryError where the user has no such timeline.
         """
-        timeline = self._timeline(name)
+        timeline = self._timeline(name, user)
         wanted = min(max(timeline.wanted + steps, 0), len(timeline.chronicle.versions) - 1)
         if wanted == timeline.wanted:
             return False
@@ -98,9 +109,9 @@ class Timelines(BranchOwner, LoggingConfigurable):
                 await self._show(timeline, timeline.wanted)
         return True
 
-    def end(self, name: str) -> None:
-        """Keep a timeline no longer than somebody is connected to it. Raises HistoryError where there is none."""
-        self._timeline(name).used = 0.0
+    def end(self, name: str, user: str) -> None:
+        """Keep a timeline no longer than the user is connected to it. Raises HistoryError where the user has none."""
+        self._timeline(name, user).used = 0.0
 
     async def _show(self, timeline: Timeline, at: int) -> None:
         version = timeline.chronicle.versions[at]
@@ -110,20 +121,27 @@ class Timelines(BranchOwner, LoggingConfigurable):
             raise HistoryError(404, "the timeline was closed")
         timeline.shown = at
 
-    def _timeline(self, name: str) -> Timeline:
+    def _timeline(self, name: str, user: str) -> Timeline:
         timeline = self._timelines.get(name)
-        if timeline is None:
+        if timeline is None or timeline.user != user:
             raise HistoryError(404, "Fork document not found")
         timeline.used = monotonic()
         return timeline
 
-    async def _make_place(self) -> None:
-        idle = [line for line in self._timelines.values() if not self._members(line)]
-        idle.sort(key=lambda line: line.used)
-        for line in idle[: max(0, len(self._timelines) - self.max_timelines + 1)]:
-            await self._documents.relay.discard(line.room)
-        if len(self._timelines) >= self.max_timelines:
+    async def _make_place(self, user: str) -> None:
+        own = [line for line in self._timelines.values() if line.user == user]
+        if not await self._free(own, self.max_timelines_per_user):
+            raise HistoryError(429, f"{user} has {self.max_timelines_per_user} timelines open already")
+        if not await self._free(list(self._timelines.values()), self.max_timelines):
             raise HistoryError(503, f"{self.max_timelines} timelines are open already")
+
+    async def _free(self, lines: Sequence[Timeline], most: int) -> bool:
+        """Throw idle timelines away until there are less than `most` of these; return whether there are."""
+        idle = sorted((line for line in lines if not self._members(line)), key=lambda line: line.used)
+        surplus = max(0, len(lines) - most + 1)
+        for line in idle[:surplus]:
+            await self._documents.relay.discard(line.room)
+        return len(idle) >= surplus
 
     def _members(self, timeline: Timeline) -> int:
         room = self._documents.relay.get(timeline.room)
@@ -138,6 +156,10 @@ class Timelines(BranchOwner, LoggingConfigurable):
     def root(self, name: str) -> str:
         """Return the name of the document's room."""
         return self._timelines[name].root if name in self._timelines else name
+
+    def belongs_to(self, name: str, username: str) -> bool:
+        """Keep each for whose it is: what another did in it would be restored."""
+        return name not in self._timelines or self._timelines[name].user == username
 
     async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
         """Begin with the present, and the history of the root."""

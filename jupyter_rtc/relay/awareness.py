@@ -7,7 +7,7 @@ clock that only grows; a state of ``null`` takes it back. The server is no clien
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable
+from collections.abc import Container, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -151,9 +151,11 @@ class Awareness:
             for id in clients
         ]  # fmt: skip
 
-    def states(self) -> list[dict[str, Any]]:
-        """Return the states of everybody who is here."""
-        return [json.loads(client.state) for client in self._clients.values()]
+    def states(self, owners: Container[Hashable] | None = None) -> list[dict[str, Any]]:
+        """Return the states of everybody who is here; if `owners` are given, those that these members announced."""
+        return [
+            json.loads(client.state) for client in self._clients.values() if owners is None or client.owner in owners
+        ]
 
     def clients(self, owner: Hashable = None) -> list[int]:
         """Return the ids of the clients that a member announced, or of everybody who is here."""

@@ -239,6 +239,8 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
             await owner.admit(name)
         except RoomError as error:
             raise HTTPError(404, error.reason) from None
+        if owner.free and not writable and not await self.relay.is_begun(name):
+            raise HTTPError(404, f"no such room yet, and {self.current_user.username} may not begin one: {name}")
         self.owner, self.member = owner, Member(self._identity(), writable)
         await self.relay.faults.wait(name, self.member.identity.username)
         if self._on_close_called:  # gone meanwhile
@@ -317,6 +319,8 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
             paths = owner.paths(name)
             if not await self.rights.may("read", owner.resource, paths):
                 raise HTTPError(403, f"{self.current_user.username} may not read {owner.resource}")
+            if not owner.belongs_to(name, self.current_user.username):
+                raise HTTPError(403, f"this room is not for {self.current_user.username}")
             writable = owner.writable and await self.rights.may("write", owner.resource, paths)
         return writable
 
@@ -371,6 +375,8 @@ class RoomsHandler(APIHandler):
         rights, readable = UserRights(self), []
         for room in self.relay.overview():
             owner = self.relay.owner(room["name"])
-            if owner and await rights.may("read", owner.resource, owner.paths(room["name"])):
+            if not owner or not owner.belongs_to(room["name"], self.current_user.username):
+                continue
+            if await rights.may("read", owner.resource, owner.paths(room["name"])):
                 readable.append(room)
         self.finish({"rooms": readable, "store": self.relay.keeper.report()})

@@ -67,6 +67,10 @@ class RoomOwner(Protocol):
         """
         ...
 
+    def belongs_to(self, name: str, username: str) -> bool:
+        """Say whether a user may come into a room, and see it in lists, as far as that is not the Authorizer's."""
+        ...
+
     async def admit(self, name: str) -> None:
         """Raise RoomError where no such room can be; asked before the WebSocket handshake is answered."""
         ...
@@ -165,6 +169,10 @@ class PlainOwner:
     def paths(self, name: str) -> Collection[str]:
         """Show no files."""
         return ()
+
+    def belongs_to(self, name: str, username: str) -> bool:
+        """Keep rooms for nobody."""
+        return True
 
     async def admit(self, name: str) -> None:
         """Let everybody in whom the Authorizer lets in."""

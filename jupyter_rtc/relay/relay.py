@@ -131,6 +131,13 @@ class Relay(LoggingConfigurable):
         served.idle_since = monotonic()
         return served.room
 
+    async def is_begun(self, name: str) -> bool:
+        """Say whether there is a room already, in memory or in the store; if that cannot be read, there may be one."""
+        try:
+            return self._rooms.get(name) is not None or await self.store.load(name) is not None
+        except StoreError:
+            return True
+
     def get(self, name: str) -> Room | None:
         """Return a room that is in memory, or None."""
         served = self._rooms.get(name)
