@@ -89,10 +89,11 @@ class Documents(LoggingConfigurable):
         await self._tasks.stop()
         await self._watcher.stop()
 
-    async def session(self, path: str, form: str, kind: str) -> Session:
-        """Return what a front end needs to connect to the document of the file at `path`.
+    async def session(self, path: str, form: str, kind: str, user: str = "") -> Session:
+        """Return what a front end needs to connect to the document of the file at `path`; `user` is whose it is.
 
         Raises:
+            ExhaustedError: the user, or all of them, have as many rooms in memory as they may.
             BadRequest: there is no such type, or not in this format.
             FileError: there is no such file.
         """
@@ -105,7 +106,7 @@ class Documents(LoggingConfigurable):
             raise FileError(404, f"{path} does not exist")
         self._index_folders(path)
         try:
-            room = await self.relay.open(str(DocumentName(form, kind, file_id)))
+            room = await self.relay.open(str(DocumentName(form, kind, file_id)), user)
             lineage = room.lineage
         except RoomError as error:
             if error.code == CloseCode.NOT_FOUND:

@@ -94,7 +94,9 @@ class SessionHandler(_DocumentsHandler):
                 raise HTTPError(400, f"{field}: a text is required")
         with _errors():
             await self.rights.require("read", path)
-            session = await self.documents.session(path.strip("/"), body["format"], body["type"])
+            session = await self.documents.session(
+                path.strip("/"), body["format"], body["type"], self.current_user.username
+            )
         self.set_status(201 if session.created else 200)
         self.finish(
             {

@@ -96,7 +96,35 @@ class Allowances(LoggingConfigurable):
         help="How many bytes of frames that are still on their way one user may have sent, in all sockets; then the"
         " socket that brings more is closed with 1008. At least `Relay.max_frame_size`, or that can never be reached.",
     ).tag(config=True)
-    max_unfinished_in_total = Integer(1 << 30, min=1 << 10, help="The same for all users together.").tag(config=True)
+    max_unfinished_in_total = Integer(
+        1 << 30, min=1 << 10, help="How many bytes of unfinished frames all users may have sent together."
+    ).tag(config=True)
+    max_held = Integer(
+        256 << 20,
+        min=1 << 10,
+        help="How many bytes of updates of one user are held whose documents have another history, until it is seen to"
+        " what they hold; a peer that brings more is closed with 1008.",
+    ).tag(config=True)
+    max_held_in_total = Integer(
+        1 << 30, min=1 << 10, help="How many bytes of updates are held of all users together."
+    ).tag(config=True)
+    max_rooms = Integer(
+        500,
+        min=1,
+        help="How many rooms one user may have brought into memory that are still there; the next is refused with 429.",
+    ).tag(config=True)
+    max_rooms_in_total = Integer(
+        5000, min=1, help="How many all users may have brought into memory; the next is refused with 429."
+    ).tag(config=True)
+    max_awareness = Integer(
+        16 << 20,
+        min=1 << 10,
+        help="How many bytes of awareness states one user may show in all rooms; a peer that shows more is closed with"
+        " 1008.",
+    ).tag(config=True)
+    max_awareness_in_total = Integer(
+        256 << 20, min=1 << 10, help="How many bytes of awareness states all users may show together."
+    ).tag(config=True)
     max_answers = Integer(
         1,
         min=1,
@@ -120,5 +148,8 @@ class Allowances(LoggingConfigurable):
         """Begin with nothing taken."""
         super().__init__(**kwargs)
         self.sockets = Allowance("sockets", self.max_sockets, self.max_sockets_in_total)
+        self.rooms = Allowance("rooms in memory", self.max_rooms, self.max_rooms_in_total)
+        self.held = Allowance("bytes of updates that wait to be heard", self.max_held, self.max_held_in_total)
+        self.awareness = Allowance("bytes of awareness", self.max_awareness, self.max_awareness_in_total)
         self.answers = Allowance("answers under way", self.max_answers, self.max_answers_in_total)
         self.unfinished = Allowance("bytes of unfinished frames", self.max_unfinished, self.max_unfinished_in_total)

@@ -137,6 +137,7 @@ class Awareness:
         self._room_states = room_states
         self._room_size = room_size
         self._size = 0
+        self._sizes: dict[Hashable, int] = {}
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -160,6 +161,10 @@ class Awareness:
     def clients(self, owner: Hashable = None) -> list[int]:
         """Return the ids of the clients that a member announced, or of everybody who is here."""
         return [id for id, client in self._clients.items() if owner in (None, client.owner)]
+
+    def size_of(self, owner: Hashable) -> int:
+        """Return how many bytes the states of a member have."""
+        return self._sizes.get(owner, 0)
 
     def weight(self, client: int) -> tuple[str, int]:
         """Return whose state that of a client is, and how many bytes it has; nothing for one that left."""
@@ -192,8 +197,11 @@ class Awareness:
                 continue
             here = self._clients.get(id)
             self._forget(id)
-            self._size += len(state) - (len(here.state) if here else 0)
-            self._clients[id] = _Client(clock, state, here.owner if here and mine else owner, identity.username, now)
+            if here:
+                self._count(here.owner, -len(here.state))
+            keeper = here.owner if here and mine else owner
+            self._count(keeper, len(state))
+            self._clients[id] = _Client(clock, state, keeper, identity.username, now)
         return list(taken)
 
     def remove(self, owner: Hashable) -> list[int]:
@@ -269,7 +277,7 @@ class Awareness:
 
     def _drop(self, client: int, clock: int) -> None:
         gone = self._clients.pop(client)
-        self._size -= len(gone.state)
+        self._count(gone.owner, -len(gone.state))
         self._gone[client] = _Gone(clock, gone.username, gone.seen)
         of_user = self._gone_of.setdefault(gone.username, {})
         of_user[client] = None
@@ -277,6 +285,13 @@ class Awareness:
             self._forget(next(iter(of_user)))
         if len(self._gone) > _MAX_GONE:
             self._forget(next(iter(self._gone)))
+
+    def _count(self, owner: Hashable, more: int) -> None:
+        """Take note that the states of a member have so many more bytes."""
+        self._size += more
+        self._sizes[owner] = self._sizes.get(owner, 0) + more
+        if not self._sizes[owner]:
+            del self._sizes[owner]
 
     def _forget(self, client: int) -> None:
         """Do not remember a client any longer that left."""

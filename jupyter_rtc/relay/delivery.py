@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any, TypeAlias
 
 from . import protocol
-from .allowances import Allowances
+from .allowances import Allowances, ExhaustedError, Holding
 from .awareness import stirring
 from .connection import Connection, TooSlowError
 from .door import Ask, Faults, Rights
@@ -30,11 +30,42 @@ from .updates import TaintedError
 _STEP1 = b"\x00\x00"
 """What a frame begins with that asks for the document."""
 
+_AWARENESS = b"\x01"
+
 _STIRRED_AFTER = (1.0, 2.0, 5.0, 12.0)
 """Seconds from when somebody comes in, and then from each time to the next, until a page has its panels."""
 
 Follower: TypeAlias = Callable[[Room, bytes | None, str], None]
 """Called with each update of a room and its author, and with None whenever the room comes into memory."""
+
+
+class _Share:
+    """What one member holds of what users may take: updates that are held until it is heard, and presence.
+
+    Attributes:
+        holds: whether it held updates when that was last looked at.
+    """
+
+    __slots__ = ("_held", "_shown", "holds")
+
+    def __init__(self, allowances: Allowances, member: Member) -> None:
+        self._held = Holding(allowances.held, member.identity.username)
+        self._shown = Holding(allowances.awareness, member.identity.username)
+        self.holds = False
+
+    def weigh(self, room: Room, member: Member) -> None:
+        """Look at what it holds now. Raises ProtocolError where that is more than it may."""
+        self.holds = bool(member.held)
+        try:
+            self._held.hold(member.held_size if self.holds else 0)
+            self._shown.hold(room.awareness.size_of(member))
+        except ExhaustedError as error:
+            raise ProtocolError(f"too much at once: {error}", CloseCode.NOT_ALLOWED) from None
+
+    def give_back(self) -> None:
+        """Hold nothing any more."""
+        self._held.hold(0)
+        self._shown.hold(0)
 
 
 class Delivery:
@@ -60,6 +91,8 @@ class Delivery:
         self._rights = Rights(log)
         self._hearings = Hearings(self.carry_out, log)
         self._followers: dict[str, list[Follower]] = {}
+        self._allowances = allowances
+        self._shares: dict[Member, _Share] = {}
 
     # ------------------------------------------------------------------ members
 
@@ -69,6 +102,7 @@ class Delivery:
         """Let a member in, and `ask` about it again: every `interval` seconds, if that is not 0, and in `ask_now`."""
         connection.last_sent = monotonic()
         served.connections[member] = connection
+        self._shares[member] = _Share(self._allowances, member)
         try:
             served.owner.joined(served.room, member)
             self.carry_out(served, served.room.join(member))
@@ -124,6 +158,10 @@ class Delivery:
         name, username = served.room.name, member.identity.username
         self._log.warning("room %s: closing %s: %s", name, username, error.reason)
         self.faults.blame(name, username)
+        if error.code is CloseCode.TOO_BIG and username not in served.lost_from:
+            served.lost_from.add(username)
+            said = f"A change that {username} made is not in the document, for it is too large: {error.reason}"
+            self._tell(served.room, served.owner.told, served.room, said)
         self.drop(served, member, error.code, error.reason)
 
     def leave(self, served: ServedRoom, member: Member) -> None:
@@ -137,6 +175,8 @@ class Delivery:
         served.idle_since = monotonic()
         self._rights.end(member)
         self.carry_out(served, served.room.leave(member))
+        if member not in served.heard:
+            self._let_go(member)
         self._tell(served.room, served.owner.left, served.room, member)
 
     def _allow(self, served: ServedRoom, member: Member, writable: bool | None) -> None:
@@ -153,6 +193,9 @@ class Delivery:
         served.count(frame)
         try:
             effects = served.room.receive(member, frame, now)
+            share = self._shares[member]
+            if member.aside or share.holds or frame.startswith(_AWARENESS):
+                share.weigh(served.room, member)
         except ProtocolError as error:
             self.fault(served, member, error)
             if isinstance(error, TaintedError):
@@ -254,3 +297,12 @@ class Delivery:
             await self._hearings.hear(served, member)
         except ProtocolError as error:
             self.fault(served, member, error)
+        finally:
+            if member not in served.connections and member not in served.heard:
+                self._let_go(member)
+
+    def _let_go(self, member: Member) -> None:
+        """Give back what a member that left held."""
+        member.held = []
+        if share := self._shares.pop(member, None):
+            share.give_back()

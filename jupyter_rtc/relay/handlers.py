@@ -247,6 +247,9 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
             return
         allowances, username = self.relay.allowances, self.member.identity.username
         try:
+            if self.relay.get(name) is None:
+                with allowances.rooms.taken(username):
+                    pass  # there would be place for it
             with allowances.sockets.taken(username):
                 self._unfinished = Holding(allowances.unfinished, username)
                 await super().get(name)  # returns when the socket is closed
@@ -264,12 +267,14 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         self.set_nodelay(True)
         transport = SocketTransport(self, stream)
         try:
-            room = await self.relay.open(name)
+            room = await self.relay.open(name, self.member.identity.username)
             assert self.owner is not None
             self.member.writable = await self._may_edit(self.owner, name)  # it may have been moved since
             self.relay.join(room, self.member, transport, partial(self._ask_again, name))
         except RoomError as error:
             self.close(error.code, clip_reason(error.reason))
+        except ExhaustedError as error:
+            self.close(CloseCode.NOT_ALLOWED, clip_reason(str(error)))
         except HTTPError:
             self.close(CloseCode.NOT_ALLOWED, "not allowed any more")
         else:

@@ -30,6 +30,11 @@ class Member:
         self._answers = 1
 
     @property
+    def held_size(self) -> int:
+        """How many bytes of updates it brought that are held."""
+        return self._held_size
+
+    @property
     def answered(self) -> bool:
         """Whether it has answered what the room asked it: `held` has the whole of its document."""
         return self._answers == 0

@@ -101,6 +101,7 @@ class Relay(LoggingConfigurable):
         self._watching: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._evicted = False
+        self._opened: dict[str, str] = {}
         self._announce = announce
         self.store = cast(Store, self.store_class(parent=self))
         self.keeper = Keeper(self.store, parent=self)
@@ -119,15 +120,23 @@ class Relay(LoggingConfigurable):
         """Return who owns the rooms of this name, or None where no such room can be."""
         return self._rooms.owner(name)
 
-    async def open(self, name: str) -> Room:
-        """Return a room that is fully loaded, opening it where it is not in memory.
+    async def open(self, name: str, user: str = "") -> Room:
+        """Return a room that is fully loaded, opening it where it is not in memory: for a user, if that is given.
 
         Raises:
             RoomError: it cannot be served; the error's code says why.
+            ExhaustedError: the user, or all of them, have as many rooms in memory as they may.
         """
         if self._watching is None and self._closing is None:
             self._watching = self._tasks.spawn(self._watch())
-        served = await self._rooms.open(name)
+        if not user or self._rooms.get(name):
+            served = await self._rooms.open(name)
+        else:
+            with self.allowances.rooms.taken(user):
+                served = await self._rooms.open(name)
+            if name not in self._opened:  # in the same turn: nobody takes it meanwhile
+                self.allowances.rooms.take(user)
+                self._opened[name] = user
         served.idle_since = monotonic()
         return served.room
 
@@ -285,6 +294,8 @@ class Relay(LoggingConfigurable):
                 self._reported = report
                 with logged(self.log, "store"):
                     self._announce(report)
+            for name in [name for name in self._opened if self._rooms.get(name) is None]:
+                self.allowances.rooms.give_back(self._opened.pop(name))
             for served in self._rooms:
                 with logged(self.log, f"room {served.room.name}"):  # whatever is wrong with one, others go on
                     self._attend(served, now)

@@ -38,6 +38,7 @@ class ServedRoom:
         rebased: how often the owner replaced the snapshot.
         due: when frames for everybody may leave again, in seconds of the relay's clock.
         heard: the members with another history that are being heard.
+        lost_from: the users of whose too large changes those in the room were told.
         told: what members with another history were told last, by user and clients.
         meanwhile: the updates that came while the document is being built again; None while it is not.
     """
@@ -58,6 +59,7 @@ class ServedRoom:
         self.rebased = 0
         self.due = now
         self.heard: set[Member] = set()
+        self.lost_from: set[str] = set()
         self.told: dict[tuple[str, frozenset[int]], str] = {}
         self.meanwhile: list[bytes] | None = None
         self._pending: list[tuple[bytes, Member | None]] = []

@@ -119,7 +119,9 @@ class MessageReader:
         elif (self._message is None) != bool(opcode):
             raise ProtocolError("a message within another, or the end of none", CloseCode.BAD_PACKET)
         elif size + len(self._message or b"") > self._max_size:
-            raise ProtocolError("message too big", CloseCode.TOO_BIG)
+            size += len(self._message or b"")
+            told = f"a frame of {size} bytes; at most {self._max_size} are taken (Relay.max_frame_size)"
+            raise ProtocolError(told, CloseCode.TOO_BIG)
         return final, opcode
 
     def _joined(self, final: bool, opcode: int, payload: bytes) -> bytes | None:

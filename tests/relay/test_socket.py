@@ -13,7 +13,7 @@ import pytest
 from pycrdt import Doc, Map, Provider, Text
 from websockets.asyncio.client import ClientConnection
 
-from jupyter_rtc.relay import Relay, protocol
+from jupyter_rtc.relay import PlainOwner, Relay, Room, protocol
 
 from .by_hand import append
 from .faulty import Faulty
@@ -214,6 +214,25 @@ class TestSilence:
         assert Relay.keepalive_interval.default_value < 30 - 3  # they look every three seconds
 
 
+SIZES = "a frame of 4097 bytes; at most 4096 are taken (Relay.max_frame_size)"
+
+
+class Listening(PlainOwner):
+    """Owns a room, and hears what those in it are to be told."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def owns(self, name: str) -> bool:
+        """Own the room."""
+        return name == "listens:to"
+
+    def told(self, room: Room, said: str) -> None:
+        """Hear it."""
+        self.heard.append(said)
+
+
+@pytest.mark.traits(ServerApp=WITH_PEOPLE)
 class TestBrokenPeers:
     @pytest.mark.parametrize(
         "frame",
@@ -257,9 +276,23 @@ class TestBrokenPeers:
         async with server.connect("room") as one, server.connect("room") as two, Peer(one) as ada, Peer(two) as bob:
             await bob.until(lambda: bob.synced)
             await bob.socket.send(b"\x00" * ((1 << 12) + 1))
-            assert (await bob.closed())[0] == 1009
+            assert await bob.closed() == (1009, SIZES)
             await ada.write("x" * 4000)
             assert ada.socket.close_code is None
+
+    @pytest.mark.traits(Relay={"max_frame_size": 1 << 12})
+    @pytest.mark.parametrize("parts", ["whole", "in parts"])
+    async def test_those_in_the_room_are_told_once_of_a_change_that_is_too_large(
+        self, server: Any, caplog: pytest.LogCaptureFixture, parts: str
+    ) -> None:
+        server.extension.relay.add_owner(listening := Listening())
+        for _ in range(3):
+            async with server.connect("listens:to", token="mona-token") as one, Peer(one) as mona:
+                await mona.until(lambda: mona.synced)
+                await mona.socket.send(b"\0" * 4097 if parts == "whole" else [b"\0" * 4000, b"\0" * 97])
+                assert (await mona.closed())[0] == 1009
+        assert listening.heard == [f"A change that mona made is not in the document, for it is too large: {SIZES}"]
+        assert caplog.text.count(f"room listens:to: closing mona: {SIZES}") == 3
 
     async def test_an_update_that_hurts_the_document(self, server: Any) -> None:
         # It refers to a parent that is a text's content, and fails half-way; the document is built again.

@@ -1,0 +1,169 @@
+"""What each user may take, and all together: counted, given back, and refused with a word that says what it was."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tornado.httpclient import HTTPClientError
+from traitlets.config import Config
+from websockets.exceptions import InvalidStatus
+
+from jupyter_rtc.relay import ExhaustedError, FreeRooms, MemoryStore, Relay, protocol
+from jupyter_rtc.relay.allowances import Allowance, Holding
+from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode
+
+from .by_hand import append
+from .peer import Peer, eventually
+from .test_relay import Built, Client, gone, relay_with
+
+ADA, BOB = "ada", "bob"
+
+
+class TestAllowance:
+    def test_one_user_and_all_have_so_much(self) -> None:
+        sockets = Allowance("sockets", 2, 3)
+        sockets.take(ADA)
+        sockets.take(ADA)
+        with pytest.raises(ExhaustedError, match="ada has 2 sockets already"):
+            sockets.take(ADA)
+        sockets.take(BOB)
+        with pytest.raises(ExhaustedError, match="there are 3 sockets already"):
+            sockets.take(BOB)
+        sockets.give_back(ADA)
+        sockets.take(BOB)
+
+    @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 8)), max_size=40))
+    def test_holdings_grow_and_shrink_within_it(self, steps: list[tuple[int, int]]) -> None:
+        allowance = Allowance("bytes", 10, 15)
+        users = [ADA, ADA, BOB, "carol"]
+        holdings, held = [Holding(allowance, user) for user in users], [0] * 4
+        for number, amount in steps:
+            wanted = [*held[:number], amount, *held[number + 1 :]]
+            own = sum(some for user, some in zip(users, wanted, strict=True) if user == users[number])
+            fits = amount <= held[number] or (own <= 10 and sum(wanted) <= 15)
+            try:
+                holdings[number].hold(amount)
+                assert fits
+                held = wanted
+            except ExhaustedError:
+                assert not fits
+            assert allowance.in_total == sum(held)
+
+    def test_what_is_taken_for_a_while_is_given_back_whatever_happens(self) -> None:
+        answers = Allowance("answers", 1, 1)
+        for _ in range(3):
+            with pytest.raises(LookupError), answers.taken(ADA):
+                raise LookupError
+        with answers.taken(ADA), pytest.raises(ExhaustedError), answers.taken(BOB):
+            pass
+        assert answers.in_total == 0
+
+
+def limited(**traits: int) -> dict[str, Any]:
+    """Return what configures a relay with these allowances."""
+    return {"Relay": {"store_class": MemoryStore, "eviction_delay": 0.05}, "Allowances": traits}
+
+
+class TestRooms:
+    async def test_a_user_and_all_bring_so_many_into_memory_and_what_leaves_makes_place(self) -> None:
+        async with relay_with(config=limited(max_rooms=2, max_rooms_in_total=3)) as relay:
+            ada = [Client(relay, await relay.open(name, ADA)) for name in ("a", "b")]
+            with pytest.raises(ExhaustedError, match="ada has 2 rooms in memory"):
+                await relay.open("c", ADA)
+            for _ in range(3):  # those that are there are open to everybody
+                assert await relay.open("a", ADA) is await relay.open("a", BOB) is ada[0].room
+            Client(relay, await relay.open("c", BOB))
+            with pytest.raises(ExhaustedError, match="there are 3 rooms in memory"):
+                await relay.open("d", BOB)
+            await relay.open("the-servers-own")
+            for client in ada:
+                relay.leave(client.room, client.member)
+            await eventually(lambda: gone(relay, "a") and gone(relay, "b"))
+
+            async def may() -> bool:
+                try:
+                    return bool(await relay.open("d", ADA))
+                except ExhaustedError:
+                    return False
+
+            await eventually(may)
+
+    async def test_a_room_that_cannot_be_opened_takes_no_place(self) -> None:
+        async with relay_with(config=limited(max_rooms=1)) as relay:
+            for _ in range(3):
+                with pytest.raises(Exception, match="no such room"):
+                    await relay.open("nobody:owns:this", ADA)
+            await relay.open("a", ADA)
+
+    @pytest.mark.traits(Allowances={"max_rooms_in_total": 1})
+    async def test_one_too_many_is_refused_at_the_handshake_and_by_the_session(
+        self, server: Any, jp_fetch: Any, jp_root_dir: Any
+    ) -> None:
+        (jp_root_dir / "a.txt").write_text("a")
+        async with server.connect("a") as one, Peer(one) as ada:
+            await ada.until(lambda: ada.synced)
+            with pytest.raises(InvalidStatus) as refused:
+                await server.connect("b")
+            assert refused.value.response.status_code == 429
+            body = json.dumps({"format": "text", "type": "file"})
+            with pytest.raises(HTTPClientError) as answer:
+                await jp_fetch("api/collaboration/session/a.txt", method="PUT", body=body)
+            assert answer.value.code == 429
+            async with server.connect("a") as two, Peer(two) as bob:
+                await bob.until(lambda: bob.synced)
+
+
+class TestHeld:
+    """Updates of peers whose document has another history, before it is seen to what they hold."""
+
+    @pytest.mark.parametrize("traits", [{"max_held": 3000}, {"max_held_in_total": 3000}])
+    async def test_so_much_is_held_and_given_back_when_the_peer_leaves(self, traits: dict[str, int]) -> None:
+        relay = Relay([Built()], config=Config(limited(**traits)))
+        room = await relay.open("room")
+        first, second = Client(relay, room), Client(relay, room)
+        for client in (first, second):
+            client.write("x" * 2000)
+        assert first.socket.closed == []
+        ((code, reason),) = second.socket.closed
+        assert (code, "bytes of updates that wait to be heard" in reason) == (CloseCode.NOT_ALLOWED, True)
+        relay.leave(room, first.member)
+        assert (first.member.held, relay.allowances.held.in_total) == ([], 0)
+        third = Client(relay, room)
+        third.write("x" * 2000)
+        assert third.socket.closed == []
+        await relay.close()
+
+    async def test_what_was_heard_is_held_no_more(self) -> None:
+        async with relay_with(Built()) as relay:
+            away = Client(relay, await relay.open("room"), "away")
+            append("typed elsewhere")(away.doc)
+            away.send(protocol.step1(away.doc.get_state()))
+            away.send(protocol.step2(away.doc.get_update()))
+            assert relay.allowances.held.in_total > 0
+            await eventually(lambda: away.socket.closed)
+            relay.leave(away.room, away.member)
+            await eventually(lambda: relay.allowances.held.in_total == 0)
+
+
+class TestAwareness:
+    @pytest.mark.parametrize("traits", [{"max_awareness": 3000}, {"max_awareness_in_total": 3000}])
+    async def test_so_much_is_shown_in_all_rooms(self, traits: dict[str, int]) -> None:
+        relay = Relay([FreeRooms()], config=Config(limited(max_awareness_rate=1 << 20, **traits)))
+        clients = [Client(relay, await relay.open(name)) for name in ("a", "b")]
+        big = [AwarenessEntry(1, 1, json.dumps({"t": "x" * 2000}))]
+        for client in clients:
+            client.send(protocol.awareness(big))
+        assert clients[0].socket.closed == []
+        assert clients[1].socket.closed[0][0] == CloseCode.NOT_ALLOWED
+        clients[0].send(protocol.awareness([AwarenessEntry(1, 2, "{}")]))
+        again = Client(relay, clients[1].room)
+        again.send(protocol.awareness([AwarenessEntry(2, 1, json.dumps({"t": "x" * 2000}))]))
+        assert again.socket.closed == []
+        relay.leave(again.room, again.member)
+        relay.leave(clients[0].room, clients[0].member)
+        assert relay.allowances.awareness.in_total == 0
+        await relay.close()
