@@ -37,6 +37,10 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+SOON = 8.0
+"""How many times as long as its start the end of a server may take: each takes longer on a machine that is busy."""
+
+
 class Jupyter:
     """One Jupyter Server process, with our extension and nothing else.
 

@@ -18,10 +18,7 @@ from awaiting import PATIENCE
 from .conftest import Opener, Starter
 from .examples import as_nbformat, code, notebook, stream
 from .peer import Peer, until
-from .process import Jupyter
-
-SOON = 8.0
-"""How many times as long as its start the end of a server may take: each takes longer on a machine that is busy."""
+from .process import SOON, Jupyter
 
 SLOW = '''
 import os, time

@@ -69,7 +69,7 @@ async def terminated_after_a_keystroke(world: World) -> None:
     await world.in_sync()
     said = {desk.kind.name: desk.people[0].said() for desk in world.desks}
     world.server.terminate()
-    await world.ended(5.0)
+    await world.ended()
     for desk in world.desks:
         desk.expect(said[desk.kind.name])
         await desk.leave()

@@ -39,11 +39,11 @@ def jupyter_server_ydoc(python: str) -> Contestant:
 async def suffer(contestant: Contestant, accident: Accident, seed: str, patience: float) -> dict[str, Verdict] | str:
     """Let one accident happen; return what became of the words, or why it never came to that."""
     with tempfile.TemporaryDirectory(prefix="safety-") as folder:
-        world = World(contestant, Path(folder) / "home", f"{seed} {accident.__name__}")
+        world = World(contestant, Path(folder) / "home", f"{seed} {accident.__name__}", patience)
         try:
             async with asyncio.timeout(180):
                 await accident(world)
-                return await world.verdicts(patience)
+                return await world.verdicts()
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         finally:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from awaiting import until
 from documents.process import Jupyter
 from jupyter_server.services.contents.fileio import path_to_intermediate
 
@@ -29,8 +30,8 @@ class Desk:
         complaints: what went wrong besides.
     """
 
-    def __init__(self, server: Jupyter, kind: Kind, path: str, rng: random.Random) -> None:
-        """Write the file."""
+    def __init__(self, server: Jupyter, kind: Kind, path: str, rng: random.Random, patience: float) -> None:
+        """Write the file. All waiting ends after `patience` seconds."""
         self.kind = kind
         self.path = path
         self.ledger = Ledger()
@@ -39,6 +40,7 @@ class Desk:
         self.complaints: list[str] = []
         self.rng = rng
         self._server = server
+        self._patience = patience
         content = kind.start()
         self.file.write_text(content)
         for token in TOKEN.findall(content):
@@ -130,11 +132,10 @@ class Desk:
 
     async def wait(self, condition: Callable[[], bool], complaint: str) -> None:
         """Wait until something is the case; complain if that takes too long."""
-        for _ in range(500):
-            if condition():
-                return
-            await asyncio.sleep(0.02)
-        self.complaints.append(complaint)
+        try:
+            await until(condition, timeout=self._patience)
+        except AssertionError:
+            self.complaints.append(complaint)
 
     async def saved(self, person: Person) -> None:
         """Wait until the file says what a person's document does; not for ever."""

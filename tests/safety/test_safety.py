@@ -13,6 +13,7 @@ from .world import OURS, World
 MOUNTING = (disk_full_for_a_while,)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "accident",
     [pytest.param(one, id=one.__name__, marks=as_root if one in MOUNTING else ()) for one in ACCIDENTS],

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from documents.disks import small_disk_at
-from documents.process import Jupyter
+from documents.process import SOON, Jupyter
 
 from .desk import Desk
 from .kinds import KINDS
@@ -55,13 +55,14 @@ class World:
         rng: where all chance comes from.
     """
 
-    def __init__(self, contestant: Contestant, home: Path, seed: str) -> None:
-        """Prepare it all in the folder `home`; nothing is started yet."""
+    def __init__(self, contestant: Contestant, home: Path, seed: str, patience: float = 30.0) -> None:
+        """Prepare it all in the folder `home`; nothing is started yet. All waiting ends after `patience` seconds."""
         self.contestant = contestant
         self.rng = random.Random(seed)
         self.server: Jupyter
         self.desks: list[Desk] = []
         self._home = home
+        self._patience = patience
         self._stack = ExitStack()
 
     # ------------------------------------------------------------------ life
@@ -73,7 +74,7 @@ class World:
             self._stack.enter_context(small_disk_at(self.server.root / "disk", "1m"))
         for kind in KINDS:
             path = f"disk/{kind.file}" if disk else kind.file
-            self.desks.append(Desk(self.server, kind, path, random.Random(self.rng.random())))
+            self.desks.append(Desk(self.server, kind, path, random.Random(self.rng.random()), self._patience))
         await self.start()
         await asyncio.gather(*(desk.seat(name) for desk in self.desks for name in NAMES[:people]))
 
@@ -105,8 +106,9 @@ class World:
         """The database in the store."""
         return next(path for path in self.store_files() if path.suffix == ".db")
 
-    async def ended(self, seconds: float) -> None:
+    async def ended(self) -> None:
         """Wait until the server has ended as it was told to; complain, and kill it, if that takes too long."""
+        seconds = SOON * self.server.seconds_to_start
         try:
             await asyncio.to_thread(self.server.wait, seconds)
         except subprocess.TimeoutExpired:
@@ -175,7 +177,8 @@ class World:
 
     async def evicted(self) -> None:
         """Wait until the server has dropped the rooms of documents; not for ever."""
-        for _ in range(200):
+        deadline = asyncio.get_running_loop().time() + self._patience
+        while asyncio.get_running_loop().time() < deadline:
             status, answer = await self.server.ask("GET", "api/rtc/rooms")
             if status != 200:
                 await asyncio.sleep(3)  # it does not tell
@@ -188,9 +191,9 @@ class World:
 
     # ------------------------------------------------------------------ the end
 
-    async def verdicts(self, patience: float = 30.0) -> dict[str, Verdict]:
-        """Wait until all is well, for at most `patience` seconds; return what became of the words of each file."""
-        deadline = asyncio.get_running_loop().time() + patience
+    async def verdicts(self) -> dict[str, Verdict]:
+        """Wait until all is well, not for ever; return what became of the words of each file."""
+        deadline = asyncio.get_running_loop().time() + self._patience
         while True:
             copies = await self.copies()
             found = {desk.kind.name: desk.judge(copies) for desk in self.desks}
