@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from ..relay import (
     Past,
     Relay,
     Room,
+    RoomGone,
     StoredRoom,
     StoreError,
     decode_state_vector,
@@ -29,6 +31,7 @@ from .lineage import note_taken
 from .merge import document, outside
 
 _TRIES = 3
+_MOST_MARKS = 256
 _NOTHING = b"\x00\x00"
 
 
@@ -37,6 +40,7 @@ class OutsideEdit(NamedTuple):
 
     Attributes:
         update: the edit, with the records of conflicts, if they were made.
+        before: the base that it was made of.
         base: the base that holds it.
         conflicts: where it meets what people typed.
         records: what is written of them into the document (see `conflicts.records`).
@@ -44,6 +48,7 @@ class OutsideEdit(NamedTuple):
     """
 
     update: bytes
+    before: bytes
     base: bytes
     conflicts: Sequence[Conflict]
     records: Mapping[str, Any]
@@ -84,7 +89,7 @@ class MergeBase:
         self.seq = self._begun = 0
         self.fresh = False
         self.loaded: Mapping[int, int] = {}
-        self._marks: dict[str, int] = {}  # what was the base, by the hash of the file
+        self._marks: dict[str, int] = {}  # what was the base lately, by the hash of the file
         self._held: _Held | None = None  # the base itself, where the store does not keep it
         self._next: _Held | None = None  # what is about to be
         self._relay = relay
@@ -117,7 +122,7 @@ class MergeBase:
         edit = await self._noted(await self._since(stored, content, original, self._room.doc.get_update()))
         if edit.update == _NOTHING:  # the save that was begun last did reach the file; the next may be cut short, too
             self._marks[hash] = self.seq
-            self._relay.store.mark(self._room.name, saved=Mark(self.seq, hash))
+            self._relay.mark(self._room, saved=Mark(self.seq, hash))
             return None
         edit = await asyncio.to_thread(_taken, edit, hash)
         return edit._replace(left=later.left) if later else edit
@@ -139,24 +144,43 @@ class MergeBase:
             return None
         return await asyncio.to_thread(stored.state, seq) if stored.seq <= seq else None
 
-    async def outside(self, content: Content, original: Original, hash: str, edited: bool) -> bytes:
-        """Return the edit that somebody else made who changed the file to `original`; the stored base has it then.
+    @asynccontextmanager
+    async def outside(self, content: Content, original: Original, hash: str, edited: bool) -> AsyncIterator[bytes]:
+        """Enter with the edit that somebody else made who changed the file to `original`; the base moves with it.
 
         `hash` is that of the file. The edit is made with an eye on what people have typed since, if the document was
-        `edited`, and up to the return: it must be merged at once, before anything else happens to the document.
+        `edited`, and up to the moment in which the context is entered: there it must be merged at once, before
+        anything else happens to the document. Where that raises, the base is what it was, so that the edit is found in
+        the file again.
 
         Raises:
             BaseLostError: the base cannot be had.
+            RoomGone: the room is out of memory.
         """
         stored = await self._stored()
         seq = self._room.seq
         live = self._room.doc.get_update() if edited else None
         await self._ascertain(stored, content, original)
         edit = await self._noted(await self._since(stored, content, original, live))
-        await self.include(edit, hash)
+        try:
+            await self._keep(edit, hash)
+            edit = await self._renewed(edit, seq, stored, content, original)
+            yield edit.update
+        except RoomGone:  # the next to open the document finds the edit in what is stored
+            raise
+        except Exception:
+            self._relay.replace(self._room, self.seq, edit.before)
+            self._relay.mark(self._room, saved=Mark(self.seq, self._hash))
+            raise
+        self._moved(edit, hash)
+
+    async def _renewed(
+        self, edit: OutsideEdit, seq: int, stored: StoredRoom, content: Content, original: Original
+    ) -> OutsideEdit:
+        """Return an edit, which was made of the document after update `seq`, as it is to be made of the present one."""
         for _ in range(_TRIES):
             if self._room.seq == seq:
-                return edit.update
+                return edit
             # Somebody types, perhaps into what this edit takes away. Nobody has seen it: another takes its place.
             seq, live = self._room.seq, self._room.doc.get_update()
             edit = await self._noted(await asyncio.to_thread(_edit, stored, self.seq, content, original, live))
@@ -167,8 +191,7 @@ class MergeBase:
             made, live = edit.records, self._room.doc.get_update()
             edit = _recorded(_edit(stored, self.seq, content, original, live, looking=False), made)
             self._relay.replace(self._room, self.seq, edit.base)
-        self._hold(edit.base)
-        return edit.update
+        return edit
 
     def foresee(self) -> None:
         """Take note that the document as it is now may become the base: it is kept, if the store does not keep it."""
@@ -181,7 +204,7 @@ class MergeBase:
         never stops a save.
         """
         self._begun = seq
-        self._relay.store.mark(self._room.name, intended=Mark(seq, ""))
+        self._relay.mark(self._room, intended=Mark(seq, ""))
         await self._relay.secure(self._room, seq)
         if self._room.seq == seq:  # else it is too late, if trouble with the store shows only now
             self.foresee()
@@ -192,30 +215,48 @@ class MergeBase:
         `before` is the number of the last update in an earlier one, of which the file may hold a part.
         """
         self._begun = max(self.seq, before)
-        self._relay.store.mark(self._room.name, intended=Mark(self._begun, ""))
+        self._relay.mark(self._room, intended=Mark(self._begun, ""))
 
     def settle(self, seq: int, hash: str) -> None:
         """Take note that the file, whose hash is `hash`, is equal to the document after update `seq`."""
+        self._marks.pop(hash, None)  # the newest comes last
         self.seq = self._marks[hash] = seq
+        while len(self._marks) > _MOST_MARKS:
+            del self._marks[next(iter(self._marks))]
         self._held = self._next if self._next and self._next.seq == seq else None
         self.fresh = False
-        self._relay.store.mark(self._room.name, saved=Mark(seq, hash))
+        self._relay.mark(self._room, saved=Mark(seq, hash))
 
-    async def include(self, edit: OutsideEdit, hash: str, merged: bool = False) -> None:
+    async def include(self, edit: OutsideEdit, hash: str) -> None:
+        """Move the base with an edit that the document has already, of a room that is not served yet.
+
+        `hash` is that of the file which somebody else wrote.
+        """
+        await self._relay.rebase(self._room, self.seq, edit.base)
+        self._relay.mark(self._room, saved=Mark(self.seq, hash))
+        self._moved(edit, hash)
+        self._relay.record(self._room, edit.update)  # so that the document's past has it, like any other edit
+        await self._relay.secure(self._room, self._room.seq)
+
+    async def _keep(self, edit: OutsideEdit, hash: str) -> None:
         """Make an outside edit part of the stored base, before anybody sees it.
 
         After a crash it is then not found in the file once more, as a second edit, while open pages hold the first.
-        `hash` is that of the file which somebody else wrote; `merged` says that the document has the edit already.
         """
         await self._relay.rebase(self._room, self.seq, edit.base)
+        self._relay.mark(self._room, saved=Mark(self.seq, hash))
+        await self._relay.secure(self._room, self._room.seq + 1)
+
+    def _moved(self, edit: OutsideEdit, hash: str) -> None:
+        """Take note that the base holds an edit, as the document does; the states before it cannot be had any more."""
         self._hold(edit.base)
         self.fresh = False
-        self._marks = {hash: self.seq}  # the states before it cannot be had any more
-        self._relay.store.mark(self._room.name, saved=Mark(self.seq, hash))
-        if merged:  # it is in the log like any other edit, so that the document's past has it
-            self._room.seq += 1
-            self._relay.store.append(self._room.name, self._room.seq, edit.update, "")
-        await self._relay.secure(self._room, self._room.seq + 1)
+        self._marks = {hash: self.seq}
+
+    @property
+    def _hash(self) -> str:
+        """The hash of the file that the base was last equal to; empty where it is not known."""
+        return next((hash for hash, seq in self._marks.items() if seq == self.seq), "")
 
     async def _ascertain(self, stored: StoredRoom, content: Content, original: Original) -> None:
         """Find out which of our saves somebody began from who wrote the file: that is the base.
@@ -286,7 +327,7 @@ def _edit(
     merge = merged(base, content, original, live) if looking else Merge(outside(base, content, original, live), [])
     doc = document(base)
     doc.apply_update(merge.update)
-    return OutsideEdit(merge.update, whole_state(doc, [base]), merge.conflicts, {})
+    return OutsideEdit(merge.update, base, whole_state(doc, [base]), merge.conflicts, {})
 
 
 def _later(stored: StoredRoom, seq: int, content: Content, original: Original) -> _Later | None:
@@ -309,7 +350,7 @@ def _recorded(edit: OutsideEdit, made: Mapping[str, Any]) -> OutsideEdit:
         return edit
     doc = document(edit.base)
     update = pycrdt.merge_updates(edit.update, write(doc, made))
-    return OutsideEdit(update, whole_state(doc, [edit.base]), edit.conflicts, made)
+    return edit._replace(update=update, base=whole_state(doc, [edit.base]), records=made)
 
 
 def _taken(edit: OutsideEdit, hash: str) -> OutsideEdit:

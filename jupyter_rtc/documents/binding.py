@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Protocol
 
 import pycrdt
 
-from ..relay import Mark, Member, Room, StoredRoom, Tasks, Verdict
+from ..relay import Mark, Member, Room, RoomGone, StoredRoom, Tasks, Verdict
 from .autosave import Autosave, Pace
 from .base import BaseLostError, MergeBase
 from .content import Content, Original
@@ -95,7 +95,7 @@ class FileBinding:
                 if arrived.left:
                     await self._strangers.set_aside(arrived.left)
                 self.room.doc.apply_update(arrived.update)
-                await self._base.include(arrived, hash, merged=True)
+                await self._base.include(arrived, hash)
             if not self._file.missing:  # what it holds of the save that was begun last is known now
                 self._base.abandon(self._file.begun)
         except BaseLostError:
@@ -103,8 +103,7 @@ class FileBinding:
             if update != NO_CHANGE:
                 self.room.doc.apply_update(update)
                 update = pycrdt.merge_updates(update, note_taken(self.room.doc, update, hash))
-                self.room.seq += 1
-                self._host.relay.store.append(self.room.name, self.room.seq, update, "")
+                self._host.relay.record(self.room, update)
         return None
 
     def opened(self) -> None:
@@ -163,30 +162,40 @@ class FileBinding:
         self._noticed = True
         if self._busy.locked():
             return  # who is at it looks once more
-        async with self._busy:
-            before = self._outside.astray, self._file.info.writable
-            try:
-                while self._noticed:
-                    self._noticed = False
-                    await self._outside.take_in()
-            except FileError as error:
-                self.status.say(self.path, str(error))
-                return
+        with suppress(RoomGone):  # what is in the file is found when the document is opened again
+            async with self._turn():
+                await self._look()
+
+    async def _look(self) -> None:
+        before = self._outside.astray, self._file.info.writable
+        try:
+            while self._noticed:
+                self._noticed = False
+                await self._outside.take_in()
+        except FileError as error:
+            self.status.say(self.path, str(error))
+            return
         if before != (self._outside.astray, self._file.info.writable):
             self.status.well(self.path)
             self._autosave.resume()  # it stopped, or was put off, while the file was gone, broken, or read-only
 
-    async def release(self) -> bool:
-        """Save what is not on disk yet; return whether the document may be dropped from memory.
+    @asynccontextmanager
+    async def release(self) -> AsyncIterator[bool]:
+        """Save what is not on disk yet; enter with whether the document may be dropped from memory.
 
         Where people switched autosaving off, the store keeps the edits; where the file was deleted, a recovery copy.
+        What others write into the file before the context is left is merged after that; or it is found when the
+        document is opened again, if it was dropped meanwhile.
         """
+        # A save that is under way has taken note of the edits, but may not have written them.
+        async with self._turn():
+            yield await self._finish()
+
+    async def _finish(self) -> bool:
         self._autosave.cancel()
-        async with self._busy:  # a save that is under way has taken note of the edits, but may not have written them
-            pass
         if self._autosave.edited and not self._file.missing and self._wanted():
             with suppress(FileError):
-                await self.save()
+                await self._save_now(asked=False)
         if not (self._autosave.edited and self._file.missing):
             return not (self._autosave.edited and self._wanted())
         try:
@@ -195,6 +204,21 @@ class FileBinding:
             self.status.say(self.path, str(error))
             return False
         return True
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Have document and file for oneself: one at a time loads, saves, merges, or lets them go.
+
+        Raises RoomGone where they were let go meanwhile. What was noticed and not looked at is looked at afterwards.
+        """
+        try:
+            async with self._busy:
+                if self._closed:
+                    raise RoomGone(str(self.name))
+                yield
+        finally:
+            if self._noticed and not self._closed:
+                self._tasks.spawn(self.look())
 
     @property
     def spare(self) -> bool:
@@ -215,7 +239,7 @@ class FileBinding:
 
     async def foreign(self, member: Member, updates: Sequence[bytes]) -> Verdict:
         """Say what becomes of a member whose document has another history, after seeing to what it brought."""
-        async with self._busy:
+        async with self._turn():
             with suppress(FileError):  # what is known of the file is good enough
                 await self._outside.take_in()
             doc = self.room.doc
@@ -223,8 +247,6 @@ class FileBinding:
             if self.room.doc is not doc:  # it has another history, or another end of it
                 self.opened()
             self.status.tell(self.path)
-        if self._noticed and not self._closed:
-            self._tasks.spawn(self.look())
         return verdict
 
     def found(self, state: bytes) -> None:
@@ -241,25 +263,27 @@ class FileBinding:
         Raises:
             FileError: it could not be saved; the reason is in `status` too, and the next try is planned.
         """
-        async with self._busy:
+        async with self._turn():
             if asked:
                 self._asked = None
-            self._autosave.cancel()
-            begun = monotonic()
-            trouble: str | None = "an error that nobody foresaw; the server's log has it"
-            try:
-                await self._save(asked)
-                trouble = None
-            except FileError as error:
-                trouble = str(error)
-                raise
-            finally:  # whatever a contents manager or a hook raises: what is not saved is tried again
-                if trouble:
-                    self._fail(trouble)
-            self.status.well(self.path)
-            self._autosave.succeeded(monotonic() - begun)
-        if self._noticed and not self._closed:
-            self._tasks.spawn(self.look())
+            await self._save_now(asked)
+
+    async def _save_now(self, asked: bool) -> None:
+        self._autosave.cancel()
+        begun = monotonic()
+        try:
+            await self._save(asked)
+        except FileError as error:
+            self._fail(str(error))
+            raise
+        except asyncio.CancelledError:  # the server stops: the store has what is not in the file yet
+            self._autosave.edited = True
+            raise
+        except BaseException:  # whatever a contents manager or a hook raises: what is not saved is tried again
+            self._fail("an error that nobody foresaw; the server's log has it")
+            raise
+        self.status.well(self.path)
+        self._autosave.succeeded(monotonic() - begun)
 
     async def _save(self, asked: bool) -> None:
         """Write what the document says into the file, once what others wrote there is in the document."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from posixpath import dirname, normpath
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -268,9 +269,9 @@ class Documents(LoggingConfigurable):
         """Take in what a member with another history brought, or keep it beside the document."""
         return await self._bindings[room.name].foreign(member, updates)
 
-    async def release(self, room: Room) -> bool:
-        """Save; then follow the room no longer."""
-        return await self._bindings[room.name].release()
+    def release(self, room: Room) -> AbstractAsyncContextManager[bool]:
+        """Save, and leave document and file as they are then."""
+        return self._bindings[room.name].release()
 
     def spare(self, room: Room) -> bool:
         """Say whether the file, or a recovery copy, has everything."""

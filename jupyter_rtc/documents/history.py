@@ -16,7 +16,7 @@ from .content import Content, Original, rendered
 from .documents import Documents
 from .ipynb import Ipynb
 from .names import DocumentName
-from .restore import set_to
+from .restore import bring_back
 
 __all__ = ["Chronicle", "History", "HistoryError", "Subject", "opened"]
 
@@ -105,10 +105,9 @@ class History:
     async def restore(self, subject: Subject, seq: int, author: str) -> None:
         """Bring a document back to a version, as an edit by the user `author`. Raises HistoryError."""
         _, original = await self.version(subject, seq)
-        done = False
-        while not done:  # nobody may be in the room, so that it may go while the edit is made
-            room = await opened(self._documents, str(subject.name))
-            done = await set_to(self._documents.relay, room, self.content(subject), original, author)
+        name = str(subject.name)
+        content, documents = self.content(subject), self._documents
+        await bring_back(documents.relay, lambda: opened(documents, name), content, original, author)
 
     async def _version(self, subject: Subject, seq: int) -> tuple[Chronicle, Version]:
         chronicle = await self.chronicle(subject)

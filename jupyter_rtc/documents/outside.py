@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from ..relay import ProtocolError
 from .base import BaseLostError
+from .files import FileError
 from .known import Seen
 from .pair import Pair
 from .status import Speaker
@@ -32,8 +34,9 @@ class OutsideEdits:
         if seen and not await self._is_ours(seen):
             try:
                 await self._merge(seen)
-            except BaseLostError:
-                await self._reconcile(seen)
+            except ProtocolError as error:
+                reason = f"what another program wrote into {self._pair.file.path} cannot be merged: {error.reason}"
+                raise FileError(409, reason) from error
             self._host.report(self._pair.room.name, self._pair.file.path, "overwrite")
         self.astray = False
 
@@ -61,18 +64,31 @@ class OutsideEdits:
     async def _merge(self, seen: Seen) -> None:
         """Merge the file's new content into the document, as an edit of the base by somebody else."""
         pair, hash = self._pair, seen.info.hash
-        update = await pair.base.outside(pair.content, seen.original, hash, pair.autosave.edited)
-        clean = not pair.autosave.edited
-        pair.autosave.disarm()
-        self._host.relay.merge(pair.room, update, "")
+        try:
+            async with pair.base.outside(pair.content, seen.original, hash, pair.autosave.edited) as update:
+                clean = self._apply(update)
+        except BaseLostError:
+            await self._reconcile(seen)
+            return
         pair.file.accept(seen)
         if clean:
-            pair.autosave.arm()
             pair.base.foresee()
             pair.settle(pair.room.seq)
         else:
             pair.status.set(hash=hash, saving=hash)
         pair.status.tell(pair.file.path)
+
+    def _apply(self, update: bytes) -> bool:
+        """Merge an edit that the file has already; return whether the document has no other that is to be saved."""
+        pair = self._pair
+        clean = not pair.autosave.edited
+        pair.autosave.disarm()
+        try:
+            self._host.relay.merge(pair.room, update, "")
+        finally:
+            if clean:
+                pair.autosave.arm()
+        return clean
 
     async def _reconcile(self, seen: Seen) -> None:
         """Take in the file's new content where nobody knows what it was before."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from posixpath import basename, dirname, splitext
 from typing import Any, Protocol
 
-from ..relay import CloseCode, Relay, Room, RoomError
+from ..relay import CloseCode, Relay, Room, RoomError, RoomGone
 from .content import Content, ContentError, Original
 from .files import FileError, Files
 from .kinds import Kinds
@@ -59,8 +61,7 @@ async def into_document(place: Place, id: str, author: str) -> RecoveryCopy:
         if place.relay.get(copy.room) is None:  # nobody would see it in the document of a file that was deleted
             await place.files.stat(place.path_of(copy.name.file_id) or copy.path, copy.name.kind)
         content, original = await _parsed(place, copy, data)
-        while not await set_to(place.relay, await place.relay.open(copy.room), content, original, author):
-            pass  # the room was evicted meanwhile
+        await bring_back(place.relay, lambda: place.relay.open(copy.room), content, original, author)
     except RoomError as error:
         reason = f"the document of {copy.path} cannot be opened: {error.reason}"
         raise RecoveryError(_STATUS.get(CloseCode(error.code), 500), reason) from None
@@ -90,19 +91,30 @@ async def beside(place: Place, id: str) -> str:
     raise FileError(409, f"{path}: there are {_TRIES} files beside it already that were recovered")
 
 
-async def set_to(relay: Relay, room: Room, content: Content, original: Original, author: str) -> bool:
+async def bring_back(
+    relay: Relay, open: Callable[[], Awaitable[Room]], content: Content, original: Original, author: str
+) -> None:
+    """Make a document equal `original`, as `set_to` does, in the room that `open` returns.
+
+    Nobody may be in the room, so that it is evicted while the edit is made: then it is opened once more.
+    """
+    while True:
+        room = await open()
+        with suppress(RoomGone):
+            await set_to(relay, room, content, original, author)
+            return
+
+
+async def set_to(relay: Relay, room: Room, content: Content, original: Original, author: str) -> None:
     """Make the document of a room equal `original`, as an edit by `author` among those that others make meanwhile.
 
-    Returns False, and changes nothing, where the room went out of memory before it was done.
+    Raises RoomGone, and changes nothing, where the room went out of memory before it was done.
     """
     seq, state = room.seq, room.whole_state()
     update = await asyncio.to_thread(outside, state, content, original)
     if room.seq != seq:  # people are typing: what they are at stays
         update = await asyncio.to_thread(outside, state, content, original, room.whole_state())
-    if relay.get(room.name) is not room:
-        return False
     relay.merge(room, update, author)
-    return True
 
 
 def filename(copy: RecoveryCopy, path: str = "", number: str = "") -> str:

@@ -8,7 +8,8 @@ history of its root, and a step is a real edit: the smallest one that sets it to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -17,7 +18,7 @@ from uuid import uuid4
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
-from ..relay import Member, Room, StoredRoom
+from ..relay import Member, Room, RoomGone, StoredRoom
 from .branches import BranchOwner, branch_off
 from .content import Content
 from .documents import Documents
@@ -117,8 +118,12 @@ class Timelines(BranchOwner, LoggingConfigurable):
         version = timeline.chronicle.versions[at]
         original = await asyncio.to_thread(timeline.chronicle.original, timeline.content, version.seq)
         room = self._documents.relay.get(timeline.room)
-        if room is None or not await set_to(self._documents.relay, room, timeline.content, original, ""):
-            raise HistoryError(404, "the timeline was closed")
+        try:
+            if room is None:
+                raise RoomGone(timeline.room)
+            await set_to(self._documents.relay, room, timeline.content, original, "")
+        except RoomGone:
+            raise HistoryError(404, "the timeline was closed") from None
         timeline.shown = at
 
     def _timeline(self, name: str, user: str) -> Timeline:
@@ -172,9 +177,10 @@ class Timelines(BranchOwner, LoggingConfigurable):
         if timeline := self._timelines.get(room.name):
             timeline.used = timeline.used and monotonic()
 
-    async def release(self, room: Room) -> bool:
+    @asynccontextmanager
+    async def release(self, room: Room) -> AsyncIterator[bool]:
         """Let the room go when it was idle for long enough."""
-        return monotonic() - self._timelines[room.name].used >= self.timeline_timeout
+        yield monotonic() - self._timelines[room.name].used >= self.timeline_timeout
 
     def closed(self, room: Room) -> None:
         """Forget the timeline."""

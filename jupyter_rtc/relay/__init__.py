@@ -9,7 +9,7 @@ from .member import Member
 from .memory import settle_in
 from .memory_store import MemoryStore
 from .notifications import Notifications
-from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomOwner, Verdict
+from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomGone, RoomOwner, Verdict
 from .place import place
 from .protocol import CloseCode, ProtocolError, covers, decode_state_vector
 from .relay import Relay
@@ -42,6 +42,7 @@ __all__ = [
     "Relay",
     "Room",
     "RoomError",
+    "RoomGone",
     "RoomOwner",
     "SQLiteStore",
     "Store",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any, TypeAlias
@@ -18,7 +19,7 @@ from .hearing import Hearings
 from .keeper import Keeper
 from .member import Member
 from .outgoing import Outgoing
-from .owner import PRESENCE
+from .owner import PRESENCE, RoomGone
 from .pace import Pace
 from .protocol import CloseCode, ProtocolError
 from .room import Room
@@ -294,7 +295,8 @@ class Delivery:
 
     async def _hear(self, served: ServedRoom, member: Member) -> None:
         try:
-            await self._hearings.hear(served, member)
+            with suppress(RoomGone):
+                await self._hearings.hear(served, member)
         except ProtocolError as error:
             self.fault(served, member, error)
         finally:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .checkpoints import Watch
 from .member import Member
-from .protocol import NO_CHANGE
+from .protocol import NO_CHANGE, CloseCode
 from .room import Room
 from .store import StoredRoom
 
@@ -24,6 +25,13 @@ class RoomError(Exception):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+class RoomGone(RoomError):
+    """A room is out of memory, whatever another of its name may be: what was to be done in it is not done."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(CloseCode.GOING_AWAY, f"the room {name} was closed")
 
 
 @dataclass(frozen=True)
@@ -141,8 +149,12 @@ class RoomOwner(Protocol):
         """
         ...
 
-    async def release(self, room: Room) -> bool:
-        """Finish what is pending (a save); return whether the room may be dropped from memory now."""
+    def release(self, room: Room) -> AbstractAsyncContextManager[bool]:
+        """Finish what is pending (a save); enter with whether the room may be dropped from memory now.
+
+        Until the context is left nothing is begun that changes the document or what is stored of it: the room may be
+        dropped in it.
+        """
         ...
 
     def spare(self, room: Room) -> bool:
@@ -226,9 +238,10 @@ class PlainOwner:
         """Welcome every history."""
         return Verdict()
 
-    async def release(self, room: Room) -> bool:
+    @asynccontextmanager
+    async def release(self, room: Room) -> AsyncIterator[bool]:
         """Let the room go."""
-        return True
+        yield True
 
     def spare(self, room: Room) -> bool:
         """Keep it: there is no other place."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from math import inf
 from time import monotonic
@@ -22,13 +23,13 @@ from .effects import Broadcast, Send
 from .keeper import Keeper
 from .member import Member
 from .memory import give_back
-from .owner import RoomError, RoomOwner
-from .protocol import CloseCode, ProtocolError
+from .owner import RoomGone, RoomOwner
+from .protocol import ProtocolError
 from .room import EditError, Room
 from .rooms import Rooms
 from .served import ServedRoom
 from .sqlite import SQLiteStore
-from .store import Checkpoint, Store, StoredRoom, StoreError
+from .store import Checkpoint, Mark, Store, StoredRoom, StoreError
 from .tasks import Tasks, logged
 
 _GIVING_BACK = 10.0
@@ -153,10 +154,8 @@ class Relay(LoggingConfigurable):
         return served.room if served else None
 
     def join(self, room: Room, member: Member, transport: Transport, ask: Ask | None = None) -> Connection:
-        """Let a peer in, about whom `ask` is asked again later; returns its sending side. RoomError: it was closed."""
-        served = self._rooms.get(room.name)
-        if served is None or served.room is not room:
-            raise RoomError(CloseCode.GOING_AWAY, "the room was closed")
+        """Let a peer in, about whom `ask` is asked again later; returns its sending side. Raises RoomGone."""
+        served = self._rooms.served(room)
         connection = Connection(
             transport, self.max_outbox, partial(self._delivery.give_up, served, member), served.presence
         )
@@ -164,18 +163,20 @@ class Relay(LoggingConfigurable):
         return connection
 
     def leave(self, room: Room, member: Member) -> None:
-        """Let a peer go whose socket is closed. Does nothing the second time."""
-        if served := self._rooms.get(room.name):
-            self._delivery.leave(served, member)
+        """Let a peer go whose socket is closed. Does nothing the second time, nor where the room went first."""
+        with suppress(RoomGone):
+            self._delivery.leave(self._rooms.served(room), member)
 
     def receive(self, room: Room, member: Member, *frames: bytes, deadline: float = inf) -> int:
         """Take in frames of a peer that came together. What is wrong with one closes this peer, and only this one.
 
         Others get their turn at `deadline`, a time of the monotonic clock: return how many were taken in until then.
+        Where the room is gone, the peer was closed with it, and brings them again.
         """
-        if served := self._rooms.get(room.name):
-            return self._delivery.receive(served, member, frames, deadline)
-        return len(frames)
+        try:
+            return self._delivery.receive(self._rooms.served(room), member, frames, deadline)
+        except RoomGone:
+            return len(frames)
 
     def pause(self, spent: float) -> float:
         """Return how long a peer is not read whose messages took `spent` seconds."""
@@ -183,58 +184,77 @@ class Relay(LoggingConfigurable):
 
     def refuse(self, room: Room, member: Member, error: ProtocolError) -> None:
         """Close a peer that sent what is no frame at all (a text, or no message of a WebSocket)."""
-        if served := self._rooms.get(room.name):
-            self._delivery.fault(served, member, error)
+        with suppress(RoomGone):
+            self._delivery.fault(self._rooms.served(room), member, error)
 
     def edit(self, room: Room, change: Callable[[Doc[Any]], object]) -> None:
         """Make an edit of the server's own in an open room, in one transaction; everybody sees it.
 
         Where `change` raises, what it did before that is seen and stored too; then the error is raised.
+        Raises RoomGone.
         """
-        if served := self._rooms.get(room.name):
-            try:
-                self._delivery.carry_out(served, room.edit(change))
-            except EditError as half:
-                self._delivery.carry_out(served, half.effects)
-                raise half.error from None
+        served = self._rooms.served(room)
+        try:
+            self._delivery.carry_out(served, room.edit(change))
+        except EditError as half:
+            self._delivery.carry_out(served, half.effects)
+            raise half.error from None
 
     def merge(self, room: Room, update: bytes, author: str) -> None:
-        """Apply an update that was made on a fork of the room's document, for `author`."""
-        if served := self._rooms.get(room.name):
-            self._delivery.carry_out(served, room.merge(update, author))
+        """Apply an update that was made on a fork of the room's document, for `author`. Raises RoomGone."""
+        self._delivery.carry_out(self._rooms.served(room), room.merge(update, author))
 
     async def merge_durably(self, room: Room, update: bytes, author: str) -> None:
         """Apply an update as `merge` does; nobody is shown it before it is stored, or the store has trouble."""
-        if served := self._rooms.get(room.name):
-            effects = room.merge(update, author)
-            self._delivery.carry_out(served, [effect for effect in effects if not isinstance(effect, Broadcast)])
-            await self.keeper.settle()
-            self._delivery.carry_out(served, [effect for effect in effects if isinstance(effect, Broadcast)])
+        served = self._rooms.served(room)
+        effects = room.merge(update, author)
+        self._delivery.carry_out(served, [effect for effect in effects if not isinstance(effect, Broadcast)])
+        await self.keeper.settle()
+        self._delivery.carry_out(served, [effect for effect in effects if isinstance(effect, Broadcast)])
 
     async def secure(self, room: Room, seq: int) -> None:
-        """Have everything stored up to update `seq` before a file is written; trouble with the store stops nobody."""
-        served = self._rooms.get(room.name)
-        await self.keeper.secure(room.name, seq, kept=served is None or served.stored)
+        """Have everything stored up to update `seq` before a file is written; trouble with the store stops nobody.
+
+        Raises RoomGone.
+        """
+        await self.keeper.secure(room.name, seq, kept=self._rooms.served(room).stored)
+
+    def mark(self, room: Room, saved: Mark | None = None, intended: Mark | None = None) -> None:
+        """Let the store know which update a room's file holds, or is about to. Raises RoomGone."""
+        self._rooms.served(room)
+        self.store.mark(room.name, saved=saved, intended=intended)
+
+    def record(self, room: Room, update: bytes) -> None:
+        """Store one more update of a room, which its document has already. Raises RoomGone."""
+        self._rooms.served(room)
+        room.seq += 1
+        self.store.append(room.name, room.seq, update, "")
 
     def adopt(self, room: Room, stored: StoredRoom) -> bool:
         """Go on with another history of an open room's document; return whether that is so now.
 
         It is not where somebody is in the room who has the present history, and where the store cannot keep it.
+        Raises RoomGone.
         """
-        served = self._rooms.get(room.name)
-        return served is not None and self.keeper.adopt(served, stored)
+        return self.keeper.adopt(self._rooms.served(room), stored)
 
     async def rebase(self, room: Room, seq: int, snapshot: bytes) -> None:
-        """Replace what is stored of a room up to the update `seq` by a state that holds more; its past stays."""
+        """Replace what is stored of a room up to the update `seq` by a state that holds more; its past stays.
+
+        Raises RoomGone.
+        """
         owner = self.owner(room.name)
         checkpoints = await self.keeper.checkpoints(room.name, seq, owner.watch(room)) if owner else None
         self.replace(room, seq, snapshot, checkpoints)
 
     def replace(self, room: Room, seq: int, snapshot: bytes, checkpoints: Sequence[Checkpoint] | None = None) -> None:
-        """Replace what is stored of a room up to the update `seq`, and its past, if `checkpoints` are given."""
-        if served := self._rooms.get(room.name):
-            served.rebased += 1
-            served.stores(seq, len(snapshot), served.log_bytes)
+        """Replace what is stored of a room up to the update `seq`, and its past, if `checkpoints` are given.
+
+        Raises RoomGone.
+        """
+        served = self._rooms.served(room)
+        served.rebased += 1
+        served.stores(seq, len(snapshot), served.log_bytes)
         self.store.compact(room.name, seq, snapshot, checkpoints)
 
     def follow(self, name: str, follower: Follower) -> None:
@@ -253,9 +273,9 @@ class Relay(LoggingConfigurable):
         self.log.info("room %s: deleted", name)
 
     def tell(self, room: Room, member: Member, message: dict[str, Any]) -> None:
-        """Send a RAW message to one member of an open room."""
-        if served := self._rooms.get(room.name):
-            self._delivery.carry_out(served, [Send(member, protocol.raw(message))])
+        """Send a RAW message to one member of a room, if both are still here."""
+        with suppress(RoomGone):
+            self._delivery.carry_out(self._rooms.served(room), [Send(member, protocol.raw(message))])
 
     async def ask_rights(self) -> None:
         """Ask for the rights of all members to those files that their rooms did not show before; return when done.

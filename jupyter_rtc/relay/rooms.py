@@ -13,7 +13,7 @@ from pycrdt import Doc
 
 from .delivery import Delivery
 from .keeper import Keeper, Loaded
-from .owner import RoomError, RoomOwner
+from .owner import RoomError, RoomGone, RoomOwner
 from .protocol import CloseCode
 from .room import Room
 from .served import ServedRoom
@@ -40,6 +40,7 @@ class Rooms:
         self._delivery = delivery
         self._log = log
         self._served: dict[str, ServedRoom] = {}
+        self._loading: dict[str, ServedRoom] = {}
         self._opening: dict[str, asyncio.Future[ServedRoom]] = {}
         self._closing = False
 
@@ -54,6 +55,13 @@ class Rooms:
     def get(self, name: str) -> ServedRoom | None:
         """Return a room, or None if it is not in memory."""
         return self._served.get(name)
+
+    def served(self, room: Room) -> ServedRoom:
+        """Return a room as it is served, or is about to be. Raises RoomGone where it is not in memory any more."""
+        for rooms in (self._served, self._loading):
+            if (served := rooms.get(room.name)) and served.room is room:  # not another of its name
+                return served
+        raise RoomGone(room.name)
 
     async def open(self, name: str) -> ServedRoom:
         """Return a room that is fully loaded, opening it where it is not in memory.
@@ -75,16 +83,16 @@ class Rooms:
         It stays where somebody comes back meanwhile, and where it is not saved and stored in the end.
         """
         name, room = served.room.name, served.room
-        if not await served.owner.release(room) or not self._is_idle(served):
-            return False
-        seq = room.seq
-        # The room goes only when the store has it; while the store has trouble, memory is what there is.
-        if served.stored and not await self._keeper.has_all(name):
-            return False
-        if not self._is_idle(served) or room.seq != seq:  # edited: not in its file yet
-            return False
-        del self._served[name]
-        self._leave(served)
+        async with served.owner.release(room) as released:
+            if not released or not self._is_idle(served):
+                return False
+            seq = room.seq
+            # The room goes only when the store has it; while the store has trouble, memory is what there is.
+            if served.stored and not await self._keeper.has_all(name):
+                return False
+            if not self._is_idle(served) or room.seq != seq:  # edited: not in its file yet
+                return False
+            self._leave(served)
         self._log.info("room %s: evicted", name)
         return True
 
@@ -93,8 +101,9 @@ class Rooms:
         if opening := self._opening.get(name):
             await asyncio.wait([opening])
         owner = self.owner(name)
-        if served := self._served.pop(name, None):
+        if served := self._served.get(name):
             self._send_off(served, "the room was deleted")
+            del self._served[name]
             served.owner.closed(served.room)
         return owner
 
@@ -107,7 +116,6 @@ class Rooms:
         for error in await asyncio.gather(*map(self._finish, self), return_exceptions=True):
             if error:  # one room that fails must not keep the others out of the store
                 self._log.error("a room could not be finished: %s", error, exc_info=error)
-        self._served.clear()
 
     async def _open(self, name: str) -> ServedRoom:
         self._refuse_if_closing()
@@ -116,16 +124,18 @@ class Rooms:
             raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
         loaded = await self._keeper.load(name) if owner.stored else Loaded(None, Doc())
         room = await _begun(name, loaded)
-        first = await owner.load(room, loaded.stored)
+        served = self._loading[name] = ServedRoom(room, owner, loaded.unkept, monotonic())
+        try:
+            first = await owner.load(room, loaded.stored)
+        finally:
+            del self._loading[name]
         self._refuse_if_closing()
-        served = ServedRoom(room, owner, loaded.unkept, monotonic())
         self._keeper.begin(served, loaded, first)
         self._served[name] = served
         try:
             owner.opened(room)
         except BaseException:  # nobody shall find it half open
-            del self._served[name]
-            self._keeper.let_go(served)
+            self._leave(served)
             raise
         self._delivery.opened(room)
         if loaded.damage:
@@ -145,14 +155,16 @@ class Rooms:
     async def _finish(self, served: ServedRoom) -> None:
         """Save a room because the server stops; what does not get saved in time is in the store."""
         try:
-            async with asyncio.timeout(_LAST_SAVE):
-                await served.owner.release(served.room)
+            async with asyncio.timeout(_LAST_SAVE), served.owner.release(served.room):
+                pass
         except TimeoutError:
             self._log.warning("room %s: not saved within %g s", served.room.name, _LAST_SAVE)
-        self._leave(served)
+        finally:
+            self._leave(served)
 
     def _leave(self, served: ServedRoom) -> None:
-        """Take note, everywhere, that a room is not in memory any more."""
+        """Take a room out of memory, and note that everywhere."""
+        del self._served[served.room.name]
         self._keeper.let_go(served)
         served.owner.closed(served.room)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any
@@ -197,9 +197,10 @@ class Mirror(PlainOwner):
         """
         return Verdict("This table was made anew. Reload the page.")
 
-    async def release(self, room: Room) -> bool:
+    @asynccontextmanager
+    async def release(self, room: Room) -> AsyncIterator[bool]:
         """Keep the room, so that who comes back goes on; unless it is full of what records left that went."""
-        return self.table.garbage > _MUCH_GARBAGE
+        yield self.table.garbage > _MUCH_GARBAGE
 
     def closed(self, room: Room) -> None:
         """Write into no room any more."""

@@ -20,6 +20,22 @@ from .examples import as_nbformat, code, markdown, notebook
 from .peer import Peer, until
 from .process import Jupyter
 
+REFUSING = """
+import pathlib
+from jupyter_rtc.relay import ProtocolError
+from jupyter_rtc.relay.room import Room
+
+merge = Room.merge
+
+def refusing(self, update, author):
+    '''Refuse every update of the server's own while there is a file of this name.'''
+    if pathlib.Path({gate!r}).exists():
+        raise ProtocolError("not today")
+    return merge(self, update, author)
+
+Room.merge = refusing
+"""
+
 MOMENTS = ["write before", "replace before", "write opening", "replace opening", "replace during", "replace after"]
 """How a program comes in between when the server writes a file, and when it does."""
 
@@ -61,6 +77,36 @@ def on_disk(file: Path) -> dict[str, Any]:
 def said(file: Path) -> str:
     """Return what all cells in a notebook file say."""
     return "\n".join("".join(cell["source"]) for cell in on_disk(file).get("cells", []))
+
+
+@pytest.mark.parametrize("typed", ["before", "after"])
+async def test_an_edit_that_could_not_be_merged_is_found_again_and_not_saved_over(
+    start: Starter, join: Opener, tmp_path: Path, typed: str
+) -> None:
+    gate = tmp_path / "refusing"
+    server = start(REFUSING.format(gate=str(gate)))
+    file = server.root / "a.txt"
+    file.write_text("one\n")
+    peer = await join(server, "a.txt")
+    peer.show(autosave=False)
+    if typed == "before":
+        peer.type("typed\n")
+    gate.touch()
+    file.write_text("outside\none\n")
+    await until(lambda: "cannot be merged: not today" in str(peer.state.get("trouble")), lambda: peer.state)
+    if typed == "after":
+        peer.type("typed\n")
+    for _ in range(2):
+        assert await peer.save() == "failed"
+        assert file.read_text() == "outside\none\n"
+    gate.unlink()
+    assert await peer.save() == "success"
+    assert file.read_text() == peer.text == "outside\none\ntyped\n"
+    assert peer.state.get("trouble") is None
+    await peer.close()
+    server.kill()
+    server.start()
+    assert (await join(server, "a.txt")).text == "outside\none\ntyped\n"
 
 
 class TestNoticed:

@@ -18,6 +18,8 @@ class Faulty(MemoryStore):
         self.asked = asyncio.Event()
         self.loads = 0
         self.broken = False
+        self.slow: asyncio.Event | None = None
+        self.flushing = False
         self.complaint: str | None = None
 
     @property
@@ -44,6 +46,9 @@ class Faulty(MemoryStore):
         return kept
 
     async def flush(self) -> None:
-        """Return if nothing is wrong."""
+        """Return if nothing is wrong; where it is slow, once the test says so."""
+        if self.slow:
+            self.flushing = True
+            await self.slow.wait()
         if self.broken:
             raise StoreError("the disk is on fire")

@@ -6,8 +6,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pycrdt
 import pytest
@@ -18,6 +19,7 @@ from jupyter_rtc.relay import (
     PRESENCE,
     FreeRooms,
     Identity,
+    Mark,
     Member,
     MemoryStore,
     PlainOwner,
@@ -25,6 +27,7 @@ from jupyter_rtc.relay import (
     Relay,
     Room,
     RoomError,
+    RoomGone,
     SQLiteStore,
     StoredRoom,
     Verdict,
@@ -423,6 +426,60 @@ class TestStoring:
             store.broken = False
             await eventually(lambda: gone(relay, "room"))
 
+    async def test_what_is_done_in_a_room_that_was_evicted_raises_and_leaves_its_namesake_alone(self) -> None:
+        async with relay_with(eviction_delay=0.01) as relay:
+            old = await relay.open("room")
+            ada = Client(relay, old)
+            ada.write("kept")
+            relay.leave(old, ada.member)
+            await eventually(lambda: gone(relay))
+            new = await relay.open("room")
+            bob = Client(relay, new)
+            stored, seq = await relay.store.load("room"), new.seq
+            assert stored is not None
+            update = observed(Doc(), append("lost"))[0]
+            for deed in (
+                lambda: relay.edit(old, append("lost")),
+                lambda: relay.merge(old, update, ""),
+                lambda: relay.record(old, update),
+                lambda: relay.mark(old, saved=Mark(1, "")),
+                lambda: relay.replace(old, seq, update),
+                lambda: relay.adopt(old, stored),
+                lambda: Client(relay, old),
+            ):
+                with pytest.raises(RoomGone):
+                    deed()
+            for wait in (
+                relay.merge_durably(old, update, ""),
+                relay.secure(old, seq),
+                relay.rebase(old, seq, update),
+            ):
+                with pytest.raises(RoomGone):
+                    await wait
+            relay.receive(old, bob.member, protocol.update(update))
+            relay.tell(old, bob.member, {"lost": True})
+            relay.leave(old, bob.member)
+            bob.doc.apply_update(new.doc.get_update())
+            bob.write("!")
+            assert text_of(new.doc) == "kept!"
+            now = await relay.store.load("room")
+            assert now is not None
+            assert replace(now, log=now.log[:-1]) == stored
+            assert now.last == seq + 1
+
+    async def test_the_owner_of_a_room_begins_nothing_until_it_is_out_of_memory(self) -> None:
+        owner = Busy()
+        async with relay_with(owner, eviction_delay=0.01) as relay:
+            store, room = cast(Faulty, relay.store), await relay.open("room")
+            store.slow = asyncio.Event()
+            await eventually(lambda: store.flushing)
+            work = asyncio.ensure_future(owner.work(relay, room))
+            await asyncio.sleep(0)
+            store.slow.set()
+            with pytest.raises(RoomGone):
+                await work
+            assert gone(relay)
+
     async def test_a_hurt_document_is_built_again(self, faulty: Callable[[Relay], Faulty]) -> None:
         async with relay_with() as relay:
             room = await relay.open("room")
@@ -602,6 +659,24 @@ class Clumsy(FreeRooms):
         """Fail, or not."""
         if not self.hears:
             raise LookupError(member.identity.username)
+
+
+class Busy(FreeRooms):
+    """Rooms that are not let go while their owner works in them."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+
+    async def work(self, relay: Relay, room: Room) -> None:
+        """Edit when nothing else is done."""
+        async with self.turn:
+            relay.edit(room, append("worked"))
+
+    @asynccontextmanager
+    async def release(self, room: Room) -> AsyncIterator[bool]:
+        """Let go of the room, and do nothing in it meanwhile."""
+        async with self.turn:
+            yield True
 
 
 class Closed(FreeRooms):
