@@ -11,10 +11,11 @@ from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
+from jupyter_server.services.contents.manager import ContentsManager
 from traitlets import Bool
 
 from . import __version__
-from .documents import Documents, Forks, History, Recovery, Timelines, files_of
+from .documents import Documents, Files, Forks, History, Recovery, Timelines, files_of, follow_reverts
 from .documents.handlers import (
     ConflictHandler,
     ConflictsHandler,
@@ -84,7 +85,7 @@ class JupyterRTC(ExtensionApp):
         managers = Managers(self._server)
         self.relay = relay = Relay([Presence()], lambda report: self._emit("store", report), parent=self)
         self.documents = Documents(
-            relay, Derived(managers.contents, files_of), managers.file_ids, self._emit, parent=self
+            relay, Derived(managers.contents, self._files_of), managers.file_ids, self._emit, parent=self
         )
         self.history = History(self.documents)
         self.timelines = Timelines(self.documents, self.history, parent=self)
@@ -209,6 +210,12 @@ class JupyterRTC(ExtensionApp):
             file_ids=managers.file_ids,
             gateway=server.gateway_config.url if server.gateway_config.gateway_enabled else None,
         )
+
+    def _files_of(self, manager: ContentsManager) -> Files:
+        """Return the files of a contents manager, which open documents follow."""
+        assert self.documents is not None
+        follow_reverts(manager, self.documents)
+        return files_of(manager)
 
     def _register_events(self) -> None:
         logger = self._server.event_logger

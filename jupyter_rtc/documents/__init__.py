@@ -8,6 +8,7 @@ from .kinds import BadRequest
 from .local import LocalFiles, files_of
 from .names import FileIds
 from .recovery import Recovery, RecoveryCopy, RecoveryError
+from .reverts import follow_reverts
 from .timelines import Timelines
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "Session",
     "Timelines",
     "files_of",
+    "follow_reverts",
 ]

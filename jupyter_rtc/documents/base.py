@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -144,6 +144,17 @@ class MergeBase:
             return None
         return await asyncio.to_thread(stored.state, seq) if stored.seq <= seq else None
 
+    @contextmanager
+    def assumed(self, seq: int) -> Iterator[None]:
+        """Take the present state, after update `seq`, for the base; where the context raises, that is what it was."""
+        was = self.seq, self._held
+        self.seq, self._held = seq, self._next if self._next and self._next.seq == seq else None
+        try:
+            yield
+        except BaseException:
+            self.seq, self._held = was
+            raise
+
     @asynccontextmanager
     async def outside(self, content: Content, original: Original, hash: str, edited: bool) -> AsyncIterator[bytes]:
         """Enter with the edit that somebody else made who changed the file to `original`; the base moves with it.
@@ -184,7 +195,7 @@ class MergeBase:
             # Somebody types, perhaps into what this edit takes away. Nobody has seen it: another takes its place.
             seq, live = self._room.seq, self._room.doc.get_update()
             edit = await self._noted(await asyncio.to_thread(_edit, stored, self.seq, content, original, live))
-            self._relay.replace(self._room, self.seq, edit.base)
+            await self._relay.rebase(self._room, self.seq, edit.base)
             await self._relay.secure(self._room, self._room.seq + 1)
         if self._room.seq != seq:  # people never rest, so nothing may come in between any more
             # The records are those of a moment ago: to look for conflicts takes as long as the edit itself.
@@ -274,7 +285,7 @@ class MergeBase:
 
     async def _since(self, stored: StoredRoom, content: Content, original: Original, live: bytes | None) -> OutsideEdit:
         """Return what somebody else wrote since the base."""
-        if stored.seq > self.seq:
+        if not stored.seq <= self.seq <= stored.last:
             raise BaseLostError("what the file was before is not in the store any more")
         return await asyncio.to_thread(_edit, stored, self.seq, content, original, live)
 

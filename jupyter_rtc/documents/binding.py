@@ -166,6 +166,19 @@ class FileBinding:
             async with self._turn():
                 await self._look()
 
+    @asynccontextmanager
+    async def reverting(self) -> AsyncIterator[None]:
+        """Have somebody set the file back to what it was before, in the context; then the document follows it.
+
+        Raises RoomGone where the room goes out of memory before that.
+        """
+        async with self._turn():
+            yield
+            try:
+                await self._outside.revert()
+            except FileError as error:
+                self.status.say(self.path, str(error))
+
     async def _look(self) -> None:
         before = self._outside.astray, self._file.info.writable
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from posixpath import dirname, normpath
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -13,7 +13,19 @@ from weakref import WeakValueDictionary
 from traitlets import Float
 from traitlets.config import LoggingConfigurable
 
-from ..relay import CloseCode, Member, Relay, Room, RoomError, StoredRoom, Tasks, Verdict, Watch, only_sets_values
+from ..relay import (
+    CloseCode,
+    Member,
+    Relay,
+    Room,
+    RoomError,
+    RoomGone,
+    StoredRoom,
+    Tasks,
+    Verdict,
+    Watch,
+    only_sets_values,
+)
 from .binding import FileBinding
 from .content import ContentError
 from .files import FileError, Files
@@ -100,7 +112,12 @@ class Documents(LoggingConfigurable):
         """
         self.kinds.check(form, kind)
         path = normpath(path)
-        await self.files.stat(path, kind)
+        try:
+            await self.files.stat(path, kind)
+        except FileError:
+            raise
+        except Exception as error:  # whatever a contents manager raises: the WebSocket says it, see below
+            self.log.warning("%s cannot be looked at: %s", path, _named(error))
         known = self._open_id(path, form, kind) or self._file_ids().get_id(path)
         file_id = known or self._file_ids().index(path)
         if file_id is None:
@@ -144,6 +161,25 @@ class Documents(LoggingConfigurable):
                 self._watch_file(binding)
                 self._tasks.spawn(binding.look())
         self._tasks.spawn(self.relay.ask_rights())  # who may read the one folder may not read the other
+
+    @asynccontextmanager
+    async def reverting(self, path: str) -> AsyncIterator[None]:
+        """Have somebody set a file back to what it was before, in the context; its open documents follow it."""
+        path = normpath(path.strip("/"))
+        async with AsyncExitStack() as held:
+            for binding in [binding for binding in self._bindings.values() if binding.path == path]:
+                with suppress(RoomGone):
+                    await held.enter_async_context(binding.reverting())
+            yield
+
+    def reverted(self, path: str) -> None:
+        """Let the open documents of a file follow it that was set back just now."""
+
+        async def follow() -> None:
+            async with self.reverting(path):
+                pass
+
+        self._tasks.spawn(follow())
 
     def path_of(self, file_id: str) -> str | None:
         """Return the path of the file with an id; None where there is none."""
@@ -198,6 +234,9 @@ class Documents(LoggingConfigurable):
         except ContentError as error:
             self.log.warning("room %s: %s cannot be loaded: %s", room.name, path, error)
             raise RoomError(CloseCode.BAD_CONTENT, f"Error initializing: {path}: {error}") from None
+        except Exception as error:  # whatever a contents manager raises
+            self.log.exception("room %s: %s cannot be loaded", room.name, path)
+            raise RoomError(CloseCode.LOAD_FAILED, f"Error initializing: {path}: {_named(error)}") from error
         binding.status.copies = [copy.id for copy in await self.recovery.known(document.file_id)]
         self._bindings[room.name] = binding
         return first
@@ -358,3 +397,8 @@ class Documents(LoggingConfigurable):
     def _report_member(self, room: Room, member: Member, action: str) -> None:
         self._emit("awareness", {"roomid": room.name, "username": member.identity.username, "action": action})
         self.overview.noted()
+
+
+def _named(error: Exception) -> str:
+    """Return what an error says that nobody here foresaw, with its kind."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -148,10 +148,13 @@ class KnownFile:
             # For a moment, while somebody writes it, or for good: like a file that is gone, it is left alone.
             self.missing = True
             raise FileError(404, f"{self.path} was emptied outside; Ctrl+S writes it again")
-        try:
-            return await self._parse(read)
-        except ContentError as error:
-            raise FileError(409, f"{self.path} was changed outside and cannot be read: {error}") from None
+        return await self._made_out(read)
+
+    async def reread(self) -> Seen:
+        """Return what the file holds now, whatever it held when it was last seen. Raises FileError."""
+        read = await self._read()
+        self._seen, self.missing = read.info, False
+        return await self._made_out(read)
 
     async def write(self, original: Original, seq: int, *, asked: bool, sign: bool) -> None:
         """Write the file if it is as it was at the last look.
@@ -294,6 +297,13 @@ class KnownFile:
 
     async def _read(self) -> FileContent:
         return await self._host.files.read(self.path, self._content.kind, self.name.form)
+
+    async def _made_out(self, read: FileContent) -> Seen:
+        """Parse what somebody else wrote. Raises FileError."""
+        try:
+            return await self._parse(read)
+        except ContentError as error:
+            raise FileError(409, f"{self.path} was changed outside and cannot be read: {error}") from None
 
     async def _parse(self, read: FileContent) -> Seen:
         """Parse what was read; what may be large, the body itself, is let go of here."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from ..relay import ProtocolError
 from .base import BaseLostError
+from .content import Content, Original
 from .files import FileError
 from .known import Seen
+from .likeness import holds
 from .pair import Pair
 from .status import Speaker
 from .strangers import Strangers
@@ -32,13 +35,27 @@ class OutsideEdits:
         self.astray = True
         seen = await self._pair.file.look()
         if seen and not await self._is_ours(seen):
-            try:
-                await self._merge(seen)
-            except ProtocolError as error:
-                reason = f"what another program wrote into {self._pair.file.path} cannot be merged: {error.reason}"
-                raise FileError(409, reason) from error
-            self._host.report(self._pair.room.name, self._pair.file.path, "overwrite")
+            await self._merge(seen)
         self.astray = False
+
+    async def revert(self) -> None:
+        """Make the document what its file holds now: somebody has just set that back to what it was before.
+
+        What the document said remains as a version; and as a recovery copy, where the file has not all of it. What is
+        typed meanwhile is merged. Raises FileError where the file cannot be read, or the copy cannot be kept.
+        """
+        pair = self._pair
+        seen = await pair.file.reread()
+        value, seq = await pair.read()
+        pair.autosave.arm()
+        try:
+            if left := await asyncio.to_thread(_left, pair.content, seen.original, value):
+                await self._strangers.spare(left)
+            with pair.base.assumed(seq):
+                await self._merge(seen)
+        except BaseException:  # whatever it is: the document is not what its file holds
+            pair.autosave.force()
+            raise
 
     async def _is_ours(self, seen: Seen) -> bool:
         """Say whether the file holds what the document does, or did when it was last to be saved: nothing to merge.
@@ -62,14 +79,25 @@ class OutsideEdits:
         return True
 
     async def _merge(self, seen: Seen) -> None:
-        """Merge the file's new content into the document, as an edit of the base by somebody else."""
-        pair, hash = self._pair, seen.info.hash
+        """Merge the file's new content into the document, as an edit of the base by somebody else.
+
+        Raises FileError where the document cannot take it.
+        """
+        pair = self._pair
         try:
-            async with pair.base.outside(pair.content, seen.original, hash, pair.autosave.edited) as update:
-                clean = self._apply(update)
-        except BaseLostError:
-            await self._reconcile(seen)
-            return
+            try:
+                await self._merge_edit(seen)
+            except BaseLostError:
+                await self._reconcile(seen)
+        except ProtocolError as error:
+            reason = f"what another program wrote into {pair.file.path} cannot be merged: {error.reason}"
+            raise FileError(409, reason) from error
+        self._host.report(pair.room.name, pair.file.path, "overwrite")
+
+    async def _merge_edit(self, seen: Seen) -> None:
+        pair, hash = self._pair, seen.info.hash
+        async with pair.base.outside(pair.content, seen.original, hash, pair.autosave.edited) as update:
+            clean = self._apply(update)
         pair.file.accept(seen)
         if clean:
             pair.base.foresee()
@@ -94,6 +122,12 @@ class OutsideEdits:
         """Take in the file's new content where nobody knows what it was before."""
         pair = self._pair
         update = await self._strangers.reconcile(seen.original, edited=pair.autosave.edited)
+        self._host.relay.seal(pair.room)
         self._host.relay.merge(pair.room, update, "")
         pair.file.accept(seen)
         pair.autosave.force()
+
+
+def _left(content: Content, original: Original, value: Any) -> Original | None:
+    """Return a document as a file, unless another file holds all of it."""
+    return None if holds(original.value, value) else content.render(original, value)

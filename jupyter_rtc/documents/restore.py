@@ -114,6 +114,7 @@ async def set_to(relay: Relay, room: Room, content: Content, original: Original,
     update = await asyncio.to_thread(outside, state, content, original)
     if room.seq != seq:  # people are typing: what they are at stays
         update = await asyncio.to_thread(outside, state, content, original, room.whole_state())
+    relay.seal(room)
     relay.merge(room, update, author)
 
 

@@ -28,6 +28,7 @@ _MERGED = "Your changes were merged. Reload to see them."
 _CHANGED = "It was changed outside, and what it was before is lost: the document as it was open is saved over it."
 _WHY = "It was typed into a document with another history than the one here, and could not be merged."
 _OLDER = "It was stored before the file was saved last, and not all of it is in the file as it was."
+_REVERTED = "This is what it said before its file was set back to what it was."
 _REMAINS = "It was found in a damaged record of the document, which began anew without it."
 
 _Result = TypeVar("_Result")
@@ -126,6 +127,10 @@ class Strangers:
         Raises FileError where that cannot be kept.
         """
         await self._set_aside(left, _OLDER)
+
+    async def spare(self, left: Original) -> None:
+        """Keep the document as it is before it is set back. Raises FileError where that cannot be."""
+        await self._set_aside(left, _REVERTED)
 
     async def salvage(self, state: bytes) -> None:
         """Keep what a damaged record of the document still held, if the document has not all of it."""

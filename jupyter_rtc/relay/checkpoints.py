@@ -1,6 +1,7 @@
 """The versions of a room's document: found in its log, kept as checkpoints when the log is folded. Pure.
 
-A version is where a run of edits ended: people paused, or a minute was over. While the log is there, it holds
+A version is where a run of edits ended: people paused, a minute was over, or something else was about to change the
+document. The last is an update in the log that changes nothing (`SEAL`). While the log is there, it holds
 every version. When it is folded, what it held becomes a chain of checkpoints: the oldest is a whole state, each
 further one the update that leads from the one before it to the next. So a version costs what was changed, not
 what the document weighs; and to let one go is to take two steps of the chain at once.
@@ -15,11 +16,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 from pycrdt import Doc, get_state
 
-from .protocol import covers, decode_state_vector
+from .protocol import NO_CHANGE, covers, decode_state_vector
 from .store import Checkpoint, Past, Version
 from .updates import document_of, whole_state
 
-__all__ = ["Limits", "Watch", "document", "fold", "state_without", "versions"]
+__all__ = ["SEAL", "Limits", "Watch", "document", "fold", "state_without", "versions"]
+
+SEAL = NO_CHANGE
+"""An update that ends a version: what comes after it belongs to the next, however soon it comes."""
 
 _PAUSE, _LONGEST_RUN = 2.0, 60.0
 _DENSITY = 256.0
@@ -45,8 +49,8 @@ def versions(past: Past, watch: Watch, limits: Limits, now: float) -> list[Versi
     """Return the versions of a document that can be had, the oldest first; the last one is the present.
 
     They are dense where they are recent and sparse where they are old: what is t seconds old is at least t/256 from
-    the next; t/128, t/64, ... where there would be too many of them. `watch` tells edits from bookkeeping; `now` is
-    in seconds since the epoch. May run in any thread.
+    the next; t/128, t/64, ... where there would be too many of them. Sealed ones give way to each other only. `watch`
+    tells edits from bookkeeping; `now` is in seconds since the epoch. May run in any thread.
     """
     return _thinned(_all(past, past.stored.last, watch, now), limits, now)
 
@@ -74,8 +78,26 @@ def fold(past: Past, until: int, watch: Watch, limits: Limits, now: float) -> tu
 
     May run in any thread.
     """
-    kept = _thinned(_all(past, until, watch, now), limits, now)
-    kept[-1] = kept[-1]._replace(seq=until)  # what came after its last edit was none
+    snapshot = past.stored.state(until)
+    found = _all(past, until, watch, now)
+    found[-1] = found[-1]._replace(seq=max(until, found[-1].seq))  # what came after its last edit was none
+    return snapshot, _chain(past, _thinned(found, limits, now), min(limits.size, max(_LEAST_BYTES, len(snapshot) // 2)))
+
+
+def sealed(past: Past, watch: Watch, limits: Limits, now: float) -> list[Checkpoint]:
+    """Return the checkpoints of all that there was until now, with the last version sealed.
+
+    They hold what the log has, too, which stays. What is put into the snapshot afterwards is in none of them. May run
+    in any thread.
+    """
+    found = _all(past, past.stored.last, watch, now)
+    found[-1] = found[-1]._replace(seq=past.stored.last, sealed=True)
+    size = min(limits.size, max(_LEAST_BYTES, len(past.stored.snapshot) // 2))
+    return _chain(past, _thinned(found, limits, now), size)
+
+
+def _chain(past: Past, kept: Sequence[Version], size: int) -> list[Checkpoint]:
+    """Return the checkpoints of versions, the oldest left out where they take more than `size` bytes."""
     whole, steps = dict(past.checkpoints[:1]), dict(past.checkpoints[1:])
     found: list[Checkpoint] = []
     before = b""
@@ -83,8 +105,7 @@ def fold(past: Past, until: int, watch: Watch, limits: Limits, now: float) -> tu
         known = steps.get(version) if before else whole.get(version)
         found.append(Checkpoint(version, known or _packed(doc, before)))
         before = doc.get_state()
-    snapshot = past.stored.state(until)
-    return snapshot, _shortened(past, found, min(limits.size, max(_LEAST_BYTES, len(snapshot) // 2)))
+    return _shortened(past, found, size)
 
 
 def _packed(doc: Doc[Any], before: bytes) -> bytes:
@@ -99,12 +120,11 @@ def _all(past: Past, until: int, watch: Watch, now: float) -> list[Version]:
         # What the snapshot began with; or came without a log, because the store had trouble. Nobody knows when.
         begun = past.made[0][1] if past.made else now
         found.append(Version(stored.seq, begun, begun, ()))
-    edits = [Version(seq, when, when, (author,)) for seq, author, when in _edits(past, until, watch)]
-    return [*found, *_runs(edits)]
+    return [*found[:-1], *_runs(found[-1], _edits(past, until, watch))]
 
 
-def _edits(past: Past, until: int, watch: Watch) -> Iterator[tuple[int, str, float]]:
-    """Yield number, author and time of the updates of the log that changed the content, up to number `until`."""
+def _edits(past: Past, until: int, watch: Watch) -> Iterator[Version | None]:
+    """Yield each update of the log that changed the content as a version, up to number `until`; None for a seal."""
     fired = False
 
     def fire() -> None:
@@ -113,37 +133,46 @@ def _edits(past: Past, until: int, watch: Watch) -> Iterator[tuple[int, str, flo
         fired = True
 
     stored = past.stored
-    doc = document(past, stored.seq)
+    begun = max([stored.seq, *(checkpoint.version.seq for checkpoint in past.checkpoints[-1:])])
+    doc = document(past, begun)
     end = watch(doc, fire)
     for (seq, update), (author, when) in zip(stored.log, past.made, strict=True):
         if seq > until:
             break
+        if seq <= begun:
+            continue
+        if update == SEAL:
+            yield None
+            continue
         doc.apply_update(update)
         if fired:
             fired = False
             end()
             end = watch(doc, fire)
-            yield seq, author, when
+            yield Version(seq, when, when, (author,))
     end()
 
 
-def _runs(edits: Iterable[Version]) -> Iterator[Version]:
-    """Join edits that follow each other without a pause. A clock that is put back is one."""
-    run: Version | None = None
+def _runs(run: Version, edits: Iterable[Version | None]) -> Iterator[Version]:
+    """Yield a version, and the runs of edits after it, joined where they follow each other without a pause or a seal.
+
+    A clock that is put back is a pause.
+    """
+    whole = True  # no edit belongs to it any more
     for edit in edits:
-        if run and abs(edit.begun - run.ended) < _PAUSE and edit.ended - run.begun < _LONGEST_RUN:
+        if edit is None:
+            run, whole = run._replace(sealed=True), True
+        elif not whole and abs(edit.begun - run.ended) < _PAUSE and edit.ended - run.begun < _LONGEST_RUN:
             run = _joined(run, edit)
-            continue
-        if run:
+        else:
             yield run
-        run = edit
-    if run:
-        yield run
+            run, whole = edit, False
+    yield run
 
 
 def _joined(older: Version, newer: Version) -> Version:
     authors = dict.fromkeys(older.authors + newer.authors)
-    return Version(newer.seq, min(older.begun, newer.begun), newer.ended, tuple(authors))
+    return newer._replace(begun=min(older.begun, newer.begun), authors=tuple(authors))
 
 
 def _thinned(found: list[Version], limits: Limits, now: float) -> list[Version]:
@@ -161,11 +190,15 @@ def _thinned(found: list[Version], limits: Limits, now: float) -> list[Version]:
 
 def _spaced(found: list[Version], density: float, now: float) -> list[Version]:
     kept = [found[-1]]
+    sealed: Version | None = None
     for version in reversed(found[1:-1]):
-        if abs(kept[-1].ended - version.ended) < (now - version.ended) / density:
+        beside = sealed if version.sealed else kept[-1]
+        if beside and abs(beside.ended - version.ended) < (now - version.ended) / density:
             kept[-1] = _joined(version, kept[-1])
-        else:
-            kept.append(version)
+            continue
+        kept.append(version)
+        if version.sealed:
+            sealed = version
     if len(found) > 1:
         kept.append(found[0])
     return kept[::-1]

@@ -10,7 +10,7 @@ from pycrdt import Doc
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
-from .checkpoints import Limits, Watch, fold, versions
+from .checkpoints import Limits, Watch, fold, sealed, versions
 from .ledger import NEVER
 from .protocol import NO_CHANGE
 from .served import ServedRoom
@@ -132,14 +132,14 @@ class Keeper(LoggingConfigurable):
             return bool(error.rooms) and name not in error.rooms
         return True
 
-    async def checkpoints(self, name: str, seq: int, watch: Watch | None) -> list[Checkpoint] | None:
-        """Return what is to be kept of a room's past up to update `seq` when its log goes; None for what is."""
+    async def checkpoints(self, name: str, watch: Watch | None) -> list[Checkpoint] | None:
+        """Return what is to be kept of a room's past, sealed; None for what is."""
         try:
             past = await self._store.past(name)
         except StoreError as error:
             self.log.warning("room %s: its latest versions are not kept: %s", name, error)
             return None
-        return (await asyncio.to_thread(self._fold, past, seq, watch))[1] if past else None
+        return await asyncio.to_thread(sealed, past, watch, self.limits, time()) if past and watch else None
 
     async def secure(self, name: str, seq: int, *, kept: bool) -> None:
         """Make a room's log durable up to update `seq`, with which its file is about to be written.

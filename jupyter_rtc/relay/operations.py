@@ -5,7 +5,6 @@ Nothing here opens, commits or closes anything; database.py does.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -20,6 +19,7 @@ from .schema import (
     identity_sum,
     keep_beside,
     keep_damaged_past,
+    made_by,
     put_snapshot,
     take_out,
 )
@@ -303,7 +303,7 @@ class Transaction:
             self.aside.append(room)
         self._connection.execute("DELETE FROM checkpoints WHERE room = ?", (number,))
         rows = (
-            (number, *version[:3], json.dumps(version.authors), data, checksum(number, version.seq, data))
+            (number, *version[:3], made_by(version), data, checksum(number, version.seq, data))
             for version, data in checkpoints
         )
         self._connection.executemany("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)", rows)

@@ -16,6 +16,7 @@ from traitlets.config import LoggingConfigurable
 
 from . import protocol
 from .allowances import Allowances
+from .checkpoints import SEAL
 from .connection import Connection, Transport
 from .delivery import Delivery, Follower
 from .door import Ask, Warnings
@@ -204,6 +205,11 @@ class Relay(LoggingConfigurable):
         """Apply an update that was made on a fork of the room's document, for `author`. Raises RoomGone."""
         self._delivery.carry_out(self._rooms.served(room), room.merge(update, author))
 
+    def seal(self, room: Room) -> None:
+        """Let what the document says now be a version of its past, whatever comes next. Raises RoomGone."""
+        if self._rooms.served(room).stored:
+            self.record(room, SEAL)
+
     async def merge_durably(self, room: Room, update: bytes, author: str) -> None:
         """Apply an update as `merge` does; nobody is shown it before it is stored, or the store has trouble."""
         served = self._rooms.served(room)
@@ -239,12 +245,11 @@ class Relay(LoggingConfigurable):
         return self.keeper.adopt(self._rooms.served(room), stored)
 
     async def rebase(self, room: Room, seq: int, snapshot: bytes) -> None:
-        """Replace what is stored of a room up to the update `seq` by a state that holds more; its past stays.
+        """Replace what is stored of a room up to the update `seq` by a state that holds more, such as an outside edit.
 
-        Raises RoomGone.
+        Its past stays, with what it is now as the last version. Raises RoomGone.
         """
-        owner = self.owner(room.name)
-        checkpoints = await self.keeper.checkpoints(room.name, seq, owner.watch(room)) if owner else None
+        checkpoints = await self.keeper.checkpoints(room.name, self._rooms.served(room).owner.watch(room))
         self.replace(room, seq, snapshot, checkpoints)
 
     def replace(self, room: Room, seq: int, snapshot: bytes, checkpoints: Sequence[Checkpoint] | None = None) -> None:

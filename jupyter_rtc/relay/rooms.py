@@ -17,6 +17,7 @@ from .owner import RoomError, RoomGone, RoomOwner
 from .protocol import CloseCode
 from .room import Room
 from .served import ServedRoom
+from .store import StoredRoom
 
 _LAST_SAVE = 1.5
 
@@ -124,11 +125,8 @@ class Rooms:
             raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
         loaded = await self._keeper.load(name) if owner.stored else Loaded(None, Doc())
         room = await _begun(name, loaded)
-        served = self._loading[name] = ServedRoom(room, owner, loaded.unkept, monotonic())
-        try:
-            first = await owner.load(room, loaded.stored)
-        finally:
-            del self._loading[name]
+        served = ServedRoom(room, owner, loaded.unkept, monotonic())
+        first = await self._load(served, loaded.stored)
         self._refuse_if_closing()
         self._keeper.begin(served, loaded, first)
         self._served[name] = served
@@ -143,6 +141,20 @@ class Rooms:
             owner.found(room, loaded.remains)
         self._log.info("room %s: open, update %d", name, room.seq)
         return served
+
+    async def _load(self, served: ServedRoom, stored: StoredRoom | None) -> StoredRoom | None:
+        """Let the owner of a room fill it. Raises RoomError, whatever the owner raises."""
+        room = served.room
+        self._loading[room.name] = served
+        try:
+            return await served.owner.load(room, stored)
+        except RoomError:
+            raise
+        except Exception as error:
+            self._log.exception("room %s: cannot be opened", room.name)
+            raise RoomError(CloseCode.LOAD_FAILED, f"the room cannot be opened: {error}") from error
+        finally:
+            del self._loading[room.name]
 
     def _refuse_if_closing(self) -> None:
         if self._closing:

@@ -184,8 +184,8 @@ def _versions(connection: sqlite3.Connection, number: int) -> Iterator[tuple[_Ro
     for seq, data, sum, begun, ended, authors in connection.execute(select, (number,)):
         row = seq, data, sum
         sound = _is_sound(number, *row) and _is_time(begun) and _is_time(ended)
-        names = _names(authors)
-        yield row, Checkpoint(Version(seq, begun, ended, names), data) if sound and names is not None else None
+        made = _made_by(authors)
+        yield row, Checkpoint(Version(seq, begun, ended, *made), data) if sound and made else None
 
 
 def _is_sound(number: int, seq: Any, data: Any, sum: Any) -> bool:
@@ -203,13 +203,22 @@ def _is_time(value: Any) -> bool:
     return isinstance(value, float) and 0 <= value < _END_OF_TIME
 
 
-def _names(text: Any) -> tuple[str, ...] | None:
-    """Return the usernames that a list in JSON has; None where it is none."""
+def made_by(version: Version) -> str:
+    """Return what stands in the column ``authors``: a list of names; of a sealed version, an object with it."""
+    return json.dumps({"sealed": version.authors} if version.sealed else version.authors)
+
+
+def _made_by(text: Any) -> tuple[tuple[str, ...], bool] | None:
+    """Return the usernames that such a text has, and whether the version is sealed; None where it is none."""
     try:
         names = json.loads(text)
     except (ValueError, TypeError, RecursionError):
         return None
-    return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
+    sealed = isinstance(names, dict)
+    names = names.get("sealed") if sealed else names
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        return None
+    return tuple(names), sealed
 
 
 # Setting aside

@@ -130,13 +130,15 @@ class Version(NamedTuple):
     """Say of one version of a document how it came from the one before: by whom, and when.
 
     `seq` is the number of the last update in it; the changes were made from `begun` to `ended`, in seconds since
-    the epoch, by `authors`: usernames, where "" is the server itself.
+    the epoch, by `authors`: usernames, where "" is the server itself. `sealed` says that it was ended on purpose:
+    before something was merged into the document, or brought back, that may have taken something away.
     """
 
     seq: int
     begun: float
     ended: float
     authors: tuple[str, ...]
+    sealed: bool = False
 
 
 class Checkpoint(NamedTuple):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycrdt import Doc, Map, Text
 
-from jupyter_rtc.relay.checkpoints import Limits, document, fold, state_without, versions
+from jupyter_rtc.relay.checkpoints import SEAL, Limits, document, fold, sealed, state_without, versions
 from jupyter_rtc.relay.store import Past, StoredRoom, Version
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -66,6 +66,12 @@ class Typist:
         self.author = "bookkeeper"
         self.state["hash"] = str(self.now)
 
+    def seal(self) -> None:
+        """Let what is there be a version."""
+        last = self.stored.last + 1
+        self.stored = replace(self.stored, log=(*self.stored.log, (last, SEAL)))
+        self.made += (("", self.now),)
+
     def fold(self, limits: Limits = ALL, until: int | None = None, now: float | None = None) -> None:
         """Fold the log as a store does."""
         until = self.stored.last if until is None else until
@@ -108,6 +114,69 @@ def test_a_pause_and_a_minute_end_a_version_and_bookkeeping_is_none() -> None:
     for _ in range(130):  # somebody types without a pause
         typist.type("x", 1)
     assert [version.ended - version.begun for version in typist.versions(now=0.0)[3:]] == [59.0, 59.0, 9.0]
+
+
+def test_a_seal_ends_a_version_that_stays_while_others_beside_it_go() -> None:
+    typist = Typist("0")
+    typist.type("a", 5)
+    before = typist.type("b", 0.5)
+    typist.seal()
+    del typist.text[1:3]  # at the same moment
+    typist.type("c", 0.5)
+    said = [text_of(document(typist.past, version.seq)) for version in typist.versions()]
+    assert said == ["0", "0ab", "0c"]
+    for hour in range(3):
+        typist.type("d", 3600)
+        if hour == 1:
+            typist.fold()
+        found = typist.versions()
+        assert (before, True) in [(version.seq, version.sealed) for version in found]
+        assert "0ab" in [text_of(document(typist.past, version.seq)) for version in found]
+
+
+def test_what_was_folded_is_sealed_by_what_comes_next() -> None:
+    typist = Typist("0")
+    typist.type("a", 5)
+    typist.fold()
+    typist.seal()
+    typist.type("b", 0.1)
+    typist.fold()
+    assert [(version.sealed, text_of(document(typist.past, version.seq))) for version in typist.versions()] == [
+        (False, "0"),
+        (True, "0a"),
+        (False, "0ab"),
+    ]
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_what_is_put_under_the_log_is_not_in_the_versions_before(folded: bool) -> None:
+    """An outside edit becomes a part of the snapshot, and is merged into what was typed since that."""
+    typist = Typist("0")
+    typist.type("a", 5)
+    base: Doc[Any] = Doc()
+    base.apply_update(typist.stored.snapshot)
+    before = base.get_state()
+    with base.transaction():
+        base.get("text", type=Text).insert(0, "outside ")
+    typist.checkpoints = tuple(sealed(typist.past, watch, ALL, typist.now))
+    typist.stored = replace(typist.stored, snapshot=base.get_update())
+    typist.author = ""
+    typist.doc.apply_update(base.get_update(before))
+    typist.type("b", 0.1)
+    if folded:
+        typist.fold()
+    found = [(version.sealed, text_of(document(typist.past, version.seq))) for version in typist.versions()]
+    assert found == [(False, "0"), (True, "0a"), (False, "outside 0ab")]
+
+
+def test_sealed_versions_give_way_to_each_other() -> None:
+    typist = Typist("0")
+    for number in range(2000):
+        typist.type(str(number), 1)
+        typist.seal()
+    found = typist.versions(ALL._replace(versions=50))
+    assert len(found) <= 50
+    assert found[0].ended < typist.now - 1900
 
 
 @pytest.mark.parametrize("times", [1, 3])

@@ -201,6 +201,7 @@ async def test_a_large_document_goes_in_and_out(store: Store) -> None:
 CHECKPOINTS = (
     Checkpoint(Version(3, 1.5, 2.5, ()), b"as it was"),
     Checkpoint(Version(5, 10.0, 11.25, ("ann", "", 'b"ob é')), b"\0what they did"),
+    Checkpoint(Version(6, 12.0, 12.5, ("ann",), True), b"what was sealed"),
 )
 
 
