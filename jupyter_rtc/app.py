@@ -15,7 +15,7 @@ from jupyter_server.services.contents.manager import ContentsManager
 from traitlets import Bool
 
 from . import __version__
-from .documents import Documents, Files, Forks, History, Recovery, Timelines, files_of, follow_reverts
+from .documents import Documents, Files, Forks, HeldIds, History, Recovery, Timelines, files_of, follow_reverts
 from .documents.handlers import (
     ConflictHandler,
     ConflictsHandler,
@@ -83,10 +83,9 @@ class JupyterRTC(ExtensionApp):
         page.setdefault("serverSideExecution", False)
         self._register_events()
         managers = Managers(self._server)
+        file_ids = Derived(managers.file_ids, HeldIds)
         self.relay = relay = Relay([Presence()], lambda report: self._emit("store", report), parent=self)
-        self.documents = Documents(
-            relay, Derived(managers.contents, self._files_of), managers.file_ids, self._emit, parent=self
-        )
+        self.documents = Documents(relay, Derived(managers.contents, self._files_of), file_ids, self._emit, parent=self)
         self.history = History(self.documents)
         self.timelines = Timelines(self.documents, self.history, parent=self)
         self.forks = Forks(self.documents, self._emit, parent=self)

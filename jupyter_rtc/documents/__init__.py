@@ -6,7 +6,7 @@ from .forks import Fork, Forks
 from .history import History, HistoryError
 from .kinds import BadRequest
 from .local import LocalFiles, files_of
-from .names import FileIds
+from .names import FileIds, HeldIds
 from .recovery import Recovery, RecoveryCopy, RecoveryError
 from .reverts import follow_reverts
 from .timelines import Timelines
@@ -21,6 +21,7 @@ __all__ = [
     "Files",
     "Fork",
     "Forks",
+    "HeldIds",
     "History",
     "HistoryError",
     "LocalFiles",

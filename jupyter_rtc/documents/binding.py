@@ -25,10 +25,19 @@ from .strangers import Strangers, StrangersHost
 from .update import NO_CHANGE
 
 _SAVE_TIMEOUT = 60.0
+_UNFORESEEN = "an error that nobody foresaw; the server's log has it"
+
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 300.0
+"""Seconds between two questions to the manager of file ids where a file is that is gone. It may look into every folder
+to answer that, on the event loop."""
 
 
 class Host(Pace, FileHost, Speaker, StrangersHost, Protocol):
     """What a binding needs of the documents that it is one of."""
+
+    def seek(self, name: DocumentName, path: str) -> bool:
+        """Follow a file that is not at `path` any more; return whether it is known where it is."""
 
 
 class FileBinding:
@@ -58,6 +67,7 @@ class FileBinding:
         self._outside = OutsideEdits(host, self._pair, self._strangers)
         self._closed = False
         self._noticed = False
+        self._asked_at = self._pause = 0.0
         self._asked: asyncio.Task[None] | None = None  # the save that people asked for and that has not begun
         self._busy = asyncio.Lock()
         self._tasks = Tasks(host.relay.log, f"room {name}", told=(FileError,))  # those are said in `_fail`
@@ -89,6 +99,7 @@ class FileBinding:
         await self._file.load(stored)
         if stored is None:
             return await self._build()
+        self.status.recall()
         original, hash = self._file.original, self._file.info.hash
         try:
             if arrived := await self._base.find(stored, self._content, original, hash):
@@ -108,6 +119,7 @@ class FileBinding:
 
     def opened(self) -> None:
         """Begin to follow the room, which is served from now on."""
+        self.status.gone(self.path if self._file.gone else None)
         behind = self.room.seq > self._base.seq
         self.room.doubted = [clocks for _, clocks in taken(self.room.doc)]
         room, info = self.room, self._file.info
@@ -141,7 +153,7 @@ class FileBinding:
         """Take note of an update of the document. On the hot path."""
         if self._autosave.touched():
             self._wanted()  # whoever edits may be gone, with all wishes, when it is time to save
-            self.status.edited()
+            self.status.noted()
 
     def replaced(self) -> None:
         """Follow the room's new document object."""
@@ -186,11 +198,22 @@ class FileBinding:
                 self._noticed = False
                 await self._outside.take_in()
         except FileError as error:
-            self.status.say(self.path, str(error))
+            if not (error.status == 404 and self._is_elsewhere()):
+                self.status.say(self.path, str(error))
             return
+        self._pause = 0.0
         if before != (self._outside.astray, self._file.info.writable):
             self.status.well(self.path)
             self._autosave.resume()  # it stopped, or was put off, while the file was gone, broken, or read-only
+
+    def _is_elsewhere(self) -> bool:
+        """Say whether the file, which is not at its path any more, was found at another."""
+        now = monotonic()
+        if self._pause and now < self._asked_at + self._pause:
+            return False
+        self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
+        self._asked_at = now
+        return self._host.seek(self.name, self.path)
 
     @asynccontextmanager
     async def release(self) -> AsyncIterator[bool]:
@@ -230,6 +253,8 @@ class FileBinding:
                     raise RoomGone(str(self.name))
                 yield
         finally:
+            if not self._closed:
+                self.status.gone(self.path if self._file.gone else None)
             if self._noticed and not self._closed:
                 self._tasks.spawn(self.look())
 
@@ -293,7 +318,7 @@ class FileBinding:
             self._autosave.edited = True
             raise
         except BaseException:  # whatever a contents manager or a hook raises: what is not saved is tried again
-            self._fail("an error that nobody foresaw; the server's log has it")
+            self._fail(_UNFORESEEN)
             raise
         self.status.well(self.path)
         self._autosave.succeeded(monotonic() - begun)
@@ -342,9 +367,11 @@ class FileBinding:
             self._autosave.touched()
 
     async def _answer_save(self, member: Member, number: int) -> None:
-        status = "failed"
+        status, message = "failed", _UNFORESEEN
         try:
-            if member.writable:
+            if not member.writable:
+                message = f"you may only read {self.path}"
+            else:
                 if self._asked is None:  # else who asked before waits for what will be saved: this too
                     self._asked = self._tasks.spawn(self.save(asked=True))
                 # Shielded: what is being written must be written to the end, whoever waits for it.
@@ -352,10 +379,12 @@ class FileBinding:
                     await asyncio.shield(self._asked)
                 status = "success"
         except (FileError, TimeoutError) as error:
-            reason = str(error) or f"it takes more than {_SAVE_TIMEOUT:g} s"
-            self._host.relay.log.warning("room %s: save failed: %s", self.name, reason)
+            message = str(error) or f"it takes more than {_SAVE_TIMEOUT:g} s"
+            self._host.relay.log.warning("room %s: save failed: %s: %s", self.name, self.path, message)
         finally:  # in any case: the front end waits for the answer as long as it takes
-            self._host.relay.tell(self.room, member, {"type": "save", "responseTo": number, "status": status})
+            answer = {"type": "save", "responseTo": number, "status": status}
+            said = {} if status == "success" else {"message": message}
+            self._host.relay.tell(self.room, member, answer | said)
 
     def _save_if_wanted(self) -> None:
         if self._wanted():

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from posixpath import dirname, normpath
+from posixpath import dirname
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -30,12 +30,13 @@ from .binding import FileBinding
 from .content import ContentError
 from .files import FileError, Files
 from .kinds import BadRequest, Kinds
-from .names import DocumentName, FileIds
+from .names import DocumentName, FileIds, api_path, is_within, path_after
 from .overview import Overview
 from .recovery import Recovery, RecoveryCopy
 from .watcher import Watcher
 
 _THOUGHTS = 2
+_INSTEAD = 'restore into a new file ({"into": "file"}), or save the document where it is open, and try again'
 
 
 class Session(NamedTuple):
@@ -111,7 +112,7 @@ class Documents(LoggingConfigurable):
             FileError: there is no such file.
         """
         self.kinds.check(form, kind)
-        path = normpath(path)
+        path = api_path(path)
         try:
             await self.files.stat(path, kind)
         except FileError:
@@ -142,7 +143,7 @@ class Documents(LoggingConfigurable):
             FileError: there is no such file, and never was.
         """
         form, kind = self.kinds.usual(path, form, kind)
-        path = normpath(path)
+        path = api_path(path)
         file_id = self._open_id(path, form, kind) or self._file_ids().get_id(path)
         if file_id is None:
             await self.files.stat(path, kind)
@@ -155,9 +156,11 @@ class Documents(LoggingConfigurable):
     def moved(self, old: str, new: str) -> None:
         """Follow a file, or all files of a folder, from the path `old` to `new`."""
         for binding in self._bindings.values():
-            if binding.path == old or binding.path.startswith(f"{old}/"):
+            if path := path_after(binding.path, old, new, self._real_path):
                 self._watcher.unwatch(str(binding.name))
-                binding.moved(new + binding.path[len(old) :])
+                if not is_within(binding.path, old):  # it was moved by way of a link, of which nobody told
+                    self._file_ids().move(binding.path, path)
+                binding.moved(path)
                 self._watch_file(binding)
                 self._tasks.spawn(binding.look())
         self._tasks.spawn(self.relay.ask_rights())  # who may read the one folder may not read the other
@@ -165,7 +168,7 @@ class Documents(LoggingConfigurable):
     @asynccontextmanager
     async def reverting(self, path: str) -> AsyncIterator[None]:
         """Have somebody set a file back to what it was before, in the context; its open documents follow it."""
-        path = normpath(path.strip("/"))
+        path = api_path(path)
         async with AsyncExitStack() as held:
             for binding in [binding for binding in self._bindings.values() if binding.path == path]:
                 with suppress(RoomGone):
@@ -180,6 +183,27 @@ class Documents(LoggingConfigurable):
                 pass
 
         self._tasks.spawn(follow())
+
+    def seek(self, name: DocumentName, path: str) -> bool:
+        """Follow a file that is not at `path` any more; return whether the manager of file ids knows where it is."""
+        now = self.path_of(name.file_id)
+        if now is None or now == path:
+            return False
+        self.moved(path, now)
+        return True
+
+    async def attend(self, name: str) -> None:
+        """Raise FileError where the file of a document is gone: what is put into the document would be in no file."""
+        binding, document = self._bindings.get(name), self._document(name)
+        path = binding.path if binding else self.path_of(document.file_id)
+        if path is None:
+            raise FileError(409, f"the file does not exist any more; {_INSTEAD}")
+        try:
+            await self.files.stat(path, document.kind)
+        except FileError as error:
+            if error.status != 404:
+                raise
+            raise FileError(409, f"{path} does not exist any more; {_INSTEAD}") from None
 
     def path_of(self, file_id: str) -> str | None:
         """Return the path of the file with an id; None where there is none."""
@@ -281,7 +305,8 @@ class Documents(LoggingConfigurable):
         self._bindings[room.name].found(state)
 
     def joined(self, room: Room, member: Member) -> None:
-        """Say so as an event."""
+        """Say so as an event; and to the member, what is to be said of the file."""
+        self._bindings[room.name].status.welcome(member)
         self._report_member(room, member, "join")
 
     def left(self, room: Room, member: Member) -> None:
@@ -327,15 +352,14 @@ class Documents(LoggingConfigurable):
 
     def turn(self, path: str) -> asyncio.Lock:
         """Return what the views of one file hold while they write it, by whatever link they were opened."""
-        local_path = self.files.local_path(path)
-        return self._turns.setdefault(os.path.realpath(local_path) if local_path else path, asyncio.Lock())
+        return self._turns.setdefault(self._real_path(path) or path, asyncio.Lock())
 
     def report(self, room: str, path: str, action: str = "", said: str = "") -> None:
         """Emit an event of a document's life: an action, or a sentence, which front ends show in a log console."""
         told = {"action": action, "msg": said}
         event = {"level": "INFO", "room": room, "path": path}
         self._emit("session", event | {key: value for key, value in told.items() if value})
-        self.overview.noted()
+        self.overview.noted(room)
 
     def _recovered(self, copy: RecoveryCopy, new: bool) -> None:
         """Tell everybody who has the document open of a recovery copy, or that it is gone."""
@@ -360,13 +384,11 @@ class Documents(LoggingConfigurable):
         while True:
             await asyncio.sleep(self.poll_interval)
             for binding in list(self._bindings.values()):
-                self._tasks.spawn(self._look(binding))
+                self._tasks.spawn(binding.look())
 
-    async def _look(self, binding: FileBinding) -> None:
-        path = self.path_of(binding.name.file_id)
-        if path is not None and path != binding.path:
-            self.moved(binding.path, path)
-        await binding.look()
+    def _real_path(self, path: str) -> str | None:
+        local_path = self.files.local_path(path)
+        return os.path.realpath(local_path) if local_path else None
 
     def _watch_file(self, binding: FileBinding) -> None:
         """Watch the file, where it is on the local disk."""
@@ -396,7 +418,7 @@ class Documents(LoggingConfigurable):
 
     def _report_member(self, room: Room, member: Member, action: str) -> None:
         self._emit("awareness", {"roomid": room.name, "username": member.identity.username, "action": action})
-        self.overview.noted()
+        self.overview.noted(room.name)
 
 
 def _named(error: Exception) -> str:

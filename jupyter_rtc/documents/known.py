@@ -66,6 +66,7 @@ class KnownFile:
         original: what it held.
         info: what was known of it.
         missing: whether it is gone, or was emptied: then it is written only because somebody asks for it.
+        gone: whether there was no file when it was last looked for.
     """
 
     original: Original
@@ -74,7 +75,7 @@ class KnownFile:
     def __init__(self, host: FileHost, content: Content, path: str, name: DocumentName) -> None:
         """Know nothing yet of the file at `path`, which is of the type `content`; `name` is that of its document."""
         self.path = path
-        self.missing = False
+        self.missing = self.gone = False
         self._host = host
         self._content = content
         self.name = name
@@ -110,6 +111,7 @@ class KnownFile:
         except FileError as error:
             if error.status != 404 or not saved:
                 raise
+            self.gone = True
         if stored and saved:
             original = await asyncio.to_thread(self._rendered, self._content.blank(), stored, saved.seq)
             self.accept(Seen(original, FileInfo((), True, saved.hash)))
@@ -153,7 +155,7 @@ class KnownFile:
     async def reread(self) -> Seen:
         """Return what the file holds now, whatever it held when it was last seen. Raises FileError."""
         read = await self._read()
-        self._seen, self.missing = read.info, False
+        self._seen, self.missing, self.gone = read.info, False, False
         return await self._made_out(read)
 
     async def write(self, original: Original, seq: int, *, asked: bool, sign: bool) -> None:
@@ -182,7 +184,7 @@ class KnownFile:
                 if isinstance(error, OvertakenError) or not error.shown:
                     self._begun = begun
                 raise
-        self.missing = False
+        self.missing = self.gone = False
         self.accept(Seen(original, info))
 
     async def outlive(self, value: Any) -> None:
@@ -272,9 +274,9 @@ class KnownFile:
         except FileError as error:
             if error.status != 404:
                 raise
-            self.missing, self._seen = True, None
+            self.missing, self.gone, self._seen = True, True, None
             raise FileError(404, f"{self.path} does not exist any more; Ctrl+S writes it again") from None
-        self.missing = False
+        self.missing = self.gone = False
         return info
 
     async def _is_untouched(self) -> bool:

@@ -49,4 +49,5 @@ class Pair:
         self.saving = False
         hash = self.file.info.hash
         self.base.settle(seq, hash)
+        self.status.noted()
         self.status.set(hash=hash, saving=hash, **({} if self.autosave.edited else {"dirty": False}))

@@ -41,6 +41,9 @@ class Place(Protocol):
     def path_of(self, file_id: str) -> str | None:
         """Return the path of a file, or None where it is gone."""
 
+    async def attend(self, name: str) -> None:
+        """Raise FileError where the file of the document in the room of this name is gone."""
+
     async def admit(self, name: str) -> None:
         """Raise RoomError where there can be no room of this name."""
 
@@ -53,19 +56,18 @@ async def into_document(place: Place, id: str, author: str) -> RecoveryCopy:
 
     Raises:
         RecoveryError: there is no such copy, or its document cannot be opened.
-        FileError: the file cannot be looked at; with the status 404 where it is gone.
+        FileError: the file cannot be looked at; with the status 409 where it is gone.
     """
     copy, data = await place.recovery.read(id)
+    await place.attend(copy.room)
     try:
         await place.admit(copy.room)
-        if place.relay.get(copy.room) is None:  # nobody would see it in the document of a file that was deleted
-            await place.files.stat(place.path_of(copy.name.file_id) or copy.path, copy.name.kind)
         content, original = await _parsed(place, copy, data)
         await bring_back(place.relay, lambda: place.relay.open(copy.room), content, original, author)
     except RoomError as error:
         reason = f"the document of {copy.path} cannot be opened: {error.reason}"
         raise RecoveryError(_STATUS.get(CloseCode(error.code), 500), reason) from None
-    place.recovery.log.info("room %s: %s restored recovery copy %s", copy.room, author, id)
+    place.recovery.log.info("room %s: %s restored recovery copy %s of %s", copy.room, author, id, copy.path)
     return copy
 
 

@@ -37,6 +37,7 @@ async def dismiss(documents: Documents, name: str, id: str) -> None:
     """
     room = await opened(documents, name)
     documents.relay.edit(room, lambda doc: forget(doc, [id]))
+    documents.overview.noted(name)
     await documents.relay.keeper.settle()
 
 

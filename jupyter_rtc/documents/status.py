@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pycrdt import Map
 
-from ..relay import Relay, Room
+from ..relay import Member, Relay, Room
 from .conflicts import MOST, forget, place_of, recorded
 
 _MOST_NAMED = 3
@@ -17,8 +17,8 @@ _MOST_NAMED = 3
 class Listeners(Protocol):
     """Who wants to know of every change."""
 
-    def noted(self) -> None:
-        """Take note that there is something new."""
+    def noted(self, name: str) -> None:
+        """Take note that there is something new of the document in the room of this name."""
 
 
 class Speaker(Protocol):
@@ -49,6 +49,8 @@ class Status:
         self.copies: Sequence[str] = ()
         self.last_saved: str | None = None
         self._told: set[str] = set()
+        self._old: set[str] = set()
+        self._gone: str | None = None
         self._speaker = speaker
         self._room = room
 
@@ -58,10 +60,14 @@ class Status:
         new = {key: value for key, value in values.items() if state.get(key) != value}
         if new:
             self._speaker.relay.edit(self._room, lambda doc: _update(doc.get("state", type=Map), new))
-            self._speaker.overview.noted()
+            self._speaker.overview.noted(self._room.name)
+
+    def recall(self) -> None:
+        """Take the conflicts that are recorded in the document for old: they were found in an earlier life of it."""
+        self._old = set(recorded(self._room.doc))
 
     def begin(self, path: str, **values: Any) -> None:
-        """Set what is known when the room is opened; what an earlier life of it said is over, but for conflicts."""
+        """Set what is known when the room is opened; what an earlier life of it said is over."""
         self.set(path=path, **values, trouble=self.trouble, recovery=list(self.copies) or None)
         self.tell(path)
 
@@ -69,15 +75,17 @@ class Status:
         """Take note that the file was written just now."""
         self.last_saved = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
-    def edited(self) -> None:
-        """Take note that there is something to save that was not before."""
-        self._speaker.overview.noted()
+    def noted(self) -> None:
+        """Take note that there may be something to save that was not before, or the other way round."""
+        self._speaker.overview.noted(self._room.name)
 
     def say(self, path: str, trouble: str) -> None:
         """Say why the file at `path` is not up to date; the same again is not repeated."""
         if trouble != self.trouble:
             self.trouble = trouble
-            self._speaker.relay.log.warning("room %s: the file is not up to date: %s", self._room.name, trouble)
+            self._speaker.relay.log.warning(
+                "room %s: the file is not up to date: %s (%s)", self._room.name, trouble, path
+            )
             self._speaker.report(self._room.name, path, said=f"{path} is not up to date: {trouble}")
             self.set(trouble=trouble)
 
@@ -87,6 +95,18 @@ class Status:
             self.trouble = None
             self._speaker.report(self._room.name, path, said=f"{path} is up to date again.")
             self.set(trouble=None)
+
+    def gone(self, path: str | None) -> None:
+        """Say that the file, which was at `path`, was deleted; None says that it was not, or is there again."""
+        if path != self._gone:
+            self._gone = path
+            for member in list(self._room.members):
+                self._speaker.relay.tell(self._room, member, _external_change(path))
+
+    def welcome(self, member: Member) -> None:
+        """Tell somebody who has just come what everybody else was told of the file."""
+        if self._gone is not None:
+            self._speaker.relay.tell(self._room, member, _external_change(self._gone))
 
     def keeps(self, copies: Sequence[str]) -> None:
         """Say which recovery copies there are."""
@@ -101,16 +121,26 @@ class Status:
     def tell(self, path: str) -> None:
         """Tell people of the conflicts that they were not told of yet; the oldest records beyond the bound go."""
         found = recorded(self._room.doc)
-        if old := list(found)[:-MOST]:
-            self._speaker.relay.edit(self._room, lambda doc: forget(doc, old))
-        new = [place_of(record) for id, record in found.items() if id not in self._told and id not in old]
+        if beyond := list(found)[:-MOST]:
+            self._speaker.relay.edit(self._room, lambda doc: forget(doc, beyond))
+        untold = {id: record for id, record in found.items() if id not in self._told and id not in beyond}
         self._told = set(found)
-        if new:
-            more = f"; and {len(new) - _MOST_NAMED} more" if len(new) > _MOST_NAMED else ""
-            where = "; ".join(new[:_MOST_NAMED]) + more
-            self._speaker.relay.log.info("room %s: %s was changed on both sides: %s", self._room.name, path, where)
+        if untold:
+            places = [place_of(record) for record in untold.values()]
+            more = f"; and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
+            where = "; ".join(places[:_MOST_NAMED]) + more
+            when = " before, and nobody has settled it" if untold.keys() <= self._old else ""
+            self._speaker.relay.log.info(
+                "room %s: %s was changed on both sides%s: %s", self._room.name, path, when, where
+            )
             said = f"{path} was changed on both sides: {where}. What each wrote is listed at api/rtc/conflicts."
             self._speaker.report(self._room.name, path, said=said)
+
+
+def _external_change(deleted: str | None) -> dict[str, Any]:
+    """Return the RAW message by which front ends show a notice. Source: jupyter-docprovider 3.1; 3.0 passes it over."""
+    change = None if deleted is None else {"originalPath": deleted, "reason": "deleted"}
+    return {"type": "external-change", "change": change}
 
 
 def _update(state: Map[Any], new: dict[str, Any]) -> None:

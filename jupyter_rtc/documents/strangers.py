@@ -98,12 +98,12 @@ class Strangers:
             both = (known.brought.state, brought.state)
             brought = await self._think(partial(examine, self._content, original, both))
         elif self._adopt(brought):
-            self._host.relay.log.info("room %s: goes on with the history that a peer brought", self._room.name)
+            self._host.relay.log.info("room %s: %s goes on with the history that a peer brought", *self._whose)
             return Verdict()
         try:
             stranger = await self._take_in(member, brought, known)
         except RecoveryError as error:
-            self._host.relay.log.error("room %s: a peer stays aside with its edits: %s", self._room.name, error)
+            self._host.relay.log.error("room %s: %s: a peer stays aside with its edits: %s", *self._whose, error)
             return Verdict("", state, settled=False)
         self._remember(stranger, known)
         return Verdict(stranger.reason, state)
@@ -143,7 +143,12 @@ class Strangers:
                 self._file.name, self._file.path, brought.original, author="", reason=_REMAINS
             )
         except RecoveryError as error:
-            self._host.relay.log.error("room %s: of its damaged record, %s", self._room.name, error)
+            self._host.relay.log.error("room %s: %s: of its damaged record, %s", *self._whose, error)
+
+    @property
+    def _whose(self) -> tuple[str, str]:
+        """The names of the room and of the file, as every line of the log has them."""
+        return self._room.name, self._file.path
 
     async def _set_aside(self, original: Original, reason: str) -> None:
         try:
@@ -189,7 +194,7 @@ class Strangers:
             return False
         self._base.begin(saved.seq, file.info.hash)
         self._known = []
-        self._host.relay.log.info("room %s: has the end of its history again, which a peer brought", room.name)
+        self._host.relay.log.info("room %s: %s has the end of its history again, which a peer brought", *self._whose)
         return True
 
     async def _without_doubted(self, clocks: Mapping[int, int]) -> bytes | None:

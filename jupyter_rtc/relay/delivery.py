@@ -151,13 +151,13 @@ class Delivery:
             self.drop(served, member, CloseCode.TOO_SLOW, "reads too slowly")
             return
         name, username = served.room.name, member.identity.username
-        self._log.error("room %s: writing to %s failed", name, username, exc_info=error)
+        self._log.error("room %s: writing to %s failed%s", name, username, served.where, exc_info=error)
         self.drop(served, member, CloseCode.GOING_AWAY, "could not be written to")
 
     def fault(self, served: ServedRoom, member: Member, error: ProtocolError) -> None:
         """Close a member that broke the protocol; it will wait at the door."""
         name, username = served.room.name, member.identity.username
-        self._log.warning("room %s: closing %s: %s", name, username, error.reason)
+        self._log.warning("room %s: closing %s: %s%s", name, username, error.reason, served.where)
         self.faults.blame(name, username)
         if error.code is CloseCode.TOO_BIG and username not in served.lost_from:
             served.lost_from.add(username)
@@ -183,7 +183,8 @@ class Delivery:
     def _allow(self, served: ServedRoom, member: Member, writable: bool | None) -> None:
         """Take note of what a member may do now: edit, only watch, or (None) not even that."""
         if writable is None:
-            self._log.info("room %s: %s is not allowed here any more", served.room.name, member.identity.username)
+            username, where = member.identity.username, served.where
+            self._log.info("room %s: %s is not allowed here any more%s", served.room.name, username, where)
             self.drop(served, member, CloseCode.NOT_ALLOWED, "not allowed any more")
         elif member.writable != writable:
             member.writable, member.told = writable, False

@@ -76,7 +76,9 @@ class Hearings:
             return
         served.told[tab] = text
         name, (username, _) = served.room.name, tab
-        self._log.warning("room %s: %s brought another history of the document: %s", name, username, text)
+        self._log.warning(
+            "room %s: %s brought another history of the document: %s%s", name, username, text, served.where
+        )
         if len(served.told) > _REMEMBERED:
             del served.told[next(iter(served.told))]
         reason = {"reason": "unknown_session", "reloadable": True, "errorReason": text}

@@ -233,7 +233,7 @@ class Keeper(LoggingConfigurable):
         try:
             await self._compact(served)
         except StoreError as error:
-            self.log.warning("room %s: the log cannot be folded: %s", served.room.name, error)
+            self.log.warning("room %s: the log cannot be folded: %s%s", served.room.name, error, served.where)
         finally:
             served.compacting = False
 
@@ -245,7 +245,8 @@ class Keeper(LoggingConfigurable):
         try:
             past = await self._store.past(name)
         except DamagedError as damage:
-            self.log.error("room %s: stored anew, for the store has a damaged record of it: %s", name, damage)
+            told = "room %s: stored anew, for the store has a damaged record of it: %s%s"
+            self.log.error(told, name, damage, served.where)
             self._store.set_aside(name, damage.seqs)
             self._store_whole(served)
             return
@@ -254,7 +255,8 @@ class Keeper(LoggingConfigurable):
         seq = min(served.owner.settled(served.room), past.stored.last)  # edits went on while this was read
         if seq <= past.stored.seq:
             if self._is_over(served):
-                self.log.warning("room %s: over its limit in the store: what is not saved yet is folded too", name)
+                told = "room %s: over its limit in the store: what is not saved yet is folded too%s"
+                self.log.warning(told, name, served.where)
                 self._store_whole(served)
             return
         snapshot, checkpoints = await asyncio.to_thread(self._fold, past, seq, served.owner.watch(served.room))
@@ -290,6 +292,6 @@ class Keeper(LoggingConfigurable):
             served.room.replace(doc)
             served.owner.replaced(served.room)
         except StoreError as error:
-            self.log.error("room %s: cannot be built again: %s", served.room.name, error)
+            self.log.error("room %s: cannot be built again: %s%s", served.room.name, error, served.where)
         finally:
             served.meanwhile = None

@@ -83,7 +83,7 @@ class Rooms:
 
         It stays where somebody comes back meanwhile, and where it is not saved and stored in the end.
         """
-        name, room = served.room.name, served.room
+        name, room, where = served.room.name, served.room, served.where
         async with served.owner.release(room) as released:
             if not released or not self._is_idle(served):
                 return False
@@ -94,7 +94,7 @@ class Rooms:
             if not self._is_idle(served) or room.seq != seq:  # edited: not in its file yet
                 return False
             self._leave(served)
-        self._log.info("room %s: evicted", name)
+        self._log.info("room %s: evicted%s", name, where)
         return True
 
     async def drop(self, name: str) -> RoomOwner | None:
@@ -139,7 +139,7 @@ class Rooms:
         if loaded.damage:
             owner.told(room, loaded.damage)
             owner.found(room, loaded.remains)
-        self._log.info("room %s: open, update %d", name, room.seq)
+        self._log.info("room %s: open, update %d%s", name, room.seq, served.where)
         return served
 
     async def _load(self, served: ServedRoom, stored: StoredRoom | None) -> StoredRoom | None:
@@ -170,7 +170,7 @@ class Rooms:
             async with asyncio.timeout(_LAST_SAVE), served.owner.release(served.room):
                 pass
         except TimeoutError:
-            self._log.warning("room %s: not saved within %g s", served.room.name, _LAST_SAVE)
+            self._log.warning("room %s: not saved within %g s%s", served.room.name, _LAST_SAVE, served.where)
         finally:
             self._leave(served)
 

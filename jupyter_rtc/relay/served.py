@@ -69,6 +69,12 @@ class ServedRoom:
         self._frames_in = self._bytes_in = self._deliveries = 0
 
     @property
+    def where(self) -> str:
+        """What ends a line of the log: the path of the file, in brackets, where the room is that of one."""
+        paths = self.owner.paths(self.room.name)
+        return f" ({next(iter(paths))})" if len(paths) == 1 else ""
+
+    @property
     def in_use(self) -> bool:
         """Whether somebody is here, or is being heard."""
         return bool(self.connections or self.heard)

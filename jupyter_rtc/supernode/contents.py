@@ -75,7 +75,7 @@ class Contents:
         self._asked: dict[str, float] = {}
         self._known: dict[str, str] = {}
         self._made: dict[str, tuple[Model, ContentRecord]] = {}
-        self._opened: frozenset[tuple[str, str, str]] = frozenset()
+        self._revision = documents.revision
         self._watchers: list[Changed] = []
         self._followers: list[Changed] = []
         self._disk: Notifications | None = None
@@ -168,9 +168,8 @@ class Contents:
 
     def _documents_changed(self) -> None:
         """Pass on that something was opened, closed, moved or saved; not that somebody came, or typed."""
-        opened = frozenset((room, record["path"], record["hash"]) for room, record in self._documents.records().items())
-        if opened != self._opened:
-            self._opened = opened
+        if self._documents.revision != self._revision:
+            self._revision = self._documents.revision
             self._tell()
 
     def _paths(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from .tables import Change, Table
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _LONGEST_REST = 1.0
-_SHARE = 20  # a look that nobody asked for takes at most a twentieth of the time
+_SHARE = 20  # looking takes at most a twentieth of the time
 _MUCH_GARBAGE = 1 << 20
 _TOO_MUCH_GARBAGE = 1 << 23
 
@@ -26,7 +26,8 @@ class Mirror(PlainOwner):
     """One table: looks at its service, and owns the room that shows it, ``table:<name>``.
 
     It looks when the service says so, and every `interval` seconds besides. However often it is told meanwhile, it
-    looks once more. Between two looks it rests as long as the last one took.
+    looks once more. Looking takes a twentieth of the time, however often something changes; more only where a look by
+    itself takes longer than a twentieth of a second, for between two it rests a second at most.
 
     Attributes:
         table: the records.
@@ -75,7 +76,7 @@ class Mirror(PlainOwner):
                 with suppress(ServiceError):
                     await self.look()
                 took = monotonic() - begun
-                await asyncio.sleep(min(took, _LONGEST_REST))
+                await asyncio.sleep(min(_SHARE * took, _LONGEST_REST))
                 await self._until_due(_SHARE * took)
         finally:
             unwatch()

@@ -199,7 +199,13 @@ class Status:
 
 
 class OpenDocuments(Protocol):
-    """What is used of the documents: those that are open now."""
+    """What is used of the documents: those that are open now.
+
+    Attributes:
+        revision: a number that changes whenever a document is opened, closed, moved or saved.
+    """
+
+    revision: int
 
     def records(self) -> Mapping[str, Any]:
         """Return what is known of each open document, by the name of its room."""

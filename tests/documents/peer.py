@@ -69,6 +69,7 @@ class Peer:
         session: the lineage that the server gave.
         steps: the sizes of the answers to step 1, in the order they came.
         frames: the sizes of the updates that came.
+        reasons: why saves failed, in the order of the answers.
         told: the RAW messages from the server, but not answers to `save`.
         closes: the code and reason of every close, in the order they came.
         disposed: whether the front end would have given the document up.
@@ -85,6 +86,7 @@ class Peer:
         self.room = self.session = ""
         self.steps: list[int] = []
         self.frames: list[int] = []
+        self.reasons: list[str] = []
         self.told: list[dict[str, Any]] = []
         self.closes: list[tuple[int, str]] = []
         self.disposed = self.patient = self.deaf = False
@@ -303,6 +305,8 @@ class Peer:
     def _hear(self, message: dict[str, Any]) -> None:
         if message.get("type") == "save":
             answer = self._answers.pop(message["responseTo"])
+            if "message" in message:
+                self.reasons.append(message["message"])
             if not answer.done():
                 answer.set_result(message["status"])
         else:

@@ -196,10 +196,24 @@ class TestIntoTheDocument:
         await until(lambda: f"room {peer.room}: evicted" in server.log())
         (server.root / "a.txt").unlink()
         status, answer = await server.ask("POST", f"api/rtc/recovery/{copy}/restore", {"into": "document"})
-        assert status == 404
-        assert answer["message"] == "a.txt: No such file or directory"
+        assert status == 409
+        assert answer["message"].startswith('a.txt does not exist any more; restore into a new file ({"into": "file"})')
         path = (await restored(server, copy, "file"))["path"]
         assert (server.root / path).read_text() == "one\n"
+
+    async def test_where_the_file_was_deleted_while_it_was_open(
+        self, jupyter: Jupyter, here: Path, join: Opener
+    ) -> None:
+        (here / "a.txt").write_text("one\n")
+        peer = await join(jupyter, f"{here.name}/a.txt")
+        copy = await wiped(jupyter, peer)
+        (here / "a.txt").unlink()
+        status, answer = await jupyter.ask("POST", f"api/rtc/recovery/{copy}/restore", {"into": "document"})
+        assert (status, "does not exist any more" in answer["message"]) == (409, True)
+        assert peer.text == ""
+        assert await peer.save() == "success"  # which writes it again
+        await restored(jupyter, copy, "document")
+        await until(lambda: peer.text == (here / "a.txt").read_text() == "one\n")
 
 
 class TestBeside:

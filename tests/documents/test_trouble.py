@@ -62,6 +62,22 @@ class TestSaid:
             await well(jupyter, ada)
             await until(lambda: sentences(events, ada.room)[1:] == [f"{path} is up to date again."], lambda: events)
 
+    async def test_a_front_end_that_shows_a_notice_is_told_that_the_file_is_gone(
+        self, jupyter: Jupyter, here: Path, join: Opener
+    ) -> None:
+        file, path = here / "a.txt", f"{here.name}/a.txt"
+        file.write_text("a")
+        ada, bob = await join(jupyter, path), await join(jupyter, path, token="bob")
+        file.unlink()
+        gone = {"type": "external-change", "change": {"originalPath": path, "reason": "deleted"}}
+        await until(lambda: ada.told == bob.told == [gone], lambda: (ada.told, bob.told))
+        ada.drop()
+        await until(lambda: ada.told == [gone, gone], lambda: ada.told)  # who comes back is told, too
+        assert await bob.save() == "success"
+        back = {"type": "external-change", "change": None}
+        await until(lambda: (ada.told, bob.told) == ([gone, gone, back], [gone, back]), lambda: (ada.told, bob.told))
+        assert (await join(jupyter, path)).told == []
+
     async def test_a_file_that_somebody_broke(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
         file = here / "a.ipynb"
         whole = as_nbformat(notebook(code("one")))
