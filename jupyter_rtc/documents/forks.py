@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,20 @@ _DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Fork:
-    """What is known of a fork: the room of its document, whether that document's later edits reach it, and words."""
+    """What is known of a fork: the room of its document, whether that document's later edits reach it, and words.
+
+    `author` is the username of who made it; empty for one that was made before this was noted.
+    """
 
     root_roomid: str
     synchronize: bool = False
     title: str = ""
     description: str = ""
+    author: str = ""
+
+    def described(self) -> dict[str, Any]:
+        """Return what front ends are told of it."""
+        return {key: value for key, value in asdict(self).items() if key != "author"}
 
 
 class Forks(BranchOwner, LoggingConfigurable):
@@ -55,6 +63,12 @@ class Forks(BranchOwner, LoggingConfigurable):
         "", help="Where forks are described; by default `jupyter_rtc/forks` in Jupyter's data directory."
     ).tag(config=True)
     max_forks = Integer(20, min=0, help="How many forks a document may have at once.").tag(config=True)
+    max_forks_per_user = Integer(
+        100, min=0, help="How many forks a user may have of all documents; the next is refused with 429."
+    ).tag(config=True)
+    max_forks_in_total = Integer(
+        1000, min=0, help="How many forks all users may have of all documents; the next is refused with 429."
+    ).tag(config=True)
     max_fork_age = Float(
         90.0, min=0.0, help="Days without anybody in it after which a fork is thrown away; 0 keeps them for ever."
     ).tag(config=True)
@@ -83,6 +97,8 @@ class Forks(BranchOwner, LoggingConfigurable):
             raise HistoryError(404, f"no document's room: {root}")
         if len(await self.of(root)) >= self.max_forks:
             raise HistoryError(409, f"this document has {self.max_forks} forks; merge or delete one")
+        self._refuse_greed(username)
+        fork = replace(fork, author=username)
         await opened(self._documents, root)
         name = uuid4().hex
         self._new[name] = await self._copy(root)
@@ -98,6 +114,14 @@ class Forks(BranchOwner, LoggingConfigurable):
             del self._new[name]
         self._say(name, fork, username, "create")
         return name, room
+
+    def _refuse_greed(self, username: str) -> None:
+        """Raise HistoryError where a user, or all of them, have as many forks as they may."""
+        own = sum(fork.author == username for fork in self._forks.values())
+        if own >= self.max_forks_per_user:
+            raise HistoryError(429, f"{username} has {own} forks; merge or delete one")
+        if len(self._forks) >= self.max_forks_in_total:
+            raise HistoryError(429, f"there are {len(self._forks)} forks; merge or delete one")
 
     async def delete(self, name: str, merge: bool, username: str) -> None:
         """Throw a fork away; `merge` applies its edits to the document first, by `username`. Raises HistoryError."""
@@ -195,7 +219,7 @@ class Forks(BranchOwner, LoggingConfigurable):
             self._say(name, fork, username, "delete")
 
     def _say(self, name: str, fork: Fork, username: str, action: str) -> None:
-        self._emit("fork", {"fork_roomid": name, "fork_info": asdict(fork), "username": username, "action": action})
+        self._emit("fork", {"fork_roomid": name, "fork_info": fork.described(), "username": username, "action": action})
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import cached_property
 from posixpath import dirname
 from typing import Any, cast
@@ -276,7 +275,7 @@ class ForkHandler(_Handler):
         """Return the forks of a document's room: by the name of its room what is known of each."""
         with _errors():
             await self.rights.require("read", *self.forks.paths(name))
-            self.finish({fork: asdict(about) for fork, about in (await self.forks.of(name)).items()})
+            self.finish({fork: about.described() for fork, about in (await self.forks.of(name)).items()})
 
     @authenticated
     @authorized
@@ -291,7 +290,7 @@ class ForkHandler(_Handler):
             await self.rights.require("write", *self.forks.paths(name))
             made, room = await self.forks.create(fork, self.current_user.username)
             self.set_status(201)
-            self.finish({"sessionId": room.lineage, "fork_roomid": made, "fork_info": asdict(fork)})
+            self.finish({"sessionId": room.lineage, "fork_roomid": made, "fork_info": fork.described()})
 
     @authenticated
     @authorized

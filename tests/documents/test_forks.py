@@ -165,6 +165,26 @@ async def test_forks_are_announced_as_events(jupyter: Jupyter, here: Path, join:
         assert seen()[0]["fork_info"] == seen()[1]["fork_info"] == made["fork_info"]
 
 
+async def test_a_user_and_all_have_so_many_forks_after_a_restart_too(start: Starter, join: Opener) -> None:
+    server = start("c.Forks.max_forks_per_user = 2\nc.Forks.max_forks_in_total = 3\n")
+    rooms = []
+    for name in ("a.txt", "b.txt"):
+        (server.root / name).write_text(name)
+        rooms.append((await join(server, name)).room)
+    made = [await fork(server, room) for room in rooms]
+    server.terminate()
+    await asyncio.to_thread(server.wait, 10)
+    await asyncio.to_thread(server.start)
+    url = f"api/collaboration/fork/{rooms[1]}"
+    status, answer = await server.ask("PUT", url, {}, "ada")
+    assert (status, answer["message"]) == (429, "ada has 2 forks; merge or delete one")
+    await fork(server, rooms[1], token="bob")
+    status, answer = await server.ask("PUT", url, {}, "bob")
+    assert (status, answer["message"]) == (429, "there are 3 forks; merge or delete one")
+    await end(server, made[0]["fork_roomid"], merge=False)
+    await fork(server, rooms[1])
+
+
 async def test_what_cannot_be_is_refused_with_a_word(start: Starter, join: Opener) -> None:
     server = start("c.Forks.max_forks = 2\n")
     (server.root / "a.txt").write_text("a")
@@ -213,7 +233,7 @@ async def test_forks_that_nobody_uses_are_thrown_away(start: Starter, join: Open
     old, new = await fork(server, ada.room), await fork(server, ada.room)
     await until(lambda: server.rooms().keys() == {ada.room})
     described = server.data / "jupyter_rtc" / "forks" / f"{old['fork_roomid']}.json"
-    assert json.loads(described.read_text()) == old["fork_info"]
+    assert json.loads(described.read_text()) == old["fork_info"] | {"author": "ada"}
     assert described.parent.stat().st_mode & 0o077 == 0
     os.utime(described, (time.time() - 2 * 86_400,) * 2)
     _, known = await server.ask("GET", f"api/collaboration/fork/{ada.room}")
