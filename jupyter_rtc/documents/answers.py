@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from posixpath import basename
 from typing import Any
+from urllib.parse import quote
 
 from ..relay import Version
 from . import trust
@@ -24,6 +26,15 @@ def copy_model(copy: RecoveryCopy, data: bytes) -> bytes:
         if copy.name.kind == "notebook":
             content = trust.as_read(content)
     return json.dumps({**copy.described(), "content": content}).encode()
+
+
+def attachment(name: str) -> str:
+    """Return the header Content-Disposition of a file to be downloaded under a name (RFC 6266, appendix D).
+
+    Programs that do not know ``filename*``, such as ``curl -OJ``, take ``filename``, which is ASCII.
+    """
+    plain = re.sub(r'[^ -~]|["\\%]', "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
 
 
 def about(version: Version) -> dict[str, Any]:

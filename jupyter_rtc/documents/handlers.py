@@ -133,7 +133,7 @@ class CopyHandler(_DocumentsHandler):
             copy, data = await self.documents.recovery.read(id)
             await self.rights.require("read", *self.documents.paths_of(copy))
         if self.get_query_argument("download", ""):
-            self.set_attachment_header(restore.filename(copy))
+            self.set_header("Content-Disposition", answers.attachment(restore.filename(copy)))
             self.finish(data, set_content_type="application/octet-stream")
         else:
             self.finish(await asyncio.to_thread(answers.copy_model, copy, data))

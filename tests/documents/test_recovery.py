@@ -21,6 +21,8 @@ from .examples import as_nbformat, code, notebook
 from .peer import Peer, until
 from .process import Jupyter
 
+ATTACHMENT = r"attachment; filename=\"(.*)\"; filename\*=UTF-8''(\S*)"
+
 
 async def wiped(server: Jupyter, peer: Peer) -> str:
     """Take away all that a document says, and save; return the id of the recovery copy that this leaves."""
@@ -72,16 +74,19 @@ class TestRead:
         assert (await jupyter.ask("GET", "api/rtc/recovery?path=nowhere"))[1] == {"copies": []}
 
     async def test_a_text(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
-        (here / "a.txt").write_bytes("\ufeffone\r\n✓".encode())
-        id = await wiped(jupyter, await join(jupyter, f"{here.name}/a.txt"))
+        (here / "é a.txt").write_bytes("\ufeffone\r\n✓".encode())
+        id = await wiped(jupyter, await join(jupyter, f"{here.name}/é a.txt"))
         status, copy = await jupyter.ask("GET", f"api/rtc/recovery/{id}", token="rita")
         assert status == 200
         assert (copy["id"], copy["type"], copy["format"], copy["content"]) == (id, "file", "text", "\ufeffone\r\n✓")
         answer, data = await download(jupyter, id)
         assert data == "\ufeffone\r\n✓".encode()
         assert answer.headers["Content-Type"] == "application/octet-stream"
-        name = unquote(answer.headers["Content-Disposition"].partition("''")[2])
-        assert re.fullmatch(r"a \(recovered \d{4}-\d\d-\d\d \d\d\.\d\d\)\.txt", name)
+        found = re.fullmatch(ATTACHMENT, answer.headers["Content-Disposition"])
+        assert found is not None
+        plain, name = found.groups()
+        assert re.fullmatch(r"é a \(recovered \d{4}-\d\d-\d\d \d\d\.\d\d\)\.txt", unquote(name))
+        assert plain == unquote(name).replace("é", "_")
 
     async def test_a_notebook(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
         body = as_nbformat(notebook(code("print(1)\nprint(2)"), code("3")))
