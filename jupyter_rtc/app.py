@@ -12,7 +12,7 @@ from typing import Any
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.manager import ContentsManager
-from traitlets import Bool
+from traitlets import Bool, TraitError
 
 from . import __version__
 from .documents import Documents, Files, Forks, HeldIds, History, Recovery, Timelines, files_of, follow_reverts
@@ -43,6 +43,17 @@ _SCHEMAS = {
     },
     "store": "https://schema.jupyter.org/jupyter_rtc/store/v1",
 }
+OLD_OPTIONS = {
+    "YDocExtension": {
+        "disable_rtc": "JupyterRTC.disable_rtc",
+        "document_cleanup_delay": "Relay.eviction_delay",
+        "document_save_delay": "Documents.save_delay",
+        "file_poll_interval": "Documents.poll_interval",
+        "ystore_class": "Relay.store_class",
+    },
+    "SQLiteYStore": {"db_path": "SQLiteStore.path"},
+}
+"""The options of jupyter_server_ydoc, by their sections, and what they are called here."""
 _CONTENTS_EVENTS = "https://events.jupyter.org/jupyter_server/contents_service/v1"
 
 
@@ -75,12 +86,19 @@ class JupyterRTC(ExtensionApp):
     actions: Sequence[object] = ()
 
     def initialize_settings(self) -> None:
-        """Build the parts."""
+        """Build the parts. Until the routes are registered, too, the front ends are told to do without."""
         page = self._server.web_app.settings.setdefault("page_config_data", {})
-        page["disableRTC"] = True  # the front ends must not wait for a server that refuses to start
-        self._take_over()
-        page["disableRTC"] = self.disable_rtc
+        page["disableRTC"] = True
+        self._let_lab_start()
+        try:
+            self._take_over()
+            self._build()
+        except (ConflictError, TraitError) as error:
+            self.log.error("jupyter_rtc is not loaded, and JupyterLab works without collaboration: %s", error)
+            raise
         page.setdefault("serverSideExecution", False)
+
+    def _build(self) -> None:
         self._register_events()
         managers = Managers(self._server)
         file_ids = Derived(managers.file_ids, HeldIds)
@@ -118,6 +136,7 @@ class JupyterRTC(ExtensionApp):
                 *routes(self.actions),
             ]
         )
+        self._server.web_app.settings["page_config_data"]["disableRTC"] = self.disable_rtc
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """Begin to show the server in tables, all of which is loaded by now; let SIGINT end it as SIGTERM does.
@@ -126,6 +145,8 @@ class JupyterRTC(ExtensionApp):
         container, Windows) it leaves the signal to Python, which would cut it off in the middle of whatever it does,
         with no word to its extensions.
         """
+        if not self.handlers:
+            return  # it could not be loaded
         settle_in()
         if self.documents:
             await self.documents.recovery.check()
@@ -143,8 +164,9 @@ class JupyterRTC(ExtensionApp):
             await self.supernode.stop()
         if self.lines:
             self.lines.close()
-        if self.relay and self.documents:
+        if self.relay:
             await self.relay.close()
+        if self.documents:
             await self.documents.stop()
 
     def _build_actions(self, managers: Managers, shown: Shown, lines: Lines) -> Sequence[object]:
@@ -185,12 +207,25 @@ class JupyterRTC(ExtensionApp):
             self.log.info(
                 "jupyter_server_ydoc is installed too and stays switched off: jupyter_rtc serves its documents."
             )
+        for section, options in OLD_OPTIONS.items():
+            for option in self._server.config.get(section, {}):
+                now = f"is called {options[option]} now" if option in options else "has no counterpart here"
+                self.log.warning("%s.%s is an option of jupyter_server_ydoc, and %s.", section, option, now)
         if (theirs := others.get("jupyter_server_documents")) and theirs.enabled:
             raise ConflictError(
-                "jupyter_server_documents serves the same documents in another way. Disable one of the two:"
-                " `jupyter server extension disable jupyter_server_documents` or"
-                " `jupyter server extension disable jupyter_rtc`."
+                "jupyter_server_documents serves the same documents in another way, with front ends of its own."
+                " Remove one of the two: `pip uninstall jupyter_server_documents` or `pip uninstall jupyter_rtc`."
             )
+
+    def _let_lab_start(self) -> None:
+        """Let JupyterLab start with its old option `collaborative`.
+
+        With it, JupyterLab ends where it cannot import the package `jupyter_collaboration`, of which nothing is needed.
+        """
+        lab = self._server.extension_manager.extension_points.get("lab")
+        if lab and lab.app and getattr(lab.app, "collaborative", False) and not find_spec("jupyter_collaboration"):
+            lab.app.collaborative = False
+            self.log.info("JupyterLab's option `collaborative` is not needed: jupyter_rtc collaborates by itself.")
 
     def _parts(self, managers: Managers, documents: Documents, lines: Lines) -> Parts:
         """Return the parts of the server that tables show."""

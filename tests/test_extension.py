@@ -21,6 +21,7 @@ from tornado.httpclient import HTTPClientError
 from traitlets.config import Config
 
 from jupyter_rtc import __version__
+from jupyter_rtc.app import OLD_OPTIONS
 
 CONFIG = Path(sys.prefix) / "etc" / "jupyter" / "jupyter_server_config.d" / "jupyter_rtc.json"
 SCHEMAS = "https://schema.jupyter.org/jupyter_collaboration"
@@ -171,8 +172,7 @@ class TestBesideOthers:
         assert not answers(app, "api/collaboration/room/x")
         said = capsys.readouterr().err
         assert "jupyter_server_documents serves the same documents" in said
-        assert "jupyter server extension disable jupyter_server_documents" in said
-        assert "jupyter server extension disable jupyter_rtc" in said
+        assert "`pip uninstall jupyter_server_documents` or `pip uninstall jupyter_rtc`" in said
 
     def test_the_front_ends_wait_for_nobody_then(self, install: Install, enable: Any) -> None:
         install("jupyter_server_documents")
@@ -199,6 +199,40 @@ class TestBesideOthers:
         app = enable("an_earlier_one")
         assert answers(app, "api/rtc/rooms")
         assert f"{SCHEMAS}/awareness/v1" in app.event_logger.schemas
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("section", "option"),
+        [("Documents", "save_delay"), ("Questions", "time_limit"), ("Keeper", "room_limit")],
+    )
+    async def test_a_wrong_value_leaves_jupyterlab_without_collaboration(
+        self, enable: Any, capsys: pytest.CaptureFixture[str], section: str, option: str
+    ) -> None:
+        app = enable(**{section: {option: -1}})
+        assert app.web_app.settings["page_config_data"]["disableRTC"] is True
+        assert not answers(app, "api/rtc/rooms")
+        told = [line for line in capsys.readouterr().err.splitlines() if "works without collaboration" in line]
+        assert len(told) == 1
+        assert f"'{option}' trait" in told[0]
+        await app.extension_manager.start_all_extensions()
+        await app.extension_manager.stop_all_extensions()
+
+    def test_options_of_jupyter_server_ydoc_are_named_with_what_they_are_called_here(
+        self, enable: Any, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        enable(YDocExtension={"document_save_delay": 2.0, "server_side_execution": True})
+        said = capsys.readouterr().err
+        assert "YDocExtension.document_save_delay is an option of jupyter_server_ydoc, and is called" in said
+        assert "is called Documents.save_delay now" in said
+        assert "YDocExtension.server_side_execution is an option of jupyter_server_ydoc, and has no" in said
+
+    def test_the_options_that_are_named_instead_exist(self, enable: Any) -> None:
+        app = enable().extension_manager.extension_points["jupyter_rtc"].app
+        known = {
+            f"{kind.__name__}.{trait}" for kind in [type(app), *app.classes] for trait in kind.class_traits(config=True)
+        }
+        assert {name for options in OLD_OPTIONS.values() for name in options.values()} <= known
 
 
 class TestPage:

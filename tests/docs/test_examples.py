@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,16 @@ async def test_the_script_that_acts_on_the_server(server, jp_root_dir: Path) -> 
     assert await run(example(page, "runs"), server) == shown
     assert server.app.kernel_manager.list_kernels() == []
     assert [name for name in os.listdir(jp_root_dir) if not name.startswith(".")] == []
+
+
+@pytest.mark.traits(Relay={"store_class": "jupyter_rtc.relay.SQLiteStore"})
+async def test_the_script_that_backs_up_the_store(server, tmp_path: Path) -> None:
+    """While the server runs and somebody types, it copies a whole database with what is stored by then."""
+    await run(example(README, "runs"), server)
+    await server.extension.relay.store.flush()
+    code = example(DOCS / "how-to" / "back-up.md", "backup")
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=tmp_path)
+    assert await process.wait() == 0
+    with closing(sqlite3.connect(tmp_path / "rooms-copy.db")) as copy:
+        assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert ("my-room",) in copy.execute("SELECT name FROM rooms").fetchall()
