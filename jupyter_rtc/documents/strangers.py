@@ -86,13 +86,13 @@ class Strangers:
         The room may have another document afterwards, and another genesis. Raises ProtocolError where what was
         brought cannot be read.
         """
+        if not member.writable:
+            return Verdict(_ONLY_READS)
         original = self._file.original
         brought = await self._think(partial(examine, self._content, original, updates))
         known = next((known for known in self._known if known.brought.clocks.keys() & brought.clocks.keys()), None)
         if await self._is_ours(member, brought, known) or (brought.empty and not known):
             return Verdict()
-        if not member.writable:
-            return Verdict(_ONLY_READS, brought.state)
         state = brought.state
         if known:
             both = (known.brought.state, brought.state)
@@ -164,7 +164,7 @@ class Strangers:
         if self._room.genesis not in brought.clocks:
             return False
         if made_elsewhere(self._room.doc, brought):
-            return member.writable and await self._restore(brought)
+            return await self._restore(brought)
         base = await self._without_doubted(brought.clocks)
         if base is None or known:
             return base is None

@@ -8,6 +8,7 @@ from .keeper import Keeper
 from .member import Member
 from .memory import settle_in
 from .memory_store import MemoryStore
+from .merging import deletions
 from .notifications import Notifications
 from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomGone, RoomOwner, Verdict
 from .place import place
@@ -19,7 +20,7 @@ from .sqlite import SQLiteStore
 from .store import Mark, Past, Store, StoredRoom, StoreError, Version
 from .structure import only_sets_values
 from .tasks import Tasks, logged
-from .updates import deletions, document_of, whole_state
+from .updates import document_of, whole_state
 
 __all__ = [
     "PRESENCE",

@@ -189,6 +189,7 @@ class Delivery:
         elif member.writable != writable:
             member.writable, member.told = writable, False
             if writable:  # greeted again, so that it is asked for what was not taken from it meanwhile
+                member.ask_again()
                 self.carry_out(served, served.room.join(member))
 
     def _take(self, served: ServedRoom, member: Member, frame: bytes, now: float) -> None:

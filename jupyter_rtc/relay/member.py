@@ -6,17 +6,31 @@ from .awareness import Identity
 from .protocol import ProtocolError
 
 _MAX_HELD = 1 << 28
+_MOST_HELD = 10_000
+"""How many updates are held. They are seen to, and become one, as soon as the peer has said what it has."""
 
 
 class Member:
     """One peer in a room: who it is, and whether its edits count (`writable`).
 
     As long as the server does not know that the peer's document has the history of the room's, the peer is aside:
-    it is sent no content, and `held` keeps what it brings. `state_vector` is what it said to know, None before it
-    said anything. `told` is whether it knows already that its edits do not count.
+    it is sent no content, and `held` keeps what it brings, if it may write. Of one that may only read nothing is kept
+    but `has_content`: whether its document holds text or cells, which would stand twice in its page. `state_vector`
+    is what it said to know, None before it said anything. `told` is whether it knows already that its edits do not
+    count.
     """
 
-    __slots__ = ("_answers", "_held_size", "aside", "held", "identity", "state_vector", "told", "writable")
+    __slots__ = (
+        "_answers",
+        "_held_size",
+        "aside",
+        "has_content",
+        "held",
+        "identity",
+        "state_vector",
+        "told",
+        "writable",
+    )
 
     def __init__(self, identity: Identity, writable: bool) -> None:
         """Make a member that has said nothing yet."""
@@ -25,7 +39,7 @@ class Member:
         self.aside = True
         self.state_vector: bytes | None = None
         self.held: list[bytes] = []
-        self.told = False
+        self.told = self.has_content = False
         self._held_size = 0
         self._answers = 1
 
@@ -43,10 +57,14 @@ class Member:
         """Keep an update; `answer` says whether it answers a step 1. Raises ProtocolError where it is too much."""
         self.held.append(update)
         self._held_size += len(update)
-        if self._held_size > _MAX_HELD:
+        if self._held_size > _MAX_HELD or len(self.held) > _MOST_HELD:
             raise ProtocolError("too many updates before the sync")
-        if answer and self._answers:
-            self._answers -= 1
+        if answer:
+            self.answer()
+
+    def answer(self) -> None:
+        """Take note that it answered a step 1."""
+        self._answers = max(0, self._answers - 1)
 
     def ask_again(self) -> None:
         """Take note that the room asked once more what the member has."""

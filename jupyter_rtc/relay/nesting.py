@@ -7,8 +7,11 @@ it takes the ones before to know.
 
 from __future__ import annotations
 
+from itertools import islice
+
 from .protocol import ProtocolError
-from .structure import Id, Place, shared_types
+from .shapes import Id, Outline, Place
+from .structure import examine
 
 DEEPEST_TYPES = 100
 """How many shared types may contain each other. A notebook has five levels; reading takes up to three calls a level."""
@@ -26,18 +29,22 @@ class Nesting:
         """Know of no types yet."""
         self._levels: dict[Id, int] = {}
 
-    def refuse_depth(self, update: bytes) -> None:
-        """Take note of the types that an update makes; raises ProtocolError where they are nested too deeply."""
-        if not (types := shared_types(update)):
-            return
-        levels: dict[Id, int] = {}
-        for id in types:
-            self._level(id, types, levels)
-        if max(levels.values()) > DEEPEST_TYPES:
-            raise ProtocolError("shared types nested too deeply")
-        self._levels |= levels
-        for _ in range(len(self._levels) - _MOST_KNOWN):
-            del self._levels[next(iter(self._levels))]
+    def refuse_depth(self, update: bytes) -> Outline:
+        """Take note of the types that an update makes, and return all that it holds.
+
+        Raises ProtocolError where the types are nested too deeply, and as `examine` does.
+        """
+        outline = examine(update)
+        if types := outline.types:
+            levels: dict[Id, int] = {}
+            for id in types:
+                self._level(id, types, levels)
+            if max(levels.values()) > DEEPEST_TYPES:
+                raise ProtocolError("shared types nested too deeply")
+            self._levels |= levels
+            if len(self._levels) > 2 * _MOST_KNOWN:
+                self._levels = dict(islice(self._levels.items(), len(self._levels) - _MOST_KNOWN, None))
+        return outline
 
     def _level(self, id: Id, types: dict[Id, Place], levels: dict[Id, int]) -> None:
         """Find out the level of a type, and those of the types on the way to the top, which may come in any order."""

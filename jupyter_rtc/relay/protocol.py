@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 MAX_CLIENT_ID = 2**53 - 1
 """The largest client id a JavaScript peer can hold exactly."""
 
+MAX_CLOCK = 2**31 - 1
+"""No client makes so many edits; yrs counts in 32 bits, and here and there with a sign."""
+
 NO_CHANGE = b"\x00\x00"
 """The update that changes nothing: no structs, no deletions."""
 
@@ -236,7 +239,10 @@ def decode_state_vector(payload: bytes) -> dict[int, int]:
     clocks: dict[int, int] = {}
     for _ in range(count):
         client, at = read_uint(payload, at)
-        clocks[client], at = read_uint(payload, at)
+        clock, at = read_uint(payload, at)
+        if client > MAX_CLIENT_ID or clock > MAX_CLOCK:
+            raise ProtocolError("a state vector with a number out of range")
+        clocks[client] = clock
     if at != len(payload):
         raise ProtocolError("bytes after the state vector")
     return clocks

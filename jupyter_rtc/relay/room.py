@@ -17,9 +17,11 @@ from . import protocol
 from .awareness import Awareness
 from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send, Show
 from .member import Member
+from .merging import merged
 from .nesting import Nesting
-from .protocol import NO_CHANGE, Kind, ProtocolError
-from .updates import Waiting, examined, guarded, news, unmet
+from .protocol import NO_CHANGE, Kind
+from .structure import examine
+from .updates import Waiting, answered, examined, guarded, news, unmet
 
 _MAX_TAIL = 1 << 20
 _LONGEST_TAIL = 1000
@@ -139,15 +141,15 @@ class Room:
         return effects
 
     def merge(self, update: bytes, author: str) -> list[Effect]:
-        """Apply an update that the server made elsewhere (on a fork of this document)."""
+        """Apply an update that the server made elsewhere (on a fork of this document), however large it is."""
         with self._observed() as changes:
-            self._apply(update)
+            guarded(self.doc.apply_update, update)
         return self._take(changes, author)
 
     def whole_state(self) -> bytes:
         """Return the document's state as one update, with what it could not take in yet."""
         state, waiting = self.doc.get_update(), self._waiting.of(self.doc)
-        return state if waiting == NO_CHANGE else pycrdt.merge_updates(state, waiting)
+        return state if waiting == NO_CHANGE else merged([state, waiting])
 
     def full_state(self) -> list[bytes | tuple[bytes, ...]]:
         """Return the frames that bring an empty document up to date.
@@ -159,7 +161,7 @@ class Room:
             state = self.doc.get_update()
             self._full = (protocol.step2_header(len(state)), state)
         if len(self._tail) > 1:
-            self._tail = [pycrdt.merge_updates(*self._tail)]
+            self._tail = [merged(self._tail)]
         return [*self._waits(), *map(protocol.update, self._tail), self._full]
 
     def forget_full_state(self) -> None:
@@ -169,12 +171,14 @@ class Room:
     def welcome(self, member: Member) -> list[Effect]:
         """Take a member in: answer what it asked, and take in what it brought meanwhile."""
         held, member.held = member.held, []
-        for update in held:
-            examined(pycrdt.get_state, update)
         member.aside = False
         effects = [] if member.state_vector is None else self._answer(member, member.state_vector)
+        if not member.writable:  # it may have been allowed to write when it brought this
+            return effects + [Refuse(member, update) for update in held]
         if held:  # all of it or nothing: what is refused half-way would be in the document, and nowhere else
-            brought = pycrdt.merge_updates(*held) if len(held) > 1 else held[0]
+            for update in held:
+                examined(pycrdt.get_state, update)
+            brought = merged(held) if len(held) > 1 else held[0]
             # It may be the whole of the document that it was asked for, most of which everybody has.
             known = self.doc.get_state()
             effects += self._late(member, examined(lambda update: pycrdt.get_update(update, known), brought))
@@ -186,7 +190,11 @@ class Room:
             return self.welcome(member)
         was_in, member.aside = not member.aside, True
         clocks = protocol.decode_state_vector(state_vector)
-        if was_in or clocks.keys() & protocol.decode_state_vector(self.doc.get_state()).keys():
+        shared = was_in or bool(clocks.keys() & protocol.decode_state_vector(self.doc.get_state()).keys())
+        if not member.writable:
+            member.has_content |= shared
+            return self._judge(member)
+        if shared:
             # Its answer to the first question leaves out what both know: it is not the whole of its document.
             return self._ask(member)
         return [Hear(member)] if member.answered else []
@@ -201,11 +209,7 @@ class Room:
         if state_vector == protocol.EMPTY_STATE:
             *before, state = self.full_state()
         else:
-            try:
-                missing = self.doc.get_update(state_vector)
-            except ValueError:
-                raise ProtocolError("not a state vector") from None
-            before, state = [*self._waits()], protocol.step2(missing)
+            before, state = self._waits(), protocol.step2(answered(self.doc.get_update, state_vector))
         return [*(Send(member, frame) for frame in before), Send(member, state, state=True)]
 
     def _waits(self) -> list[bytes]:
@@ -223,14 +227,27 @@ class Room:
             return self._hold(member, update, answer=False)
         if not member.writable:
             return self._refuse(member, update)
-        self._apply(update)
+        if (joined := self._apply(update)) is not update:
+            update, frame = joined, protocol.update(joined)
         self._waiting.refuse_excess(self.doc, update)
         return self._accept(update, frame, member, member.identity.username)
 
     def _is_aside(self, member: Member) -> bool:
         return member.aside and self.genesis != 0
 
+    def _judge(self, member: Member) -> list[Effect]:
+        """Let a peer in that may only read, if its document is empty; else it is told to load this one."""
+        if member.state_vector is None or not (member.has_content or member.answered):
+            return []
+        return [Hear(member)] if member.has_content else self.welcome(member)
+
     def _hold(self, member: Member, update: bytes, *, answer: bool) -> list[Effect]:
+        outline = examine(update)
+        if not member.writable:
+            member.has_content |= outline.listed
+            if answer:
+                member.answer()
+            return self._judge(member)
         asks_nothing = member.state_vector is None
         first = not member.held
         member.hold(update, answer=answer)
@@ -262,7 +279,7 @@ class Room:
             added = news(update, before)
             return self._refuse(member, added) if added != NO_CHANGE else []
         with self._observed() as changes:
-            self._apply(update)
+            update = self._apply(update)
         self._waiting.refuse_excess(self.doc, update)
         # What waits for an update that is missing here changes nothing yet, but must not get lost.
         if not changes and unmet(before, [update]) == NO_CHANGE:
@@ -291,9 +308,12 @@ class Room:
     def _announce(self, clients: list[int]) -> list[Effect]:
         return [Show(clients, None)] if clients else []
 
-    def _apply(self, update: bytes) -> None:
-        self._nesting.refuse_depth(update)  # which looks for hazards, too
+    def _apply(self, update: bytes) -> bytes:
+        """Apply an update of a peer; return it as it was applied: with its blocks joined, where they are too many."""
+        if self._nesting.refuse_depth(update).scattered:  # which looks for hazards, too
+            update = merged([update])
         guarded(self.doc.apply_update, update)
+        return update
 
     def _take(self, updates: list[bytes], author: str) -> list[Effect]:
         accepted = (self._accept(update, protocol.update(update), None, author) for update in updates)

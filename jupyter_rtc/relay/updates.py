@@ -6,14 +6,15 @@ everything that it encodes: whoever copies a document, or folds a log into its s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import pycrdt
 from pycrdt import Doc
 
-from .protocol import NO_CHANGE, CloseCode, ProtocolError, decode_state_vector, read_uint
-from .structure import refuse_hazards, without_deletions
+from .merging import deletions, merged
+from .protocol import NO_CHANGE, CloseCode, ProtocolError, decode_state_vector
+from .structure import examine, without_deletions
 
 MOST_WAITING = 1 << 18
 """How many bytes of updates may wait in a document for others: pycrdt tries many of them again with each edit.
@@ -34,13 +35,13 @@ class TaintedError(ProtocolError):
 
 
 def checked(apply: Callable[[bytes], _Result], update: bytes) -> _Result:
-    """Apply an update; turn what pycrdt raises about its bytes into ProtocolError.
+    """Apply an update of a peer; turn what pycrdt raises about its bytes into ProtocolError.
 
     ValueError comes before anything is applied. The rest (an update that refers to what cannot be there, and
     PanicException, which is a BaseException) may come half-way, as TaintedError.
     """
-    refuse_hazards(update)
-    return guarded(apply, update)
+    outline = examine(update)
+    return guarded(apply, merged([update]) if outline.scattered else update)
 
 
 def guarded(apply: Callable[[_Given], _Result], update: _Given) -> _Result:
@@ -80,12 +81,17 @@ def take_in(doc: Doc[Any], entries: Sequence[tuple[int, bytes]]) -> int | None:
     return None
 
 
-def examined(read: Callable[[bytes], _Result], update: bytes) -> _Result:
-    """Read an update without the room's document; turn what pycrdt raises about its bytes into ProtocolError."""
+def answered(read: Callable[[_Given], _Result], given: _Given) -> _Result:
+    """Have pycrdt read a peer's bytes without changing a document; whatever it raises becomes ProtocolError."""
     try:
-        return checked(read, update)
+        return guarded(read, given)
     except TaintedError as error:
         raise ProtocolError(error.reason) from None
+
+
+def examined(read: Callable[[bytes], _Result], update: bytes) -> _Result:
+    """Read an update of a peer without the room's document; whatever pycrdt raises about it becomes ProtocolError."""
+    return answered(lambda update: checked(read, update), update)
 
 
 def document_of(updates: Iterable[bytes]) -> Doc[Any]:
@@ -99,21 +105,6 @@ def document_of(updates: Iterable[bytes]) -> Doc[Any]:
 def news(update: bytes, state: bytes) -> bytes:
     """Return what a document with this state vector does not know of an update, deletions aside."""
     return without_deletions(examined(lambda update: pycrdt.get_update(update, state), update))
-
-
-def deletions(update: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield the author of each run of deleted items in an update without other items, the first clock, and the next.
-
-    Source: the delete set of yjs (src/utils/DeleteSet.js), which ends an update.
-    """
-    authors, at = read_uint(update, 1)
-    for _ in range(authors):
-        client, at = read_uint(update, at)
-        runs, at = read_uint(update, at)
-        for _ in range(runs):
-            start, at = read_uint(update, at)
-            length, at = read_uint(update, at)
-            yield client, start, start + length
 
 
 def unmet(state: bytes, updates: Iterable[bytes]) -> bytes:
@@ -133,14 +124,14 @@ def unmet(state: bytes, updates: Iterable[bytes]) -> bytes:
             if all(end <= known.get(client, 0) for client, _, end in deletions(rest)):
                 continue
         waiting.append(rest)
-    return pycrdt.merge_updates(*waiting) if waiting else NO_CHANGE
+    return merged(waiting) if len(waiting) > 1 else waiting[0] if waiting else NO_CHANGE
 
 
 def whole_state(doc: Doc[Any], updates: Iterable[bytes]) -> bytes:
     """Return all that a document was given, as one update; `updates` are those that may have to wait."""
     waiting = unmet(doc.get_state(), updates)
     state = doc.get_update()
-    return state if waiting == NO_CHANGE else pycrdt.merge_updates(state, waiting)
+    return state if waiting == NO_CHANGE else merged([state, waiting])
 
 
 class Waiting:

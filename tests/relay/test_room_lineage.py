@@ -14,6 +14,9 @@ from jupyter_rtc.relay.room import Room
 
 from .by_hand import GENESIS, Peer, append, clocks, created_notebook, frames, observed, room_with, text_of, whole
 
+UNREADABLE = bytes.fromhex("0101090004010171 01ff 00")
+"""An update whose text is no UTF-8, which only the engine sees."""
+
 
 @pytest.fixture
 def room() -> Room:
@@ -87,10 +90,12 @@ class TestForeign:
         assert peer.send(protocol.step2(other.get_update())) == [Hear(peer.member)]
         assert text_of(brought_by(peer)) == "typed elsewhere"
 
-    def test_garbage_is_not_looked_at_here(self, room: Room) -> None:
+    def test_garbage_is_not_held(self, room: Room) -> None:
         peer = Peer(room, doc=foreign())
         peer.send(protocol.step1(peer.doc.get_state()))
-        assert peer.send(protocol.step2(b"garbage")) == [Hear(peer.member)]
+        with pytest.raises(ProtocolError):
+            peer.send(protocol.step2(b"garbage"))
+        assert peer.member.held == []
         assert text_of(room.doc) == "hello"
 
     def test_the_history_counts_and_not_what_was_typed_since(self, room: Room) -> None:
@@ -208,11 +213,69 @@ class TestUnknown:
         peer.join()
         peer = Peer(room, doc=peer.doc)
         peer.edit(append("!"))
-        peer.send(protocol.update(b"garbage"))
+        peer.send(protocol.update(UNREADABLE))
         with pytest.raises(ProtocolError):
             peer.send(protocol.step1(peer.doc.get_state()))
         assert text_of(room.doc) == "hello"
         assert room.seq == 1
+
+
+class TestReader:
+    """A peer that may only read and has another history: nothing of it is kept or applied."""
+
+    def test_it_is_heard_without_what_it_brings(self, room: Room) -> None:
+        rita = Peer(room, doc=foreign("typed elsewhere"), writable=False)
+        rita.join()
+        for _ in range(3):
+            assert rita.edit(append("!")) == [Hear(rita.member)]
+        assert Hear(rita.member) in rita.effects
+        assert rita.member.held == []
+        assert text_of(room.doc) == "hello"
+
+    def test_it_is_let_in_with_an_empty_document(self, room: Room) -> None:
+        rita = Peer(room, doc=created_notebook(), writable=False)
+        rita.edit(lambda doc: doc.get("state", type=Map).update({"dirty": True}))
+        rita.join()
+        assert rita.text == "hello"
+        assert not any(isinstance(effect, Hear | Persist | Broadcast) for effect in rita.effects)
+
+    @pytest.mark.parametrize("held", ["before", "after"])
+    def test_thousands_of_updates_cost_nothing(self, room: Room, held: str) -> None:
+        rita = Peer(room, doc=foreign(), writable=False)
+        if held == "after":
+            rita.join()
+        for _ in range(20_000):
+            rita.edit(append("x"))
+        assert rita.member.held == []
+        rita.join()
+        assert text_of(room.doc) == "hello"
+
+    def test_what_it_brought_while_it_could_write_is_not_taken(self, room: Room) -> None:
+        peer = Peer(room, doc=foreign("typed elsewhere"))
+        peer.join()
+        peer.member.writable = False
+        effects = peer.carry(room.welcome(peer.member))
+        assert [type(effect) for effect in effects] == [Send, Refuse]
+        assert text_of(room.doc) == "hello"
+
+
+class TestHeld:
+    def test_updates_in_number_have_a_bound(self, room: Room) -> None:
+        peer = Peer(room)
+        for _ in range(10_000):
+            peer.edit(append("x"))
+        with pytest.raises(ProtocolError, match="too many updates"):
+            peer.edit(append("x"))
+
+    def test_thousands_become_one(self, room: Room) -> None:
+        peer = Peer(room)
+        peer.join()
+        again = Peer(room, doc=peer.doc)
+        for _ in range(9_000):
+            again.edit(append("x"))
+        effects = again.send(protocol.step1(again.doc.get_state()))
+        assert [type(effect) for effect in effects] == [Send, Persist, Broadcast]
+        assert text_of(room.doc) == "hello" + "x" * 9_000
 
 
 class TestWelcome:
@@ -250,8 +313,7 @@ class TestWelcome:
     def test_a_reader_with_a_created_notebook(self, room: Room) -> None:
         rita = Peer(room, doc=created_notebook(), writable=False)
         rita.join()
-        effects = rita.carry(room.welcome(rita.member))
-        assert [type(effect) for effect in effects] == [Send, Refuse]
+        assert rita.member.held == []
         assert rita.text == "hello"
 
     def test_any_history_where_there_is_none_of_its_own(self) -> None:
