@@ -8,7 +8,6 @@ from .keeper import Keeper
 from .member import Member
 from .memory import settle_in
 from .memory_store import MemoryStore
-from .merging import deletions
 from .notifications import Notifications
 from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomGone, RoomOwner, Verdict
 from .place import place
@@ -18,7 +17,7 @@ from .rights import NotAllowedError, UserRights
 from .room import Room
 from .sqlite import SQLiteStore
 from .store import Mark, Past, Store, StoredRoom, StoreError, Version
-from .structure import only_sets_values
+from .structure import deletions, only_sets_values
 from .tasks import Tasks, logged
 from .updates import document_of, whole_state
 

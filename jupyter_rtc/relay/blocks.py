@@ -216,7 +216,7 @@ class Reader:
             return 1, content
         found.others += 1
         self.skip(self._data[content])
-        return _utf16_length(self._data[at : self._at]), content
+        return self.units(at), content
 
     def beside(self, client: int, clock: int, info: int, start: int, second: int) -> None:
         """Do what `place` does, without the place, for an ordinary item: what it builds on is older."""
@@ -284,11 +284,21 @@ class Reader:
         if kind == STRING:
             size = self.length()
             self.skip(size)
-            return _utf16_length(self._data[self._at - size : self._at])
+            return self.units(self._at - size)
         if kind == JSON:  # yrs does not write it as it reads it; nobody else has written it for years
             raise ProtocolError("values of a kind that is out of use")
         self.single(kind)
         return 1
+
+    def units(self, start: int) -> int:
+        """Return the length of the text that ends here, as JavaScript counts it."""
+        data = self._data[start : self._at]
+        if data.isascii():
+            return len(data)
+        text = data.decode(errors="replace")
+        units = len(text.encode("utf-16-le")) // 2
+        self.found.paired |= units > len(text)
+        return units
 
     def values(self, count: int) -> None:
         """Pass over plain values."""
@@ -326,10 +336,3 @@ class Reader:
         self.id()
         if not alone:
             self.id()
-
-
-def _utf16_length(text: bytes) -> int:
-    """Return the length of a text in UTF-8 as JavaScript counts it."""
-    if text.isascii():
-        return len(text)
-    return len(text.decode(errors="replace").encode("utf-16-le")) // 2

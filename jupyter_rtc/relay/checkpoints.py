@@ -17,7 +17,9 @@ from typing import Any, NamedTuple, TypeAlias
 from pycrdt import Doc, get_state
 
 from .protocol import NO_CHANGE, covers, decode_state_vector
+from .shapes import Id
 from .store import Checkpoint, Past, Version
+from .surrogates import cut_in, halved
 from .updates import document_of, whole_state
 
 __all__ = ["SEAL", "Limits", "Watch", "document", "fold", "state_without", "versions"]
@@ -135,6 +137,7 @@ def _edits(past: Past, until: int, watch: Watch) -> Iterator[Version | None]:
     stored = past.stored
     begun = max([stored.seq, *(checkpoint.version.seq for checkpoint in past.checkpoints[-1:])])
     doc = document(past, begun)
+    cut = _cut(past, until)
     end = watch(doc, fire)
     for (seq, update), (author, when) in zip(stored.log, past.made, strict=True):
         if seq > until:
@@ -144,7 +147,7 @@ def _edits(past: Past, until: int, watch: Watch) -> Iterator[Version | None]:
         if update == SEAL:
             yield None
             continue
-        doc.apply_update(update)
+        doc.apply_update(halved(update, cut) if cut else update)
         if fired:
             fired = False
             end()
@@ -218,13 +221,19 @@ def _shortened(past: Past, chain: list[Checkpoint], size: int) -> list[Checkpoin
 def _walk(past: Past, seqs: Sequence[int]) -> Iterator[Doc[Any]]:
     """Yield the document after each of the updates `seqs`, in ascending order: the same object, going forward."""
     doc: Doc[Any] = Doc()
+    cut = _cut(past, seqs[-1]) if seqs else set()
     steps = _steps(past)
     step = next(steps, None)
     for seq in seqs:
         while step and step[0] <= seq:
-            doc.apply_update(step[1])
+            doc.apply_update(halved(step[1], cut) if cut else step[1])
             step = next(steps, None)
         yield doc
+
+
+def _cut(past: Past, until: int) -> set[Id]:
+    """Return which characters are cut on the way to update `until`."""
+    return cut_in(lambda: (update for seq, update in _steps(past) if seq <= until))
 
 
 def _steps(past: Past) -> Iterator[tuple[int, bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from time import time
 from typing import Any, NamedTuple
 
@@ -286,10 +287,8 @@ class Keeper(LoggingConfigurable):
             stored = await self._store.load(served.room.name)
             if stored is None:
                 raise StoreError("nothing is stored")
-            doc = stored.document()
-            for update in served.meanwhile:
-                doc.apply_update(update)
-            served.room.replace(doc)
+            meanwhile = tuple(enumerate(served.meanwhile, stored.last + 1))
+            served.room.replace(replace(stored, log=(*stored.log, *meanwhile)).document())
             served.owner.replaced(served.room)
         except StoreError as error:
             self.log.error("room %s: cannot be built again: %s%s", served.room.name, error, served.where)

@@ -15,13 +15,13 @@ from sys import maxsize
 from typing import TypeAlias
 
 from .protocol import NO_CHANGE, read_uint, write_uint
-from .shapes import ANY, CONTENT, DELETED, GC, HAS_LEFT, HAS_RIGHT, SKIP, STRING, Block
-from .structure import blocks, end_of_blocks
+from .shapes import ANY, CONTENT, DELETED, GC, HAS_LEFT, SKIP, STRING, Block, Id
+from .structure import blocks, deletions, neighbours
 from .values import after_values
 
 _Piece: TypeAlias = tuple[Block, bytes]
 """A block, and the update that it is in."""
-_Runs: TypeAlias = "dict[int, list[tuple[int, int]]]"
+Runs: TypeAlias = "dict[int, list[tuple[int, int]]]"
 """What is deleted, by client: the first clock, and the one after the last."""
 
 _REPLACEMENT = "\ufffd"
@@ -33,7 +33,7 @@ def merged(updates: Sequence[bytes]) -> bytes:
     All of them were let through by `examine`, or made here.
     """
     pieces: dict[int, list[_Piece]] = {}
-    runs: _Runs = {}
+    runs: Runs = {}
     for update in updates:
         if update == NO_CHANGE:
             continue
@@ -44,21 +44,6 @@ def merged(updates: Sequence[bytes]) -> bytes:
             runs.setdefault(client, []).append((start, end))
     clients = [_client(client, pieces[client]) for client in sorted(pieces, reverse=True)]
     return b"".join([write_uint(len(clients)), *clients, _written(runs)])
-
-
-def deletions(update: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield of each run of deleted items that ends an update their author, the first clock, and the one after.
-
-    Raises ProtocolError. Source: the delete set of yjs (src/utils/DeleteSet.js).
-    """
-    authors, at = read_uint(update, end_of_blocks(update))
-    for _ in range(authors):
-        client, at = read_uint(update, at)
-        runs, at = read_uint(update, at)
-        for _ in range(runs):
-            start, at = read_uint(update, at)
-            length, at = read_uint(update, at)
-            yield client, start, start + length
 
 
 def _client(client: int, pieces: list[_Piece]) -> bytes:
@@ -88,7 +73,7 @@ class _Item:
         self._info = block.info
         self._length = block.length - offset
         self._id = block.client, block.clock + offset
-        self._left: tuple[int, int] | None = None
+        self._left: Id | None = None
         self._right = self._place = b""
         if block.info != GC:
             self._read_place(block, update, offset)
@@ -101,12 +86,9 @@ class _Item:
         return cls(Block(0, 0, length, SKIP, 0, 0, 0), b"", 0)
 
     def _read_place(self, block: Block, update: bytes, offset: int) -> None:
-        at = block.start + 1
-        if block.info & HAS_LEFT:
-            self._left, at = _id(update, at)
-        if block.info & HAS_RIGHT:
-            _, end = _id(update, at)
-            self._right, at = update[at:end], end
+        self._left, right, at = neighbours(update, block)
+        if right:
+            self._right = b"".join(map(write_uint, right))
         self._place = update[at : block.content]
         if offset:
             client, clock = self._id
@@ -160,13 +142,12 @@ def _without(text: bytes, offset: int) -> bytes:
     return (_REPLACEMENT + rest[1:] if "\udc00" <= rest[0] <= "\udfff" else rest).encode()
 
 
-def _id(update: bytes, at: int) -> tuple[tuple[int, int], int]:
-    client, at = read_uint(update, at)
-    clock, at = read_uint(update, at)
-    return (client, clock), at
+def deletion(runs: Runs) -> bytes:
+    """Return an update that deletes items and does nothing else."""
+    return b"\x00" + _written(runs)
 
 
-def _written(runs: _Runs) -> bytes:
+def _written(runs: Runs) -> bytes:
     """Return deletions as they end an update, each once."""
     parts = [write_uint(len(runs))]
     for client in sorted(runs, reverse=True):

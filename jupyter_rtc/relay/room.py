@@ -16,9 +16,9 @@ from pycrdt import Doc, TransactionEvent
 from . import protocol
 from .awareness import Awareness
 from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send, Show
+from .intake import Intake
 from .member import Member
 from .merging import merged
-from .nesting import Nesting
 from .protocol import NO_CHANGE, Kind
 from .structure import examine
 from .updates import Waiting, answered, examined, guarded, news, unmet
@@ -67,7 +67,7 @@ class Room:
         self._tail: list[bytes] = []
         self._tail_size = 0
         self._waiting = Waiting()
-        self._nesting = Nesting()
+        self._intake = Intake()
 
     def begin(self, seq: int, genesis: int, snapshot: bytes | None = None, waiting: bytes = NO_CHANGE) -> None:
         """Begin to count, once `doc` holds what was stored or read from a file.
@@ -77,9 +77,14 @@ class Room:
         """
         self.seq, self.genesis = seq, genesis
         self._waiting = Waiting(waiting)
+        self._intake.forget()
         self.forget_full_state()
         if snapshot is not None:
             self._full = (protocol.step2_header(len(snapshot)), snapshot)
+
+    def survey(self) -> None:
+        """Prepare for the first update. May run in any thread, as long as nothing else is done here."""
+        self._intake.survey(self.doc, self._waiting)
 
     def replace(self, doc: Doc[Any]) -> None:
         """Serve another document from now on, one that holds the same updates."""
@@ -143,7 +148,8 @@ class Room:
     def merge(self, update: bytes, author: str) -> list[Effect]:
         """Apply an update that the server made elsewhere (on a fork of this document), however large it is."""
         with self._observed() as changes:
-            guarded(self.doc.apply_update, update)
+            for part in reversed(self._intake.trust(self.doc, self._waiting, update)):
+                guarded(self.doc.apply_update, part)
         return self._take(changes, author)
 
     def whole_state(self) -> bytes:
@@ -209,7 +215,7 @@ class Room:
         if state_vector == protocol.EMPTY_STATE:
             *before, state = self.full_state()
         else:
-            before, state = self._waits(), protocol.step2(answered(self.doc.get_update, state_vector))
+            before, state = [*self._waits()], protocol.step2(answered(self.doc.get_update, state_vector))
         return [*(Send(member, frame) for frame in before), Send(member, state, state=True)]
 
     def _waits(self) -> list[bytes]:
@@ -227,10 +233,12 @@ class Room:
             return self._hold(member, update, answer=False)
         if not member.writable:
             return self._refuse(member, update)
-        if (joined := self._apply(update)) is not update:
-            update, frame = joined, protocol.update(joined)
-        self._waiting.refuse_excess(self.doc, update)
-        return self._accept(update, frame, member, member.identity.username)
+        applied, before = self._apply(update)
+        self._waiting.refuse_excess(self.doc, applied)
+        if applied is not update:
+            frame = protocol.update(applied)
+        username = member.identity.username
+        return [*self._take(before, username), *self._accept(applied, frame, member, username)]
 
     def _is_aside(self, member: Member) -> bool:
         return member.aside and self.genesis != 0
@@ -279,12 +287,13 @@ class Room:
             added = news(update, before)
             return self._refuse(member, added) if added != NO_CHANGE else []
         with self._observed() as changes:
-            update = self._apply(update)
+            update, uncut = self._apply(update)
         self._waiting.refuse_excess(self.doc, update)
         # What waits for an update that is missing here changes nothing yet, but must not get lost.
         if not changes and unmet(before, [update]) == NO_CHANGE:
             return []
-        return self._accept(update, protocol.update(update), member, member.identity.username)
+        username = member.identity.username
+        return [*self._take(uncut, username), *self._accept(update, protocol.update(update), member, username)]
 
     def _refuse(self, member: Member, update: bytes) -> list[Effect]:
         """Pass over the edit of somebody who may only read."""
@@ -308,14 +317,20 @@ class Room:
     def _announce(self, clients: list[int]) -> list[Effect]:
         return [Show(clients, None)] if clients else []
 
-    def _apply(self, update: bytes) -> bytes:
-        """Apply an update of a peer; return it as it was applied: with its blocks joined, where they are too many."""
-        if self._nesting.refuse_depth(update).scattered:  # which looks for hazards, too
-            update = merged([update])
+    def _apply(self, update: bytes) -> tuple[bytes, list[bytes]]:
+        """Apply an update of a peer; return it as it was applied, and the updates that were applied before."""
+        update, first = self._intake.admit(self.doc, self._waiting, update)
+        before: list[bytes] = []
+        if first != NO_CHANGE:
+            with self._observed() as before:
+                guarded(self.doc.apply_update, first)
+            self.forget_full_state()
         guarded(self.doc.apply_update, update)
-        return update
+        return update, before
 
     def _take(self, updates: list[bytes], author: str) -> list[Effect]:
+        for update in updates:
+            self._intake.note(self.doc, self._waiting, update)
         accepted = (self._accept(update, protocol.update(update), None, author) for update in updates)
         return [effect for effects in accepted for effect in effects]
 

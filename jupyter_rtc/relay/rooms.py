@@ -127,6 +127,7 @@ class Rooms:
         room = await _begun(name, loaded)
         served = ServedRoom(room, owner, loaded.unkept, monotonic())
         first = await self._load(served, loaded.stored)
+        await asyncio.to_thread(room.survey)
         self._refuse_if_closing()
         self._keeper.begin(served, loaded, first)
         self._served[name] = served

@@ -91,13 +91,14 @@ class Outline:
         others: how many items hold something else than plain values.
         listed: whether anything in it stands in a text or a list, and not under a key.
         scattered: whether its blocks are to be joined before yrs does it.
+        paired: whether a text in it has characters that JavaScript counts as two.
     """
 
-    __slots__ = ("deleted", "ends", "listed", "others", "replaced", "scattered", "structs", "types")
+    __slots__ = ("deleted", "ends", "listed", "others", "paired", "replaced", "scattered", "structs", "types")
 
     def __init__(self) -> None:
         """Know of nothing in it yet."""
         self.ends: dict[int, int] = {}
         self.types: dict[Id, Place] = {}
         self.structs = self.deleted = self.replaced = self.others = 0
-        self.listed = self.scattered = False
+        self.listed = self.scattered = self.paired = False

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from sys import maxsize
 
 from .blocks import Reader
-from .shapes import TYPED, Block, Outline
+from .protocol import read_uint
+from .shapes import HAS_LEFT, HAS_RIGHT, TYPED, Block, Id, Outline
 
 _MOST_VALUES = 1 << 22
 _LEAST_SIZE = 4
@@ -58,7 +59,9 @@ def examine(update: bytes) -> Outline:
         beside = typed.lastindex
         # Of numbers that are written so, the larger is the larger.
         if beside == 2 or (beside == 3 and int.from_bytes(typed[3], "little") < int.from_bytes(typed[2], "little")):
-            return _ONE_TEXT
+            text = update[typed.end() : -1]
+            if text.isascii() or max(text) < 0xF0:
+                return _ONE_TEXT
     return Reader(update, max(_MOST_VALUES, len(update) // _LEAST_SIZE)).outline()
 
 
@@ -67,6 +70,32 @@ def blocks(update: bytes) -> Iterator[Block]:
     return Reader(update, maxsize).blocks()
 
 
-def end_of_blocks(update: bytes) -> int:
-    """Return where the deletions of such an update begin."""
-    return Reader(update, maxsize).outline().structs
+def neighbours(update: bytes, block: Block) -> tuple[Id | None, Id | None, int]:
+    """Return the ids that a block, which is no gap, names on its left and right, and where what comes then begins."""
+    at, left, right = block.start + 1, None, None
+    if block.info & HAS_LEFT:
+        left, at = _id(update, at)
+    if block.info & HAS_RIGHT:
+        right, at = _id(update, at)
+    return left, right, at
+
+
+def deletions(update: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield of each run of deleted items that ends an update their author, the first clock, and the one after.
+
+    Raises ProtocolError. Source: the delete set of yjs (src/utils/DeleteSet.js).
+    """
+    authors, at = read_uint(update, Reader(update, maxsize).outline().structs)
+    for _ in range(authors):
+        client, at = read_uint(update, at)
+        runs, at = read_uint(update, at)
+        for _ in range(runs):
+            start, at = read_uint(update, at)
+            length, at = read_uint(update, at)
+            yield client, start, start + length
+
+
+def _id(update: bytes, at: int) -> tuple[Id, int]:
+    client, at = read_uint(update, at)
+    clock, at = read_uint(update, at)
+    return (client, clock), at

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import pycrdt
 from pycrdt import Doc
 
-from .merging import deletions, merged
+from .merging import merged
 from .protocol import NO_CHANGE, CloseCode, ProtocolError, decode_state_vector
-from .structure import examine, without_deletions
+from .structure import deletions, examine, refuse_hazards, without_deletions
+from .surrogates import whole
 
 MOST_WAITING = 1 << 18
 """How many bytes of updates may wait in a document for others: pycrdt tries many of them again with each edit.
@@ -73,6 +74,8 @@ def take_in(doc: Doc[Any], entries: Sequence[tuple[int, bytes]]) -> int | None:
                 number = entry[0]
                 doc.apply_update(entry[1])
 
+    numbers = [number for number, _ in entries]
+    entries = list(zip(numbers, whole([update for _, update in entries]), strict=True))
     for at in range(0, len(entries), _AT_ONCE):
         try:
             guarded(apply, entries[at : at + _AT_ONCE])
@@ -96,8 +99,11 @@ def examined(read: Callable[[bytes], _Result], update: bytes) -> _Result:
 
 def document_of(updates: Iterable[bytes]) -> Doc[Any]:
     """Return a document of its own for what a peer sent. Raises ProtocolError where that cannot be read."""
+    given = list(updates)
+    for update in given:
+        refuse_hazards(update)
     doc: Doc[Any] = Doc()
-    for update in updates:
+    for update in whole(given):
         examined(doc.apply_update, update)
     return doc
 

@@ -97,3 +97,43 @@ async def test_the_server_is_killed_and_comes_back(visit: Opener, jupyter: Jupyt
         await bob.until(lambda: bob.names == ["ada"])
     # And who comes now finds it as they have it.
     await agree([ada, bob, await visit("bob")], words)
+
+
+SPLICES = {  # in units of UTF-16, of "a😂b "
+    "insert between the halves": ([2, 0, "X"], "aXb "),
+    "delete the first half": ([1, 1, ""], "ab "),
+    "delete the second half": ([2, 1, ""], "ab "),
+    "exchange the second half": ([2, 1, "\ude00"], "a\ufffdb "),  # which makes another emoji, in its own page
+    "replace each half by a word": ([1, 2, "one"], "aoneb "),
+}
+
+
+@pytest.mark.parametrize("case", SPLICES)
+async def test_a_page_cuts_an_emoji_in_half(visit: Opener, jupyter: Jupyter, case: str) -> None:
+    """Both pages, a newcomer, and one that comes after a restart have the same text, and go on."""
+    splice, wanted = SPLICES[case]
+    ada, bob = await visit("ada"), await visit("bob")
+    pages = [ada, bob]
+
+    async def all_have(text: str) -> None:
+        texts = lambda: [page.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for page in pages]  # noqa: E731
+        await until(lambda: texts() == [text] * len(pages), texts)
+
+    ada.do(append="a😂b ")
+    await all_have("a😂b ")
+    ada.do(splice=splice)
+    await all_have(wanted)
+    bob.do(append="bob ")
+    ada.do(append="and ")
+    await bob.until(lambda: len(bob.text) == len(wanted) + 8)
+    words = bob.text
+    await all_have(words)
+    pages.append(await visit("bob"))
+    await all_have(words)
+    jupyter.kill()
+    jupyter.start()
+    for page in pages:
+        await page.until(lambda page=page: page.online)
+    pages.append(await visit("bob"))
+    ada.do(append="after")
+    await all_have(words + "after")

@@ -29,6 +29,10 @@ const show = () => {
 const orders = {
   append: words => text.insert(text.length, words),
   prepend: words => text.insert(0, words),
+  splice: ([at, length, words]) => doc.transact(() => {
+    if (length) text.delete(at, length)
+    if (words) text.insert(at, words)
+  }),
   show: state => provider.awareness.setLocalState(state)
 }
 
