@@ -38,11 +38,11 @@ async def type_now_and_then(peer: Peer, number: int, sizes: Sizes, begin: float)
         peer.send_raw(peer.frame(update))
 
 
-async def watch_another(server: Kept, stop: asyncio.Event) -> float:
+async def watch_another(server: Kept, updates: list[bytes], stop: asyncio.Event) -> float:
     """Type in another room, twenty characters a second; return the p99 of how late each arrived, in milliseconds."""
     writer, reader = [await Peer.join(server.room("other")) for _ in range(2)]
     sent: list[float] = []
-    for update in typing(100_000, 7):
+    for update in updates:
         sent.append(time.monotonic())
         writer.send_raw(writer.frame(update))
         with suppress(TimeoutError):
@@ -71,14 +71,21 @@ async def measured(number: int, sizes: Sizes) -> tuple[float, float, float]:
         before = meter.cpu(server.pid)
         await asyncio.sleep(sizes.span)
         idle = (meter.cpu(server.pid) - before) / sizes.span
-        stop, before, begin = asyncio.Event(), meter.cpu(server.pid), time.monotonic()
-        watching = asyncio.create_task(watch_another(server, stop))
+        stop, updates = asyncio.Event(), typing(round(2 * sizes.span / 0.05), 7)
+        before, begin = meter.cpu(server.pid), time.monotonic()
+        watching = asyncio.create_task(watch_another(server, updates, stop))
         step = sizes.pause / number
         await asyncio.gather(*(type_now_and_then(peer, at, sizes, begin + at * step) for at, peer in enumerate(people)))
         await asyncio.sleep(max(0.0, begin + sizes.span - time.monotonic()))
         busy = (meter.cpu(server.pid) - before) / (time.monotonic() - begin)
         stop.set()
-        return idle, busy, await watching
+        late = await watching
+        await meter.quiet(server.pid, 3.0, 20.0)
+        missing = number * int(sizes.span / sizes.pause) - sum(
+            len((server.files / f"{one}.txt").read_text()) for one in range(number)
+        )
+        assert missing == 0, f"{missing} characters are not saved"
+        return idle, busy, late
     finally:
         server.close()
 
