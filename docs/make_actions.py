@@ -27,7 +27,8 @@ A body is JSON, in UTF-8, of at most 1 MiB; a field that is not in the table is 
 as the [shared tables](tables.md) show it, and with its `id`; those fields of kernels and sessions that are not named
 here are there while their tables are switched on. For a 201, the header `Location` has its address. An error has the
 form of Jupyter's own API, `{"message", "reason"}`, and names in `field` what is wrong in the request, if something is.
-Besides those of each action there are:
+What the server's own managers refuse with 403, 409, 423, 429, 503, 504 or 507 is passed on as it is, with `Retry-After`
+where they know it. An action whose client has gone is given ten more seconds. Besides those of each action there are:
 
 """
 

@@ -11,6 +11,7 @@ from .memory_store import MemoryStore
 from .notifications import Notifications
 from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomGone, RoomOwner, Verdict
 from .place import place
+from .pool import Pool
 from .protocol import CloseCode, ProtocolError, covers, decode_state_vector
 from .relay import Relay
 from .rights import NotAllowedError, UserRights
@@ -37,6 +38,7 @@ __all__ = [
     "Notifications",
     "Past",
     "PlainOwner",
+    "Pool",
     "Presence",
     "ProtocolError",
     "Relay",

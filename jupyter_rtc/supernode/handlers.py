@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from jupyter_client.jsonutil import json_default
@@ -17,6 +19,7 @@ from .actions import Action, ActionError, Created, declared, fields
 from .supernode import Supernode
 
 _LARGEST = 1 << 20  # bytes of a body
+_GRACE = 10.0  # seconds for what is under way when its client goes
 
 
 class _Reading(APIHandler):
@@ -89,6 +92,7 @@ class _Refused(HTTPError):
 
     def __init__(self, error: ActionError) -> None:
         super().__init__(error.status)
+        self.retry_after = error.retry_after
         self.answer = {"message": str(error), "reason": None, **({"field": error.field} if error.field else {})}
 
 
@@ -98,27 +102,44 @@ class ActionHandler(APIHandler):
     def initialize(self, actions: Mapping[str, _Bound]) -> None:
         """Take the actions."""
         self.actions = actions
+        self._limit: asyncio.Timeout | None = None
         self.rights = UserRights(self)
 
     @authenticated
     async def post(self, *parts: str | None) -> None:
         """Carry out the action."""
+        try:
+            async with asyncio.timeout(None) as limit:
+                self._limit = limit
+                answer = await self._act([part or "" for part in parts])
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise HTTPError(504, "the client has gone, and nothing came of it in time") from None
+        self._answer(answer)
+
+    get = put = patch = delete = post
+
+    def on_connection_close(self) -> None:
+        """Give up in a moment what nobody waits for: a manager may never answer, and others want their turn."""
+        super().on_connection_close()
+        if self._limit and not self._limit.expired():
+            with suppress(RuntimeError):  # it is through
+                self._limit.reschedule(asyncio.get_running_loop().time() + _GRACE)
+
+    async def _act(self, found: list[str]) -> Any:
         action, owner = self._bound()
-        found = [part or "" for part in parts]
         try:
             await self._authorize(action.right.action, action.right.resource or owner.resource(*found))
             given = fields(self.request.body, action.body, _LARGEST)
             for name, value in (*zip(action.parameters, found, strict=True), *given.items()):
                 if name in action.files:
                     await self.rights.require(action.files[name], value)
-            answer = await getattr(owner, action.call)(*found, **given)
+            return await getattr(owner, action.call)(*found, **given)
         except NotAllowedError as error:
             raise HTTPError(403, str(error)) from None
         except ActionError as error:
             raise _Refused(error) from error.__cause__
-        self._answer(answer)
-
-    get = put = patch = delete = post
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with the error, in JSON."""
@@ -126,6 +147,8 @@ class ActionHandler(APIHandler):
             self.set_header("Allow", ", ".join(sorted(self.actions)))
         error = kwargs.get("exc_info", (None, None))[1]
         if isinstance(error, _Refused):
+            if error.retry_after:
+                self.set_header("Retry-After", error.retry_after)
             self.finish(json.dumps(error.answer))
         else:
             super().write_error(status_code, **kwargs)

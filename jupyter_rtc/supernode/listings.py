@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import mimetypes
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from jupyter_core.paths import is_file_hidden
 from jupyter_core.utils import ensure_async
 from jupyter_server.services.contents.filemanager import FileContentsManager
 
+from ..relay import Pool
 from .service import Changed, MissingError
 from .wraps import Hooks
 
@@ -96,6 +96,7 @@ class LocalListings:
         """List what `manager` has."""
         self._manager = manager
         self.hash_algorithm: str = manager.hash_algorithm
+        self._pool = Pool()  # a network disk that hangs must not keep documents from being saved
         self._seen: dict[str, dict[str, tuple[tuple[int, ...], Model]]] = {}
 
     @staticmethod
@@ -107,7 +108,7 @@ class LocalListings:
 
     async def list(self, path: str) -> Listing:
         """Return what there is at a path. Raises MissingError where there is nothing, or nothing to be shown."""
-        return await asyncio.to_thread(self._list, path)
+        return await self._pool.run(self._list, path)
 
     def local_path(self, path: str) -> str | None:
         """Return where it is on the local disk."""

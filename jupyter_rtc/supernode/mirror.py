@@ -17,6 +17,7 @@ from .tables import Change, Table
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _LONGEST_REST = 1.0
+_LONGEST_LOOK = 60.0
 _SHARE = 20  # looking takes at most a twentieth of the time
 _MUCH_GARBAGE = 1 << 20
 _TOO_MUCH_GARBAGE = 1 << 23
@@ -123,7 +124,12 @@ class Mirror(PlainOwner):
 
     async def _look(self) -> None:
         try:
-            records = await self._service.list()
+            async with asyncio.timeout(_LONGEST_LOOK):
+                records = await self._service.list()
+        except TimeoutError as error:
+            late = error if str(error) else TimeoutError(f"no answer in {_LONGEST_LOOK:g} s")
+            self._stumbled("cannot be listed, it stays as it is", late)
+            return
         except Exception as error:  # whatever a manager raises: its table stays as it is, and no other is concerned
             self._stumbled("cannot be listed, it stays as it is", error)
             return

@@ -29,6 +29,7 @@ class Client:
 
     Attributes:
         app: the server.
+        port: where it listens.
         questions: those who ask its kernels.
         running: what keeps kernels busy.
     """
@@ -36,6 +37,7 @@ class Client:
     def __init__(self, server: Any, folder: Path) -> None:
         """Send to `server`; there is a `folder` for our own use."""
         self.app: Any = server.app
+        self.port: int = server.port
         self.questions: Questions = server.extension.questions
         self._server = server
         self._folder = folder

@@ -112,6 +112,22 @@ async def test_a_folder_that_leads_to_itself_is_not_copied(
     assert (os.listdir(jp_root_dir), os.listdir(jp_root_dir / "other")) == before
 
 
+async def test_a_folder_whose_links_lead_to_the_same_in_millions_of_ways_is_not_copied(
+    client: Client, jp_root_dir: Path
+) -> None:
+    below = jp_root_dir / "last"
+    below.mkdir()
+    for number in range(23):
+        level = jp_root_dir / f"level{number}"
+        level.mkdir()
+        for name in ("one", "two"):
+            (level / name).symlink_to(below)
+        below = level
+    asked = [client.act("POST", "contents", {"copy_from": below.name}) for _ in range(6)]
+    for answer in await asyncio.gather(*asked):
+        assert "more than 10000 folders" in refused(answer, 400, "copy_from")
+
+
 async def test_a_folder_with_links_to_others_is_copied(client: Client, jp_root_dir: Path) -> None:
     for folder in ("work", "other"):
         (jp_root_dir / folder).mkdir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from posixpath import dirname
 from typing import Any
@@ -11,7 +10,8 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.services.contents.filemanager import FileContentsManager
 from jupyter_server.services.contents.manager import ContentsManager
 
-from .copies import is_endless
+from ...relay import Pool
+from .copies import CopyError, check
 from .definition import ActionError, Created, Right, action
 from .forms import CONTENT, PATH, fields
 from .jupyter import managing_contents
@@ -38,6 +38,7 @@ class Contents:
         self._find = manager
         self._shown = shown
         self._turns = turns
+        self._pool = Pool()
 
     @action(
         "POST contents/{path}",
@@ -55,7 +56,7 @@ class Contents:
         """
         folder = await self._visible(path)
         await self._must_be_folder(folder)
-        async with self._turns.of(f"folder {folder}"):
+        async with self._turns.of(f"the creation of something in {folder or 'the root'}", f"folder {folder}"):
             if copy_from is None:
                 with managing_contents("ext"):
                     made = await ensure_async(self._manager.new_untitled(path=folder, type=type, ext=ext))
@@ -121,10 +122,10 @@ class Contents:
                 raise ActionError(400, f"there is no file or folder {original!r}", "copy_from")
             if isinstance(self._manager, FileContentsManager):
                 places = self._manager._get_os_path(source), self._manager._get_os_path(folder)
-                if await asyncio.to_thread(is_endless, *places):
-                    raise ActionError(
-                        400, "a folder cannot be copied into itself, nor one with links to itself", "copy_from"
-                    )
+                try:
+                    await self._pool.run(check, *places)
+                except CopyError as error:
+                    raise ActionError(400, str(error), "copy_from") from None
             model: dict[str, Any] = await ensure_async(self._manager.copy(source, folder))
         return model
 

@@ -31,12 +31,14 @@ class ActionError(Exception):
     Attributes:
         status: an HTTP status for it.
         field: of a request that is wrong, what in it: a field of the body, or a part of the path; else empty.
+        retry_after: when to try again, as the HTTP header of this name has it; empty where nobody knows.
     """
 
-    def __init__(self, status: int, reason: str, field: str = "") -> None:
+    def __init__(self, status: int, reason: str, field: str = "", retry_after: str = "") -> None:
         super().__init__(f"{field}: {reason}" if field else reason)
         self.status = status
         self.field = field
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,9 @@ from tornado.web import HTTPError
 from .definition import ActionError
 
 _NO_NAME = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}
+# What a manager says of its own limits and rights, such as those of a hub.
+_PASSED_ON = {403, 409, 423, 429, 503, 504, 507}
+_HEADER = re.compile(r"[ -~]{1,64}")
 
 
 @contextmanager
@@ -19,6 +23,7 @@ def starting() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # whatever starts kernels here may raise what it likes
+        _pass_on(error)
         raise ActionError(502, f"the kernel could not be started: {_text(error)}") from error
 
 
@@ -34,6 +39,7 @@ def managing(missing: str) -> Iterator[None]:
     except HTTPError as error:
         if error.status_code == 404:
             raise ActionError(404, missing) from None
+        _pass_on(error)
         raise ActionError(502, f"the kernel cannot be reached: {_text(error)}") from error
     except RuntimeError as error:
         raise ActionError(409, _text(error)) from error
@@ -48,6 +54,9 @@ def managing_contents(field: str, wrong: int = 400) -> Iterator[None]:
     try:
         yield
     except HTTPError as error:
+        _pass_on(error)
+        if error.status_code == 401:  # of the manager, by a server behind it
+            raise ActionError(502, _text(error)) from error
         if error.status_code < 500:
             status = wrong if error.status_code == 400 else error.status_code
             raise ActionError(status, _text(error), field if status == 400 else "") from None
@@ -56,6 +65,25 @@ def managing_contents(field: str, wrong: int = 400) -> Iterator[None]:
     except OSError as error:
         _refuse_name(error, field)
         raise
+
+
+def _pass_on(error: Exception) -> None:
+    """Raise what a manager says of its limits and rights as it is, with the time after which to try again."""
+    if not isinstance(error, HTTPError) or error.status_code not in _PASSED_ON:
+        return
+    if isinstance(error.__cause__, OSError):  # there was nobody to say it
+        return
+    raise ActionError(error.status_code, _text(error), retry_after=_retry_after(error)) from error
+
+
+def _retry_after(error: Exception) -> str:
+    """Return the header that came with an error, or with the answer of a server behind the manager, as it may be."""
+    for one in (error, error.__cause__):
+        for place in (one, getattr(one, "response", None)):
+            value = str((getattr(place, "headers", None) or {}).get("Retry-After", ""))
+            if _HEADER.fullmatch(value):
+                return value
+    return ""
 
 
 def _refuse_name(error: BaseException | None, field: str) -> None:

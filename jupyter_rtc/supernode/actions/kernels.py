@@ -69,7 +69,7 @@ class Kernels:
 
         Its sessions end with it.
         """
-        async with self._turns.of(f"kernel {id}"):
+        async with self._turns.of("the end of a kernel", f"kernel {id}"):
             self.check(id)
             with managing(_GONE):
                 await ensure_async(self._manager.shutdown_kernel(id))
@@ -94,7 +94,7 @@ class Kernels:
 
         The answer does not wait for that process to be ready.
         """
-        async with self._turns.of(f"kernel {id}"):
+        async with self._turns.of("the restart of a kernel", f"kernel {id}"):
             self.check(id)
             with managing(_GONE):
                 await self._manager.restart_kernel(id)

@@ -74,7 +74,7 @@ class Sessions:
         The session that a path has already is the answer (200), whatever else the request says.
         """
         path = _given(path)
-        async with self._turns.of(f"path {path}"):
+        async with self._turns.of("the beginning of a session", f"path {path}"):
             if there := await self._at(path):
                 return await self._record(there)
             if kernel_id is not None:
@@ -108,7 +108,7 @@ class Sessions:
         if "path" in changes:
             changes["path"] = _given(changes["path"])
             turns.append(f"path {changes['path']}")
-        async with self._turns.of(*turns):
+        async with self._turns.of("the change of a session", *turns):
             before = await self._get(id)
             if (there := await self._at(changes.get("path", ""))) and there["id"] != id:
                 raise ActionError(409, f"{there['path']} has a session already: {there['id']}")
@@ -126,9 +126,9 @@ class Sessions:
     @action("DELETE sessions/{id}", _WRITE, answers={204: None}, errors={404: _GONE})
     async def delete(self, id: str) -> None:
         """End a session, and shut its kernel down."""
-        async with self._turns.of(f"session {id}"):
+        async with self._turns.of("the end of a session", f"session {id}"):
             kernel = (await self._get(id))["kernel"]["id"]
-            async with self._turns.of(f"kernel {kernel}"):
+            async with self._turns.of("the end of a kernel", f"kernel {kernel}"):
                 with managing(_GONE):
                     await self._manager.delete_session(id)
         self._shown.hint("sessions", "kernels")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from ..service import MissingError, ServiceError
 from ..supernode import Supernode
 from .definition import ActionError
+
+_PATIENCE = 10.0
 
 
 class Shown:
@@ -46,8 +49,9 @@ class Shown:
         It is what the table shows; where that is switched off, or does not show it, what is in `model`.
         """
         try:
-            await self._supernode.refresh(table)
+            async with asyncio.timeout(_PATIENCE):
+                await self._supernode.refresh(table)
             record: Mapping[str, Any] = self._supernode.tables[table].table.records[id]
-        except (KeyError, ServiceError):
+        except (KeyError, ServiceError, TimeoutError):
             record = model
         return {"id": id, **record}

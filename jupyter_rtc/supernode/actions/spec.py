@@ -20,6 +20,9 @@ ALWAYS = {
     400: "the request is malformed: `field` and `message` say what and why",
     403: "the user is unknown, or is not allowed to do this",
     413: "the body is too large",
+    429: "a limit of the server's managers; `Retry-After` says when to try again, if that is known",
+    503: "the server's managers cannot do it now; `Retry-After` as for 429",
+    504: "one of the server's managers did not answer in time; what hung is named",
 }
 
 

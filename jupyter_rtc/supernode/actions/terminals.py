@@ -56,7 +56,7 @@ class Terminals:
     async def delete(self, name: str) -> None:
         """End a terminal, and what runs in it."""
         manager = self._manager
-        async with self._turns.of(f"terminal {name}"):
+        async with self._turns.of("the end of a terminal", f"terminal {name}"):
             if name not in manager.terminals:
                 raise ActionError(404, f"there is no terminal {name!r}")
             await manager.terminate(name, force=True)

@@ -1,23 +1,65 @@
-"""One after the other."""
+"""One after the other, but nobody for ever."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from time import monotonic
 from weakref import WeakValueDictionary
+
+from .definition import ActionError
+
+_PATIENCE = 60.0
+_LONGEST = 120.0
+
+
+class _Turn:
+    """A lock, what is done by who holds it, and since when."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.doing = ""
+        self.since = 0.0
 
 
 class Turns:
-    """A lock for each key, as long as somebody holds it or waits for it."""
+    """A lock for each key, as long as somebody holds it or waits for it.
+
+    A manager behind Jupyter Server may never answer: a turn that takes too long is ended, and nobody waits for one
+    without end.
+    """
 
     def __init__(self) -> None:
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def of(self, *keys: str) -> AsyncIterator[None]:
-        """Hold the locks of these keys."""
+    async def of(self, doing: str, *keys: str) -> AsyncIterator[None]:
+        """Hold the locks of these keys while something is done; `doing` says what, such as "the start of a kernel".
+
+        Raises ActionError with status 504 where it takes more than two minutes, and is cancelled then; and where
+        another has held one of the locks for more than a minute since this was called.
+        """
         async with AsyncExitStack() as held:
             for key in sorted(set(keys)):  # in one order for all: nobody waits for somebody who waits for him
-                await held.enter_async_context(self._locks.setdefault(key, asyncio.Lock()))
-            yield
+                turn = self._turns.setdefault(key, _Turn())
+                await self._take(turn, key)
+                held.callback(turn.lock.release)
+                turn.doing, turn.since = doing, monotonic()
+            try:
+                async with asyncio.timeout(_LONGEST) as limit:
+                    yield
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                raise ActionError(504, f"{doing} has not come to an end in {_LONGEST:g} s, and is given up") from None
+
+    async def _take(self, turn: _Turn, key: str) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await turn.lock.acquire()
+        except TimeoutError:
+            since = monotonic() - turn.since
+            raise ActionError(
+                504, f"{key}: {turn.doing} has been under way for {since:.0f} s, and does not end"
+            ) from None

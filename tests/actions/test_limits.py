@@ -1,0 +1,167 @@
+"""What a manager refuses is passed on, and one that never answers holds up nobody for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, ClassVar
+
+import pytest
+from awaiting import until
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from jupyter_server.services.sessions.sessionmanager import SessionManager
+from tornado.web import HTTPError
+
+from jupyter_rtc.supernode import handlers, mirror
+from jupyter_rtc.supernode.actions import shown, turns
+
+from .conftest import Client, refused
+
+
+class Limited(HTTPError):
+    """What a hub answers, with its headers."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status, f"the hub says {status}")
+        self.headers = {"Retry-After": "7"}
+
+
+class Hub(AsyncMappingKernelManager):
+    """Starts kernels within limits, or never comes to an end with it.
+
+    Attributes:
+        refuses: the status with which it refuses everything, if it does.
+        hanging: how many calls hang.
+        hangs: whether the next call hangs.
+    """
+
+    refuses: int | None = None
+    hangs = False
+    hanging = 0
+
+    async def start_kernel(self, **options: Any) -> str:
+        """Start a kernel, if at all."""
+        await self._answer()
+        return str(await super().start_kernel(**options))
+
+    async def shutdown_kernel(self, kernel_id: str, *args: Any, **options: Any) -> None:
+        """Shut a kernel down, if at all."""
+        await self._answer()
+        await super().shutdown_kernel(kernel_id, *args, **options)
+
+    async def _answer(self) -> None:
+        if self.refuses:
+            raise Limited(self.refuses)
+        if self.hangs:
+            self.hangs = False
+            self.hanging += 1
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.hanging -= 1
+
+
+class Quota(AsyncLargeFileManager):
+    """Makes no files any more."""
+
+    refuses: ClassVar[int] = 507
+
+    async def new_untitled(self, *args: Any, **options: Any) -> Any:
+        """Refuse."""
+        raise Limited(self.refuses)
+
+
+class Forgetful(SessionManager):
+    """Never comes to an end with the list of its sessions, as long as it hangs."""
+
+    hangs = False
+
+    async def list_sessions(self) -> Any:
+        """Return the sessions, if at all."""
+        if self.hangs:
+            await asyncio.Event().wait()
+        return await super().list_sessions()
+
+
+hub = pytest.mark.traits(ServerApp={"kernel_manager_class": Hub})
+SESSION = {"path": "a.ipynb", "type": "notebook"}
+
+
+@hub
+@pytest.mark.parametrize(("status", "answered"), [(403, 403), (429, 429), (503, 503), (401, 502), (500, 502)])
+async def test_what_a_hub_refuses_is_passed_on(client: Client, status: int, answered: int) -> None:
+    kernel = await client.kernel()
+    client.app.kernel_manager.refuses = status
+    for method, path, body in [
+        ("POST", "kernels", {}),
+        ("POST", "sessions", SESSION),
+        ("DELETE", f"kernels/{kernel}", None),
+    ]:
+        answer = await client.act(method, path, body)
+        assert f"the hub says {status}" in refused(answer, answered)
+        assert answer.headers.get("Retry-After") == ("7" if answered == status else None)
+    client.app.kernel_manager.refuses = None
+
+
+@pytest.mark.traits(ServerApp={"contents_manager_class": Quota})
+@pytest.mark.parametrize(("status", "answered"), [(507, 507), (429, 429), (401, 502)])
+async def test_what_a_contents_manager_refuses_is_passed_on(
+    client: Client, status: int, answered: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Quota, "refuses", status)
+    answer = await client.act("POST", "contents", {})
+    assert f"the hub says {status}" in refused(answer, answered)
+    assert answer.headers.get("Retry-After") == ("7" if answered == status else None)
+
+
+@hub
+async def test_what_never_ends_is_given_up_and_who_waits_is_told(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "_LONGEST", 2.0)
+    monkeypatch.setattr(turns, "_PATIENCE", 0.2)
+    manager = client.app.kernel_manager
+    manager.hangs = True
+    first = asyncio.ensure_future(client.act("POST", "sessions", SESSION))
+    await until(lambda: manager.hanging == 1)
+    reason = refused(await client.act("POST", "sessions", SESSION), 504)
+    assert reason.startswith("path a.ipynb: the beginning of a session has been under way for")
+    assert "the beginning of a session has not come to an end" in refused(await first, 504)
+    assert manager.hanging == 0
+    assert (await client.act("POST", "sessions", SESSION)).status == 201
+    kernel = (await client.jupyter("sessions"))[0]["kernel"]["id"]
+    manager.hangs = True
+    assert "the end of a kernel" in refused(await client.act("DELETE", f"kernels/{kernel}"), 504)
+    assert (await client.act("DELETE", f"kernels/{kernel}")).status == 204
+
+
+@hub
+async def test_a_turn_ends_with_its_client(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "_GRACE", 0.1)
+    manager = client.app.kernel_manager
+    manager.hangs = True
+    _, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    body = json.dumps(SESSION)
+    head = f"POST {client.app.base_url}api/rtc/sessions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
+    token = f"Authorization: token {client.app.identity_provider.token}\r\n\r\n"
+    writer.write((head + token + body).encode())
+    await until(lambda: manager.hanging == 1)
+    writer.close()
+    assert (await client.act("POST", "sessions", SESSION)).status == 201
+    assert manager.hanging == 0
+
+
+@pytest.mark.traits(ServerApp={"session_manager_class": Forgetful}, Supernode={"sessions_interval": 0.05})
+async def test_a_table_that_gets_no_answer_says_so_and_holds_up_no_action(
+    client: Client, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "_LONGEST_LOOK", 1.0)
+    monkeypatch.setattr(shown, "_PATIENCE", 0.2)
+    manager, table = client.app.session_manager, server.extension.supernode.tables["sessions"]
+    manager.hangs = True
+    assert (await client.act("POST", "sessions", SESSION)).status == 201
+    await until(lambda: table.trouble)
+    assert "no answer in 1 s" in (await client.ask("GET", "api/rtc/tables/sessions")).body["trouble"]
+    manager.hangs = False
+    await until(lambda: table.trouble is None)
