@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from awaiting import until
 
 from .conftest import Answer, Client, refused
 from .test_kernels import NOBODY
@@ -118,7 +119,7 @@ async def test_a_busy_kernel_does_not_answer_in_time(client: Client) -> None:
     assert "within 0.1 s" in refused(await ask(client, kernel, "complete", timeout=0.1), 504)
     assert "within 1 s" in refused(await ask(client, kernel, "complete", timeout=1000), 504)
     await client.act("POST", f"kernels/{kernel}/interrupt")
-    await client.until(lambda: waiting(client, kernel) == 0)
+    await until(lambda: waiting(client, kernel) == 0)
     assert (await ask(client, kernel, "is_complete")).status == 200
 
 
@@ -130,7 +131,7 @@ async def test_questions_do_not_pile_up_in_a_busy_kernel(client: Client) -> None
     assert [answer.status for answer in answers] == [504, 504, 504, 429, 429]
     await client.act("POST", f"kernels/{kernel}/interrupt")
     await running
-    await client.until(lambda: waiting(client, kernel) == 0)
+    await until(lambda: waiting(client, kernel) == 0)
     assert (await ask(client, kernel, "is_complete", timeout=30)).status == 200
 
 
@@ -150,7 +151,7 @@ async def test_a_kernel_that_goes_away_ends_the_question_at_once(client: Client,
     kernel = await client.kernel()
     await client.busy(kernel)
     asked = asyncio.ensure_future(ask(client, kernel, "complete"))
-    await client.until(lambda: waiting(client, kernel) == 1)
+    await until(lambda: waiting(client, kernel) == 1)
     if end == "kill":
         os.kill(client.process(kernel), signal.SIGKILL)
     elif end == "restart":
@@ -184,16 +185,16 @@ async def test_a_dead_kernel_is_not_asked(client: Client) -> None:
 async def test_a_connection_that_is_not_used_is_closed(client: Client, tmp_path: Path) -> None:
     kernel = await client.kernel()
     await ask(client, kernel, "is_complete")
-    await client.until(lambda: kernel not in client.questions._connected)
+    await until(lambda: kernel not in client.questions._connected)
     descriptors = len(os.listdir("/proc/self/fd"))
     begun = tmp_path / "begun"
     code = f"import time; open({str(begun)!r}, 'w').close(); time.sleep(1)"
     running = asyncio.ensure_future(client.execute(kernel, code))
-    await client.until(begun.exists)
+    await until(begun.exists)
     assert (await ask(client, kernel, "is_complete")).status == 200  # not closed while somebody waits
     await running
-    await client.until(lambda: kernel not in client.questions._connected)
-    await client.until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors)
+    await until(lambda: kernel not in client.questions._connected)
+    await until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors)
     assert (await ask(client, kernel, "is_complete")).status == 200
 
 
