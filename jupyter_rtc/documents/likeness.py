@@ -144,7 +144,7 @@ def _paired(
 def _text(cell: dict[str, Any]) -> str:
     """Return what a cell says and shows."""
     outputs = cell.get("outputs")
-    return f"{cell.get('source')}\n{json.dumps(outputs, indent=0) if outputs else ''}\n"
+    return f"{cell.get('source')}\n{json.dumps(outputs, indent=0, sort_keys=True) if outputs else ''}\n"
 
 
 def _labelled(cell: dict[str, Any]) -> str:

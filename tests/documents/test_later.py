@@ -109,3 +109,11 @@ def test_a_word_that_is_half_typed_may_be_written_on(kind: str) -> None:
 def test_where_nothing_was_typed_nothing_tells(kind: str) -> None:
     stored = without(SAVED, {"five"})
     assert not is_later(made(SAVED, kind), made(stored, kind), made([*stored, "seven"], kind))
+
+
+def test_the_order_of_keys_in_an_output_tells_nothing() -> None:
+    """A shared document gives them in another order at each read."""
+    shown = {"output_type": "stream", "name": "stdout", "text": "four five computer\n"}
+    cells = [code("one", [shown]), code("one", [dict(reversed(shown.items()))])]
+    saved, stored = (NOTEBOOK.parse(notebook(cell)).value for cell in cells)
+    assert not is_later(saved, stored, NOTEBOOK.parse(notebook(code("two"))).value)
