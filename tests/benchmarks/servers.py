@@ -171,7 +171,8 @@ class Jupyter(Server):
 
     def command(self, keep: bool) -> list[str]:
         """Run Jupyter Server with this extension only, beside those that it needs."""
-        extensions = {"jupyter_rtc": False, "jupyter_server_ydoc": False, self.extension: True}
+        others = dict.fromkeys(("jupyter_rtc", "jupyter_server_ydoc", "jupyterlab_jupytext"), False)
+        extensions = {**others, self.extension: True}
         return [
             self.python(),
             "-m",
