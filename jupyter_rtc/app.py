@@ -29,7 +29,7 @@ from .documents.handlers import (
     UndoRedoHandler,
 )
 from .managers import Derived, Managers
-from .relay import Allowances, FreeRooms, Keeper, Presence, Relay, RoomOwner, SQLiteStore, settle_in
+from .relay import Allowances, FreeRooms, Keeper, OneThread, Presence, Relay, RoomOwner, SQLiteStore, settle_in
 from .relay.handlers import RoomsHandler, RoomSocket
 from .supernode import Parts, Supernode, listings_of
 from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Spec, Tables, Terminals, Turns
@@ -103,7 +103,8 @@ class JupyterRTC(ExtensionApp):
         managers = Managers(self._server)
         file_ids = Derived(managers.file_ids, HeldIds)
         self.relay = relay = Relay([Presence()], lambda report: self._emit("store", report), parent=self)
-        self.documents = Documents(relay, Derived(managers.contents, self._files_of), file_ids, self._emit, parent=self)
+        files = Derived(managers.contents, lambda manager: self._files_of(manager, managers.thread()))
+        self.documents = Documents(relay, files, file_ids, self._emit, parent=self)
         self.history = History(self.documents)
         self.timelines = Timelines(self.documents, self.history, parent=self)
         self.forks = Forks(self.documents, self._emit, parent=self)
@@ -149,6 +150,7 @@ class JupyterRTC(ExtensionApp):
             return  # it could not be loaded
         settle_in()
         if self.documents:
+            self.documents.prepare()
             await self.documents.recovery.check()
         if self.supernode:
             self.supernode.start()
@@ -180,7 +182,7 @@ class JupyterRTC(ExtensionApp):
             kernels,
             self.questions,
             Sessions(managers.sessions, kernels, shown, turns),
-            Contents(managers.contents, shown, turns),
+            Contents(managers.contents, managers.thread, shown, turns),
         ]
         return [*owners, Spec(map(type, owners), self._server.base_url, __version__)]
 
@@ -240,16 +242,16 @@ class JupyterRTC(ExtensionApp):
             last_activity=server.web_app.last_activity,
             base_url=server.base_url,
             documents=documents.overview,
-            listings=Derived(managers.contents, listings_of),
+            listings=Derived(managers.contents, lambda manager: listings_of(manager, managers.thread())),
             file_ids=managers.file_ids,
             gateway=server.gateway_config.url if server.gateway_config.gateway_enabled else None,
         )
 
-    def _files_of(self, manager: ContentsManager) -> Files:
+    def _files_of(self, manager: ContentsManager, thread: OneThread) -> Files:
         """Return the files of a contents manager, which open documents follow."""
         assert self.documents is not None
         follow_reverts(manager, self.documents)
-        return files_of(manager)
+        return files_of(manager, thread)
 
     def _register_events(self) -> None:
         logger = self._server.event_logger

@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.manager import ContentsManager
 
+from .relay import OneThread
+
 M = TypeVar("M")
 T = TypeVar("T")
 
@@ -28,12 +30,17 @@ class Managers:
         """Look into `server`, whose web application has been made."""
         self._server = server
         self._settings = server.web_app.settings
+        self._thread = Derived(self.contents, lambda _: OneThread("contents manager"))
         self._first = {name: self._settings.get(name) for name in _REPLACED}
 
     def contents(self) -> ContentsManager:
         """Return the contents manager."""
         manager: ContentsManager = self._current("contents_manager")
         return manager
+
+    def thread(self) -> OneThread:
+        """Return the thread in which the contents manager is asked, unless it is asynchronous; each has its own."""
+        return self._thread()
 
     def kernels(self) -> Any:
         """Return the mapping kernel manager."""

@@ -45,6 +45,7 @@ PURE = {
     "documents/scan.py",
     "documents/shape.py",
     "documents/style.py",
+    "documents/unkept.py",
     "documents/update.py",
     "supernode/actions/definition.py",
     "supernode/actions/forms.py",
@@ -103,7 +104,7 @@ def allowed(path: Path, one: Import) -> bool:
     if parts[0] == "tornado":
         error_only = name in RAISED and one.name == "HTTPError"
         return error_only or path.name in ("handlers.py", "app.py") or name == "supernode/lines/gateway.py"
-    if parts[0] != "jupyter_rtc" or name in ("app.py", "__init__.py"):
+    if parts[0] != "jupyter_rtc" or name in ("app.py", "managers.py", "__init__.py"):
         return True
     here = path.relative_to(PACKAGE).parts[0]
     there = parts[1] if len(parts) > 1 else ""

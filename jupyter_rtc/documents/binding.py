@@ -20,7 +20,7 @@ from .lineage import note_taken, taken
 from .names import DocumentName
 from .outside import OutsideEdits
 from .pair import Pair
-from .status import Speaker, Status
+from .status import Speaker, Status, unkept_of
 from .strangers import Strangers, StrangersHost
 from .update import NO_CHANGE
 
@@ -96,7 +96,7 @@ class FileBinding:
             FileError: the file cannot be read; its status says why.
             ContentError: the file is not what it is taken for.
         """
-        await self._file.load(stored)
+        await self._file.load(stored, unkept_of(self.room.doc))
         if stored is None:
             return await self._build()
         self.status.recall()
@@ -334,11 +334,13 @@ class FileBinding:
         self._pair.saving = True
         self._autosave.arm()
         rendered = await asyncio.to_thread(self._content.render, self._file.original, value)
-        if rendered is self._file.original and not self._file.stale:
+        again = asked and self._file.note  # what went wrong after the last save is tried once more
+        if rendered is self._file.original and not self._file.stale and not again:
             self._pair.settle(seq)
         elif await self._write(rendered, seq, asked=asked, sign=asked and self._content.trusted(value)):
             self.status.saved()
             self._pair.settle(seq)
+            self.status.warn(self.path, self._file.note)
             self._host.report(self.room.name, self.path, "save")
         else:
             self._autosave.edited = True  # once more

@@ -25,7 +25,7 @@ into a value, and a value into the next body. Nothing here awaits, logs, reads a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -41,6 +41,7 @@ from .reading import Reading, Whole, watch
 from .registered import RegisteredContent
 from .shape import ContentError
 from .style import relined
+from .unkept import carried, carried_text, unkept, without
 from .update import Built, Draft, clean, genesis
 
 __all__ = [
@@ -121,6 +122,18 @@ class ContentOf(Protocol[AnOriginal]):
         Returns `original` itself when nothing was edited; else its `body` is to be written, and once that is
         done it is the next original.
         """
+
+    def carry(self, full: Value, kept: Value, now: AnOriginal) -> AnOriginal:
+        """Return a file that somebody else wrote as it would be if it kept all of its document. May run in any thread.
+
+        `full` is what the document said when it was saved last, `kept` the value that a read of the file gave then.
+        """
+
+    def unkept(self, full: Value, kept: Value) -> list[str]:
+        """Return which parts of cells a notebook's file does not keep; nothing for other types."""
+
+    def without(self, full: Value, parts: Sequence[str]) -> Value:
+        """Return what a read of the file gave when its document said `full`, if it kept all but these parts."""
 
     def blank(self) -> AnOriginal:
         """Return what stands for the file of a document that has none."""
@@ -218,6 +231,18 @@ def _utf8(text: str) -> bytes:
 
 
 @dataclass(frozen=True)
+class Bare:
+    """The body of a file, of which nothing else is known."""
+
+    body: Body
+
+    @property
+    def value(self) -> Value:
+        """The body."""
+        return self.body
+
+
+@dataclass(frozen=True)
 class TextOriginal:
     """The text of a file."""
 
@@ -263,6 +288,18 @@ class TextContent:
             return original
         mark = _BOM if original.body.startswith(_BOM) else ""
         return TextOriginal(mark + relined(original.body.removeprefix(_BOM), value), value)
+
+    def carry(self, full: str, kept: str, now: TextOriginal) -> TextOriginal:
+        """See `Content.carry`."""
+        return self.render(now, carried_text(full, kept, now.value))
+
+    def unkept(self, full: str, kept: str) -> list[str]:
+        """See `Content.unkept`."""
+        return []
+
+    def without(self, full: str, parts: Sequence[str]) -> str:
+        """See `Content.without`."""
+        return full
 
     def blank(self) -> TextOriginal:
         """See `Content.blank`."""
@@ -316,6 +353,18 @@ class NotebookContent:
     def render(self, original: ipynb.Ipynb, value: ipynb.Notebook) -> ipynb.Ipynb:
         """See `Content.render`."""
         return ipynb.render(original, value)
+
+    def carry(self, full: ipynb.Notebook, kept: ipynb.Notebook, now: ipynb.Ipynb) -> ipynb.Ipynb:
+        """See `Content.carry`."""
+        return ipynb.render(now, carried(full, kept, now.value))
+
+    def unkept(self, full: ipynb.Notebook, kept: ipynb.Notebook) -> list[str]:
+        """See `Content.unkept`."""
+        return unkept(full, kept)
+
+    def without(self, full: ipynb.Notebook, parts: Sequence[str]) -> ipynb.Notebook:
+        """See `Content.without`."""
+        return without(full, parts)
 
     def blank(self) -> ipynb.Ipynb:
         """See `Content.blank`. Written as nbformat writes."""

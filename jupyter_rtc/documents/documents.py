@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from posixpath import dirname
+from time import monotonic
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -37,6 +38,8 @@ from .watcher import Watcher
 
 _THOUGHTS = 2
 _INSTEAD = 'restore into a new file ({"into": "file"}), or save the document where it is open, and try again'
+_REST = 4.0  # how long to rest after a look at a file that nobody asked for, in parts of what it took
+_LONGEST_LOOK = 5.0  # s, and so long a rest at most
 
 
 class Session(NamedTuple):
@@ -97,6 +100,10 @@ class Documents(LoggingConfigurable):
     def files(self) -> Files:
         """What reads and writes files now; to be asked for at each use, for others may replace the contents manager."""
         return self._files()
+
+    def prepare(self) -> None:
+        """Open what the contents manager needs, its database of signatures for one, while nobody waits for us yet."""
+        self._files()
 
     async def stop(self) -> None:
         """Follow no file any longer."""
@@ -381,10 +388,17 @@ class Documents(LoggingConfigurable):
             self._tasks.spawn(binding.look())
 
     async def _poll(self) -> None:
+        """Look at one file after the other; where that takes long, it is done less often: a fifth of the time.
+
+        So a slow contents manager is there for those who save and open. A look that waits itself, for a program that
+        is writing the file, say, holds the others up for some seconds at most.
+        """
         while True:
             await asyncio.sleep(self.poll_interval)
             for binding in list(self._bindings.values()):
-                self._tasks.spawn(binding.look())
+                begun = monotonic()
+                await asyncio.wait([self._tasks.spawn(binding.look())], timeout=_LONGEST_LOOK)
+                await asyncio.sleep(min(_REST * (monotonic() - begun), _LONGEST_LOOK))
 
     def _real_path(self, path: str) -> str | None:
         local_path = self.files.local_path(path)

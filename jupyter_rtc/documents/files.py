@@ -6,17 +6,22 @@ disk.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from base64 import b64decode, b64encode
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from threading import get_ident
 from typing import Any, NamedTuple, Protocol
 
-from jupyter_core.utils import ensure_async
 from jupyter_server.services.contents.manager import ContentsManager
 from nbformat import NotebookNode, from_dict
 from tornado.web import HTTPError
 
+from ..relay import OneThread
 from . import trust
 from .content import Body, Original
 
@@ -34,6 +39,19 @@ class FileError(Exception):
         self.shown = shown
 
 
+def file_error(error: HTTPError) -> FileError:
+    """Return what the contents manager said as an error of ours."""
+    return FileError(error.status_code, reason(error))
+
+
+def reason(error: BaseException) -> str:
+    """Return why something went wrong, in words: of errors that have none, what kind of error it was."""
+    if isinstance(error, HTTPError):
+        return error.log_message or error.reason or str(error)
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return strerror or str(error) or type(error).__name__
+
+
 class OvertakenError(FileError):
     """Somebody else wrote the file at the last moment; what they wrote is still there, and ours is not."""
 
@@ -46,12 +64,14 @@ class FileInfo:
     """What is known of a file without its content.
 
     `stamp` changes when the file does, as far as can be seen without reading it. `hash` is the contents
-    manager's, or ours where it has none; empty where only the stamp was asked for.
+    manager's, or ours where it has none; empty where only the stamp was asked for. `coarse` says that the stamp is of a
+    whole second and no more, so that it says nothing of what else happened in that second.
     """
 
     stamp: tuple[Any, ...]
     writable: bool
     hash: str = ""
+    coarse: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +95,20 @@ class Change(NamedTuple):
     over: FileInfo | None
 
 
+class Written(NamedTuple):
+    """A file that was written, all of it.
+
+    Attributes:
+        info: what is known of it now.
+        body: what a read gives now, where that may be something else than what was to be written; else None.
+        note: what went wrong afterwards, such as a checkpoint that could not be made; empty if nothing did.
+    """
+
+    info: FileInfo
+    body: Body | None = None
+    note: str = ""
+
+
 class Files(Protocol):
     """Reads and writes files by their API path. Every method raises FileError."""
 
@@ -90,8 +124,8 @@ class Files(Protocol):
         """Return a notebook that was just read and parsed as trusted, if its outputs may run scripts."""
         ...
 
-    async def write(self, path: str, kind: str, form: str, change: Change) -> FileInfo:
-        """Replace the content of a file.
+    async def write(self, path: str, kind: str, form: str, change: Change) -> Written:
+        """Replace the content of a file; what goes wrong once all of it is written is no error.
 
         Raises OvertakenError where, as far as this can be seen, it is not what it was at the last look.
         """
@@ -127,12 +161,19 @@ class Files(Protocol):
 
 
 class ManagedFiles:
-    """Files of any contents manager, through its ``get`` and ``save``."""
+    """Files of any contents manager, through its ``get`` and ``save``.
 
-    def __init__(self, manager: ContentsManager) -> None:
-        """Read and write through `manager`."""
+    One that is not asynchronous is asked in a thread, its own: it may take long, and need not bear two at once.
+    """
+
+    def __init__(self, manager: ContentsManager, thread: OneThread | None = None) -> None:
+        """Read and write through `manager`, in `thread` where that may take long. On the running event loop."""
         self._manager = manager
-        self._notary = manager.notary  # its database belongs to the thread that makes it: this one
+        self._thread = thread or OneThread("contents manager")
+        self._notary = manager.notary
+        trust.share(self._notary, manager.log)
+        emit = _on_this_thread(manager.emit)
+        manager.emit = emit  # type: ignore[method-assign] # it begins tasks, which only the event loop can
 
     async def stat(self, path: str, kind: str) -> FileInfo:
         """Return what is known of a file without reading it."""
@@ -148,8 +189,7 @@ class ManagedFiles:
         if kind == "notebook" and isinstance(body, dict):
             body = body if isinstance(body, NotebookNode) else from_dict(body)
             trusted = self._is_trusted(body)
-        info = _info(model)
-        return FileContent(body, info if info.hash else replace(info, hash=_digest(body)), trusted)
+        return FileContent(body, _hashed(_info(model), body), trusted)
 
     def _is_trusted(self, notebook: NotebookNode) -> bool:
         """Say whether all cells are marked as trusted; takes the marks away, which are not part of a file."""
@@ -162,19 +202,34 @@ class ManagedFiles:
         """Return the notebook as it is: the contents manager has judged it when it was read."""
         return original
 
-    async def write(self, path: str, kind: str, form: str, change: Change) -> FileInfo:
-        """Replace the content of a file, with all that the contents manager does when it saves."""
-        body = change.original.body
-        model = {"type": api_type(kind), "format": form, "content": _model_content(body, form, change.sign)}
+    async def write(self, path: str, kind: str, form: str, change: Change) -> Written:
+        """Replace the content of a file, with all that the contents manager does when it saves.
+
+        What the manager made of it is read back.
+        """
+        model = model_of(change.original.body, kind, form, change.sign)
         try:
-            saved = await ensure_async(self._manager.save(model, path))
-        except HTTPError as error:
-            raise file_error(error) from None
-        now = await self._get(path, type=api_type(kind), content=False)
-        if now.get("hash") and now.get("last_modified") == saved.get("last_modified"):
-            return _info(now)
-        # Without a hash, ours; and where somebody else wrote in between, the next look shall find out.
-        return FileInfo(_info(saved).stamp, bool(now.get("writable", True)), _digest(body))
+            saved = _info(await self._thread.ask(self._manager.save, model, path))
+        except Exception as error:  # whatever a manager raises, or a hook once all is written
+            if written := await self._found(path, kind, form, change):
+                return written._replace(note=f"its contents manager had trouble: {reason(error)}")
+            if isinstance(error, HTTPError):
+                raise file_error(error) from None
+            raise
+        with suppress(FileError):
+            now = await self.read(path, kind, form)
+            if now.info.stamp[0] == saved.stamp[0]:
+                return Written(now.info, now.body)
+        # Somebody else wrote in between, or it cannot be read; the next look shall find out.
+        return Written(_hashed(saved, change.original.body))
+
+    async def _found(self, path: str, kind: str, form: str, change: Change) -> Written | None:
+        """Return what is known of a file if it holds what was to be written, all of it."""
+        with suppress(FileError):
+            now = await self.read(path, kind, form)
+            if _digest(now.body) == _digest(_plain(change.original.body, form)):
+                return Written(now.info)
+        return None
 
     async def foresee(self, original: Original) -> str | None:
         """Return None: the manager writes the file as it likes."""
@@ -182,7 +237,7 @@ class ManagedFiles:
 
     async def create(self, path: str, kind: str, form: str, original: Original) -> None:
         """Write a new file, if there is nothing of this name; contents managers cannot do the two in one."""
-        if await ensure_async(self._manager.exists(path)):
+        if await self._thread.ask(self._manager.exists, path):
             raise FileError(409, f"{path} exists already")
         await self.write(path, kind, form, Change(original, False, None))
 
@@ -209,24 +264,45 @@ class ManagedFiles:
     async def _get(self, path: str, **how: Any) -> dict[str, Any]:
         try:
             try:
-                model = await ensure_async(self._manager.get(path, require_hash=True, **how))
+                model = await self._thread.ask(self._manager.get, path, require_hash=True, **how)
             except TypeError:  # a manager from before jupyter_server 2.11 knows no hashes
-                model = await ensure_async(self._manager.get(path, **how))
+                model = await self._thread.ask(self._manager.get, path, **how)
         except HTTPError as error:
             raise file_error(error) from None
         return dict(model)
 
 
+def _on_this_thread(emit: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what emits events on the event loop of this thread, whatever thread it is called in."""
+    loop, home = asyncio.get_running_loop(), get_ident()
+
+    def emitting(data: dict[str, Any]) -> None:
+        if get_ident() == home:
+            emit(data=data)
+        else:
+            loop.call_soon_threadsafe(partial(emit, data=data))
+
+    return emitting
+
+
+def model_of(body: Body, kind: str, form: str, sign: bool) -> dict[str, Any]:
+    """Return what a contents manager saves; `sign` marks a notebook's cells as trusted, all of them."""
+    return {"type": api_type(kind), "format": form, "content": _model_content(body, form, sign)}
+
+
 def _model_content(body: Body, form: str, sign: bool) -> Any:
-    """Return a body as the contents API takes it; `sign` marks a notebook's cells as trusted, all of them."""
+    """Return a body as the contents API takes it."""
     if isinstance(body, bytes | bytearray):
         return b64encode(body).decode()
-    if form != "json":
-        return body
-    notebook = trust.as_read(body) if isinstance(body, str) else body
-    if not sign:
-        return notebook
-    return {**notebook, "cells": [_signed(cell) for cell in notebook["cells"]]}
+    content = _plain(body, form)
+    if not (sign and isinstance(content, dict)):
+        return content
+    return {**content, "cells": [_signed(cell) for cell in content["cells"]]}
+
+
+def _plain(body: Body, form: str) -> Any:
+    """Return a body as a read gives it: notebooks as JSON."""
+    return trust.as_read(body) if form == "json" and isinstance(body, str) else body
 
 
 def _signed(cell: Any) -> Any:
@@ -241,15 +317,20 @@ def api_type(kind: str) -> str:
 
 
 def _info(model: dict[str, Any]) -> FileInfo:
-    stamp = (str(model.get("last_modified")), model.get("size"), model.get("hash"))
-    return FileInfo(stamp, bool(model.get("writable", True)), model.get("hash") or "")
+    when, hash = model.get("last_modified"), model.get("hash") or ""
+    stamp = (str(when), model.get("size"), hash)
+    coarse = not hash and not getattr(when, "microsecond", 0)
+    return FileInfo(stamp, bool(model.get("writable", True)), hash, coarse)
+
+
+def _hashed(info: FileInfo, body: Body) -> FileInfo:
+    """Return what is known of a file that was read, with a hash of ours where the manager has none."""
+    return info if info.hash else replace(info, hash=_digest(body))
 
 
 def _digest(body: Body) -> str:
-    data = json.dumps(body, sort_keys=True) if isinstance(body, dict) else body
-    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
-
-
-def file_error(error: HTTPError) -> FileError:
-    """Return what the contents manager said as an error of ours."""
-    return FileError(error.status_code, error.log_message or error.reason or str(error))
+    """Return a hash of a body; the ids of cells do not count, for some managers make them up at each read."""
+    if isinstance(body, dict):
+        cells = [{**cell, "id": None} if isinstance(cell, dict) else cell for cell in body.get("cells") or ()]
+        body = json.dumps({**body, "cells": cells}, sort_keys=True)
+    return hashlib.sha256(body.encode() if isinstance(body, str) else body).hexdigest()

@@ -118,7 +118,10 @@ def parse(body: str | dict[str, Any], *, trusted: bool = False) -> Ipynb:
     if body == "":
         return replace(_parse(NEW, trusted), given=body)
     if isinstance(body, dict):
-        return replace(_parse(_written(body), trusted, compact=True), as_dict=True, given=body)
+        made = _parse(_written(body), trusted, compact=True)
+        # Some managers make ids up at each read: of a dict, none is taken for the file's own.
+        cells = tuple(replace(cell, own=False) for cell in made.cells)
+        return replace(made, cells=cells, as_dict=True, given=body)
     return _parse(body, trusted)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 from ..relay import StoredRoom
-from .content import Body, Content, ContentError, Original, rendered
-from .files import Change, FileContent, FileError, FileInfo, Files, OvertakenError
+from .content import Body, Content, ContentError, Original, rendered, value_of
+from .files import Change, FileContent, FileError, FileInfo, Files, OvertakenError, Written
 from .names import DocumentName
 from .recovery import Recovery, RecoveryError
 
@@ -16,6 +19,7 @@ _MUCH = 4096  # what a save may take away, in characters, and need not be asked 
 
 # Seconds for which a program may have a file open, and write nothing, before what it wrote is taken to be whole.
 _PATIENCE = 10.0
+_TICK = 2.0  # seconds after which a stamp that was made before is of another second
 _LONGEST_WAIT = 20.0  # seconds for which it is waited for that a program comes to rest, before it is said why
 
 
@@ -43,11 +47,14 @@ class Seen(NamedTuple):
 
     `seq` is None, unless it is what a save of ours was to write that failed after it had written all of it: then it is
     the number of the last update in that.
+
+    `kept` is what a read gave, where that is less than `original`, which has what the file does not keep as well.
     """
 
     original: Original
     info: FileInfo
     seq: int | None = None
+    kept: Original | None = None
 
 
 class Begun(NamedTuple):
@@ -63,8 +70,10 @@ class KnownFile:
     Attributes:
         path: its API path; it follows renames.
         name: the name of its room.
-        original: what it held.
+        original: what it held, with what it does not keep of its document.
         info: what was known of it.
+        unkept: the parts of cells that it does not keep, such as ``outputs``.
+        note: what went wrong when it was written, once all of it was on disk; empty if nothing did.
         missing: whether it is gone, or was emptied: then it is written only because somebody asks for it.
         gone: whether there was no file when it was last looked for.
     """
@@ -80,6 +89,10 @@ class KnownFile:
         self._content = content
         self.name = name
         self._seen: FileInfo | None = None  # at the last look; None if there was no file
+        self.unkept: Sequence[str] = ()
+        self.note = ""
+        self._kept: Original | None = None  # what a read gave, where that is less than `original`
+        self._doubted = 0.0  # until when a stamp does not tell whether the file was changed after it was seen
         self._begun: Begun | None = None  # what a save that failed may have left in the file, or a part of it
 
     @property
@@ -92,21 +105,25 @@ class KnownFile:
         """The number of the last update in a save that failed, of which it may hold a part; 0 if there is none."""
         return self._begun.seq if self._begun else 0
 
-    async def load(self, stored: StoredRoom | None) -> None:
+    async def load(self, stored: StoredRoom | None, unkept: Sequence[str] = ()) -> None:
         """Read the file for the first time; `stored` says what became of the last saves.
+
+        `unkept` are the parts that it did not keep then.
 
         Where it was deleted or emptied meanwhile, or is being written just now, it is known as it was last saved, and
         missing until it is whole: whoever still has its document open comes back into it.
 
         Raises FileError and ContentError.
         """
+        self.unkept = unkept
         if stored and await self._recover(stored):
             return
         saved = stored and stored.saved
         try:
             read = await self._read()
             if not saved or read.info.hash == saved.hash or await self._is_whole(read):
-                self.accept(await self._parse(read))
+                seen = await self._parse(read)
+                self.accept(await asyncio.to_thread(self._completed, seen, stored) if stored and unkept else seen)
                 return
         except FileError as error:
             if error.status != 404 or not saved:
@@ -119,8 +136,9 @@ class KnownFile:
 
     def accept(self, seen: Seen) -> None:
         """Take note that the file holds what was seen in it."""
-        self.original, self.info, _ = seen
+        self.original, self.info, _, self._kept = seen
         self._seen, self._begun = seen.info, None
+        self._doubted = monotonic() + _TICK if seen.info.coarse else 0.0
 
     async def look(self) -> Seen | None:
         """Return what was written into the file since it was last seen, by somebody else or by a save that failed.
@@ -130,9 +148,9 @@ class KnownFile:
         Raises:
             FileError: it cannot be read, is not whole for the moment, or is gone (404).
         """
-        info = await self._settled()
-        if info.stamp == self.info.stamp:
-            self.info = FileInfo(info.stamp, info.writable, self.info.hash)
+        info, begun = await self._settled(), monotonic()
+        if info.stamp == self.info.stamp and not self._doubted:
+            self.info = replace(info, hash=self.info.hash)
             if self._seen is None or self._seen.stamp != info.stamp:
                 self._seen = self.info
             return None
@@ -140,6 +158,7 @@ class KnownFile:
         self._seen = read.info
         if read.info.hash == self.info.hash:
             self.info, self._begun = read.info, None
+            self._doubted = self._doubted if begun < self._doubted else 0.0
             return None
         if self._begun and _begins(read.body, self._begun.original.body):
             if read.body == self._begun.original.body:
@@ -178,14 +197,49 @@ class KnownFile:
             begun, self._begun = self._begun, Begun(original, seq)
             try:
                 change = Change(original, sign, self._seen)
-                info = await self._host.files.write(self.path, self._content.kind, self.name.form, change)
+                written = await self._host.files.write(self.path, self._content.kind, self.name.form, change)
             except FileError as error:
                 error.shown = error.shown and not await self._is_as_before()
                 if isinstance(error, OvertakenError) or not error.shown:
                     self._begun = begun
                 raise
         self.missing = self.gone = False
-        self.accept(Seen(original, info))
+        self.note = written.note
+        self.accept(Seen(original, written.info, kept=await self._kept_of(original, written)))
+
+    async def _kept_of(self, original: Original, written: Written) -> Original | None:
+        """Return what the file holds of what was written, where that is less; take note of what it does not keep."""
+        kept, unkept = None, list[str]()
+        if written.body is not None:
+            with suppress(ContentError):  # then it is not known; whoever reads it next says so
+                kept, unkept = await asyncio.to_thread(self._compared, original, written.body)
+        self.unkept = unkept
+        return kept
+
+    def _compared(self, original: Original, body: Body) -> tuple[Original | None, list[str]]:
+        kept = self._content.parse(body)
+        if self._content.render(kept, original.value) is kept:
+            return None, []
+        return kept, self._content.unkept(original.value, kept.value)
+
+    async def _carried(self, seen: Seen) -> Seen:
+        """Return what was seen in the file with what it does not keep of its document."""
+        if self._kept is None:
+            return seen
+        full, kept = self.original.value, self._kept.value
+        return seen._replace(
+            original=await asyncio.to_thread(self._content.carry, full, kept, seen.original), kept=seen.original
+        )
+
+    def _completed(self, seen: Seen, stored: StoredRoom) -> Seen:
+        """Return what was seen in the file with what it did not keep when it was last saved."""
+        if stored.saved is None or stored.seq > stored.saved.seq:
+            return seen
+        full = value_of(self._content, stored.document(stored.saved.seq))
+        kept = self._content.without(full, self.unkept)
+        if seen.info.hash == stored.saved.hash:
+            kept = seen.original.value
+        return seen._replace(original=self._content.carry(full, kept, seen.original), kept=seen.original)
 
     async def outlive(self, value: Any) -> None:
         """Keep what a document says whose file is gone, if it is not what that held. Raises FileError."""
@@ -281,7 +335,9 @@ class KnownFile:
 
     async def _is_untouched(self) -> bool:
         try:
-            return (await self._stat()).stamp == (self._seen and self._seen.stamp)
+            if (await self._stat()).stamp != (self._seen and self._seen.stamp):
+                return False
+            return not self._doubted or (await self._read()).info.hash == self.info.hash
         except FileError as error:
             if error.status != 404:
                 raise
@@ -303,7 +359,7 @@ class KnownFile:
     async def _made_out(self, read: FileContent) -> Seen:
         """Parse what somebody else wrote. Raises FileError."""
         try:
-            return await self._parse(read)
+            return await self._carried(await self._parse(read))
         except ContentError as error:
             raise FileError(409, f"{self.path} was changed outside and cannot be read: {error}") from None
 

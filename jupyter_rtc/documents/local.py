@@ -9,30 +9,46 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import json
 import os
-from collections.abc import Callable
+from base64 import b64decode
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from stat import S_ISREG
 from typing import Any
 
-from jupyter_core.utils import ensure_async
 from jupyter_server.services.contents.fileio import path_to_intermediate
 from jupyter_server.services.contents.filemanager import FileContentsManager
 from jupyter_server.services.contents.manager import ContentsManager
+from nbformat.sign import NotebookNotary
 from tornado.web import HTTPError
 
+from ..relay import OneThread
 from . import trust
-from .content import Body, Original, encoded
-from .files import Change, FileContent, FileError, FileInfo, ManagedFiles, OvertakenError, api_type, file_error
-from .ipynb import Ipynb
+from .content import Bare, Body, ContentError, Original, encoded
+from .files import (
+    Change,
+    FileContent,
+    FileError,
+    FileInfo,
+    ManagedFiles,
+    OvertakenError,
+    Written,
+    api_type,
+    file_error,
+    model_of,
+    reason,
+)
+from .ipynb import Ipynb, parse, render
 from .locks import LockedError, is_open_for_writing, locked
 
 _OURS = "jupyter_server.services.contents."
 
 
 class LocalFiles(ManagedFiles):
-    """Files of Jupyter Server's own managers of the local disk. Where a save hook is set, its ``save`` is used."""
+    """Files of Jupyter Server's own managers of the local disk."""
 
     _manager: FileContentsManager
 
@@ -52,9 +68,9 @@ class LocalFiles(ManagedFiles):
     async def read(self, path: str, kind: str, form: str) -> FileContent:
         """Read a file: a notebook as its text."""
         os_path = self._os_path(path)
-        if not await ensure_async(self._manager.file_exists(path)):
+        if not await self._thread.ask(self._manager.file_exists, path):
             raise FileError(404, f"{path} does not exist")
-        if not self._manager.allow_hidden and await ensure_async(self._manager.is_hidden(path)):
+        if not self._manager.allow_hidden and await self._thread.ask(self._manager.is_hidden, path):
             raise FileError(404, f"{path} does not exist")
         body, info = await asyncio.to_thread(self._read, os_path, path, form)
         self._manager.emit(data={"action": "get", "path": path})
@@ -64,49 +80,88 @@ class LocalFiles(ManagedFiles):
         """Return a notebook as trusted if it was signed, or shows nothing that needs trust."""
         if not isinstance(original, Ipynb):
             return original
-        if not trust.is_harmless(original):
-            signature = await asyncio.to_thread(trust.signature, self._notary, original)
-            if not (signature and self._notary.store.check_signature(signature, self._notary.algorithm)):
-                return original
+        if not trust.is_harmless(original) and not await self._notarised(trust.is_signed, original):
+            return original
         return replace(original, trusted=True)
 
-    async def write(self, path: str, kind: str, form: str, change: Change) -> FileInfo:
+    async def write(self, path: str, kind: str, form: str, change: Change) -> Written:
         """Replace the content of a file as the manager's ``save`` would, the writing in a thread."""
-        manager, original, os_path = self._manager, change.original, self._os_path(path)
-        if not manager.allow_hidden and await ensure_async(manager.is_hidden(path)):
+        manager, os_path = self._manager, self._os_path(path)
+        if not manager.allow_hidden and await self._thread.ask(manager.is_hidden, path):
             raise FileError(400, f"{path} is hidden")
+        hooked = await self._hooked(path, kind, form, change)
         try:
             async with locked(os_path, make=change.over is None):
-                if self._is_rewritten(original):
-                    if not await asyncio.to_thread(self._is_over, os_path, change.over):
-                        raise OvertakenError(path)
-                    return await super().write(path, kind, form, change)
-                info = await asyncio.to_thread(self._write, os_path, path, change)
+                info = await asyncio.to_thread(self._write, os_path, path, hooked)
         except LockedError:
             raise FileError(423, f"{path} is locked by another program", shown=False) from None
-        if change.sign and (signature := await asyncio.to_thread(trust.signature, self._notary, original)):
-            self._notary.store.store_signature(signature, self._notary.algorithm)
-        try:
-            await self._follow_up(path, kind, os_path)
-        except HTTPError as error:
-            raise file_error(error) from None
-        except OSError as error:
-            raise FileError(500, f"{path}: {error.strerror}") from None
-        return info
+        body = None if hooked is change else hooked.original.body
+        return Written(info, body, await self._follow_up(path, kind, hooked))
 
-    async def _follow_up(self, path: str, kind: str, os_path: str) -> None:
-        """Do what the manager's ``save`` does once a file is written."""
+    async def _hooked(self, path: str, kind: str, form: str, change: Change) -> Change:
+        """Return what is to be written once the hooks have had it that are to be run before.
+
+        What they leave as it is stays as it is in the file. They may raise an error, and nothing is written then.
+        """
+        manager, original = self._manager, change.original
+        if not (manager.pre_save_hook or manager._pre_save_hooks):
+            return change
+        try:
+            model = await asyncio.to_thread(model_of, original.body, kind, form, change.sign)
+            await self._thread.run(manager.run_pre_save_hooks, model=model, path=path)
+            made = await asyncio.to_thread(_made_of, model["content"], original)
+        except HTTPError as error:
+            raise FileError(error.status_code, reason(error), shown=False) from None
+        except (ContentError, KeyError, TypeError, ValueError) as error:
+            raise FileError(400, f"what a pre_save_hook makes of it is no {kind}: {error}", shown=False) from None
+        return change if made is original else change._replace(original=made)
+
+    async def _follow_up(self, path: str, kind: str, change: Change) -> str:
+        """Do what the manager's ``save`` does once a file is written; return what went wrong, if anything did.
+
+        Whatever that is, the file is written; and where one thing fails, the others are done.
+        """
+        steps: dict[str, Callable[[], Awaitable[object]]] = {
+            "it has no checkpoint": partial(self._checkpoint, path, kind),
+            "its outputs are not signed": partial(self._sign, change),
+            "a post_save_hook failed": partial(self._run_hooks, path, kind),
+        }
+        notes = []
+        for what, step in steps.items():
+            try:
+                await step()
+            except Exception as error:  # whatever a hook, a disk or a database makes of it
+                notes.append(f"{what}: {reason(error)}")
+        self._manager.emit(data={"action": "save", "path": path})
+        return "; ".join(notes)
+
+    async def _checkpoint(self, path: str, kind: str) -> None:
+        """Make the first checkpoint of a notebook."""
         manager = self._manager
-        if kind == "notebook" and not await ensure_async(manager.checkpoints.list_checkpoints(path)):
-            await ensure_async(manager.create_checkpoint(path))
+        if kind == "notebook" and not await self._thread.ask(manager.checkpoints.list_checkpoints, path):
+            await self._thread.ask(manager.create_checkpoint, path)
+
+    async def _sign(self, change: Change) -> None:
+        if change.sign:
+            await self._notarised(trust.sign, change.original)
+
+    async def _run_hooks(self, path: str, kind: str) -> None:
+        manager = self._manager
         if manager.post_save_hook or manager._post_save_hooks:
-            model = await ensure_async(manager.get(path, type=api_type(kind), content=False))
-            manager.run_post_save_hooks(model=model, os_path=os_path)
-        manager.emit(data={"action": "save", "path": path})
+            model = await self._thread.ask(manager.get, path, type=api_type(kind), content=False)
+            await self._thread.run(manager.run_post_save_hooks, model=model, os_path=self._os_path(path))
+
+    async def _notarised(self, ask: Callable[[NotebookNotary, Original], Any], original: Original) -> Any:
+        """Ask the notary of a notebook: in a thread, unless it keeps its signatures in a way of its own."""
+        if trust.is_shared(self._notary):
+            return await asyncio.to_thread(ask, self._notary, original)
+        return ask(self._notary, original)
 
     async def foresee(self, original: Original) -> str | None:
         """Return the hash of the bytes that `write` will write, unless a hook may change them."""
-        return None if self._is_rewritten(original) else await asyncio.to_thread(self._digest, original)
+        if self._manager.pre_save_hook or self._manager._pre_save_hooks:
+            return None
+        return await asyncio.to_thread(self._digest, original)
 
     async def create(self, path: str, kind: str, form: str, original: Original) -> None:
         """Write a new file: first an empty one, which can be made only where there is none, then what it holds."""
@@ -188,11 +243,6 @@ class LocalFiles(ManagedFiles):
             return None
         return FileContent(body, info)
 
-    def _is_rewritten(self, original: Original) -> bool:
-        """Say whether the manager, or a hook, decides what is written in the end."""
-        hooks = self._manager.pre_save_hook or self._manager._pre_save_hooks
-        return bool(hooks) or (isinstance(original, Ipynb) and original.as_dict)
-
     def _digest(self, original: Original) -> str:
         digest = hashlib.new(self._manager.hash_algorithm)
         for data in encoded(original):
@@ -219,7 +269,7 @@ class LocalFiles(ManagedFiles):
         except HTTPError as error:
             raise file_error(error) from None
         except OSError as error:
-            raise FileError(500, f"{path}: {error.strerror}") from None
+            raise FileError(500, f"{path}: {reason(error)}") from None
         return FileInfo(_stamp(written), True, digest.hexdigest())
 
     def _opener(self, path: str, over: FileInfo | None) -> Callable[[str, int], int]:
@@ -271,9 +321,18 @@ class LocalFiles(ManagedFiles):
         return hashlib.new(self._manager.hash_algorithm, data).hexdigest()
 
 
-def files_of(manager: ContentsManager) -> ManagedFiles:
-    """Return what reads and writes the files of a contents manager."""
-    return LocalFiles(manager) if LocalFiles.serves(manager) else ManagedFiles(manager)
+def files_of(manager: ContentsManager, thread: OneThread) -> ManagedFiles:
+    """Return what reads and writes the files of a contents manager, in `thread` where that may take long."""
+    return LocalFiles(manager, thread) if LocalFiles.serves(manager) else ManagedFiles(manager, thread)
+
+
+def _made_of(content: Any, original: Original) -> Original:
+    """Return a file with what a hook has made of its content; `original` itself if that is the same."""
+    if isinstance(original, Ipynb):
+        return render(original, parse(json.dumps(content)).value)
+    if isinstance(content, str) and isinstance(original.body, bytes | bytearray):
+        content = b64decode(content)
+    return original if content == original.body else Bare(content)
 
 
 def _copy_of(os_path: str) -> str:
@@ -308,4 +367,4 @@ def _os_error(error: OSError, path: str) -> FileError:
     gone = (FileNotFoundError, NotADirectoryError)
     nowhere = error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
     status = 404 if isinstance(error, gone) or nowhere else 403 if isinstance(error, PermissionError) else 500
-    return FileError(status, f"{path}: {error.strerror}")
+    return FileError(status, f"{path}: {reason(error)}")

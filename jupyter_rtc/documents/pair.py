@@ -50,4 +50,5 @@ class Pair:
         hash = self.file.info.hash
         self.base.settle(seq, hash)
         self.status.noted()
-        self.status.set(hash=hash, saving=hash, **({} if self.autosave.edited else {"dirty": False}))
+        unkept = list(self.file.unkept) or None
+        self.status.set(hash=hash, saving=hash, unkept=unkept, **({} if self.autosave.edited else {"dirty": False}))

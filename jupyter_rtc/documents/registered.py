@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import SystemRandom
 from typing import Any, TypeAlias
@@ -78,6 +78,18 @@ class RegisteredContent:
     def render(self, original: RegisteredOriginal, value: Any) -> RegisteredOriginal:
         """See `Content.render`."""
         return original if value == original.value else replace(original, body=value, value=value)
+
+    def carry(self, full: Any, kept: Any, now: RegisteredOriginal) -> RegisteredOriginal:
+        """See `Content.carry`. In one piece, too."""
+        return self.render(now, full) if _same(now.value, kept) else now
+
+    def unkept(self, full: Any, kept: Any) -> list[str]:
+        """See `Content.unkept`."""
+        return []
+
+    def without(self, full: Any, parts: Sequence[str]) -> Any:
+        """See `Content.without`."""
+        return full
 
     def blank(self) -> RegisteredOriginal:
         """See `Content.blank`. For `render` only: no document was built from it."""

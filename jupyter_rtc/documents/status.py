@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from pycrdt import Map
+from pycrdt import Doc, Map
 
 from ..relay import Member, Relay, Room
 from .conflicts import MOST, forget, place_of, recorded
@@ -39,6 +39,7 @@ class Status:
 
     Attributes:
         trouble: why the file is not up to date, in a sentence; None while all is well.
+        warning: what went wrong when the file was saved last, though all of it was written; empty while nothing did.
         copies: the ids of the file's recovery copies, the oldest first.
         last_saved: when the file was last written, ISO 8601 in UTC; None if it was not since the document was opened.
     """
@@ -46,6 +47,7 @@ class Status:
     def __init__(self, speaker: Speaker, room: Room) -> None:
         """Say things of the document of `room`."""
         self.trouble: str | None = None
+        self.warning = ""
         self.copies: Sequence[str] = ()
         self.last_saved: str | None = None
         self._told: set[str] = set()
@@ -68,7 +70,9 @@ class Status:
 
     def begin(self, path: str, **values: Any) -> None:
         """Set what is known when the room is opened; what an earlier life of it said is over."""
-        self.set(path=path, **values, trouble=self.trouble, recovery=list(self.copies) or None)
+        self.set(
+            path=path, **values, trouble=self.trouble, warning=self.warning or None, recovery=list(self.copies) or None
+        )
         self.tell(path)
 
     def saved(self) -> None:
@@ -107,6 +111,15 @@ class Status:
         """Tell somebody who has just come what everybody else was told of the file."""
         if self._gone is not None:
             self._speaker.relay.tell(self._room, member, _external_change(self._gone))
+
+    def warn(self, path: str, warning: str) -> None:
+        """Say what went wrong when the file at `path` was saved, all the same; empty says that nothing did."""
+        if warning != self.warning:
+            self.warning = warning
+            self.set(warning=warning or None)
+            if warning:
+                self._speaker.relay.log.warning("room %s: %s is saved, but %s", self._room.name, path, warning)
+                self._speaker.report(self._room.name, path, said=f"{path} is saved, but {warning}")
 
     def keeps(self, copies: Sequence[str]) -> None:
         """Say which recovery copies there are."""
@@ -149,3 +162,9 @@ def _update(state: Map[Any], new: dict[str, Any]) -> None:
             state[key] = value
         elif key in state:
             del state[key]
+
+
+def unkept_of(doc: Doc[Any]) -> list[str]:
+    """Return what a document says of the parts that its file does not keep."""
+    parts = doc.get("state", type=Map).get("unkept")
+    return [part for part in parts if isinstance(part, str)] if isinstance(parts, list) else []

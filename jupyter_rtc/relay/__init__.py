@@ -20,6 +20,7 @@ from .sqlite import SQLiteStore
 from .store import Mark, Past, Store, StoredRoom, StoreError, Version
 from .structure import deletions, only_sets_values
 from .tasks import Tasks, logged
+from .threads import OneThread
 from .updates import document_of, whole_state
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "MemoryStore",
     "NotAllowedError",
     "Notifications",
+    "OneThread",
     "Past",
     "PlainOwner",
     "Pool",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -9,10 +10,9 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from jupyter_core.paths import is_file_hidden
-from jupyter_core.utils import ensure_async
 from jupyter_server.services.contents.filemanager import FileContentsManager
 
-from ..relay import Pool
+from ..relay import OneThread, Pool
 from .service import Changed, MissingError
 from .wraps import Hooks
 
@@ -49,26 +49,27 @@ class Listings(Protocol):
         ...
 
 
-def listings_of(manager: Any) -> Listings:
-    """Return what lists the folders of a contents manager."""
-    return LocalListings(manager) if LocalListings.serves(manager) else ManagedListings(manager)
+def listings_of(manager: Any, thread: OneThread) -> Listings:
+    """Return what lists the folders of a contents manager, in `thread` where that may take long."""
+    return LocalListings(manager) if LocalListings.serves(manager) else ManagedListings(manager, thread)
 
 
 class ManagedListings:
     """Lists what any contents manager has."""
 
-    def __init__(self, manager: Any) -> None:
-        """List what `manager` has."""
+    def __init__(self, manager: Any, thread: OneThread) -> None:
+        """List what `manager` has, which is asked in `thread`, unless it is asynchronous."""
         self._manager = manager
+        self._thread = thread
         self.hash_algorithm: str = getattr(manager, "hash_algorithm", "sha256")
 
     async def list(self, path: str) -> Listing:
         """Return what there is at a path. Raises MissingError where there is nothing, or nothing to be shown."""
         try:
-            model = await ensure_async(self._manager.get(path, content=False))
+            model = await self._thread.ask_last(self._manager.get, path, content=False)
             if model["type"] != "directory":
                 return Listing(model, None)
-            return Listing(model, (await ensure_async(self._manager.get(path, type="directory")))["content"])
+            return Listing(model, (await self._thread.ask_last(self._manager.get, path, type="directory"))["content"])
         except Exception as error:  # Tornado's HTTPError, which has no place here
             if 400 <= getattr(error, "status_code", 500) < 500:
                 raise MissingError(f"{path or '/'}: {getattr(error, 'log_message', None) or error}") from None
@@ -80,7 +81,8 @@ class ManagedListings:
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call `changed` when something was saved: of that a manager need not emit an event, as it does of the rest."""
-        hooks = Hooks(lambda: self._manager, {"save": lambda _: changed()})
+        loop = asyncio.get_running_loop()  # it may be saved in the manager's thread
+        hooks = Hooks(lambda: self._manager, {"save": lambda _: loop.call_soon_threadsafe(changed)})
         hooks.follow()
         return hooks.undo
 

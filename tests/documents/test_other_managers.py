@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from .conftest import Opener
+from .conftest import Opener, Starter
 from .examples import code, markdown, notebook
 from .peer import until
 from .process import Jupyter
@@ -160,3 +160,44 @@ async def test_what_an_output_may_do_is_not_for_a_contents_manager_to_say(server
     write(server, "f.ipynb", notebook(shown))
     peer = await join(server, "f.ipynb")
     assert peer.cells[0]["metadata"]["trusted"] is False
+
+
+WITHIN_A_SECOND = """
+class Coarse(MemoryManager):
+    # Its times are whole seconds, and all of this happens within one. `meanwhile` is what somebody else writes there
+    # once we have saved, read it back, and look at it again.
+    looks = 0
+
+    async def save(self, model, path=""):
+        answer = await super().save(model, path)
+        body, kind, form, _ = self.files[path.strip("/")]
+        self.files[path.strip("/")] = body, kind, form, EPOCH
+        self.looks = 0
+        return await self.get(path, content=False)
+
+    async def get(self, path, content=True, **how):
+        if path.strip("/") == "a.txt" and not content:
+            self.looks += 1
+            if self.looks > 2 and "meanwhile" in self.files:
+                self.files["a.txt"] = self.files.pop("meanwhile")[0], "file", "text", EPOCH
+        return await super().get(path, content=content, **how)
+
+
+c.ServerApp.contents_manager_class = Coarse
+c.Coarse.checkpoints_class = NoCheckpoints
+"""
+
+
+async def test_an_edit_in_the_second_of_our_save(start: Starter, join: Opener) -> None:
+    """Without a hash, and with a time and a size that stay as they were, what is in the file decides."""
+    server = start(MANAGER.read_text().replace("from __future__ import annotations\n", "") + WITHIN_A_SECOND)
+    write(server, "a.txt", "one\ntwo\n")
+    ada, bob = await join(server, "a.txt"), await join(server, "a.txt", token="bob")
+    ada.type("typed\n")
+    assert await ada.save() == "success"
+    write(server, "meanwhile", "ONE\ntwo\ntyped\n")
+    await until(lambda: read(server, "a.txt").startswith("ONE"))
+    bob.type("more\n")
+    await until(lambda: ada.text == bob.text == "ONE\ntwo\ntyped\nmore\n", lambda: ada.text)
+    assert await bob.save() == "success"
+    assert read(server, "a.txt") == ada.text

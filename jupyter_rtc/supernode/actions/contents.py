@@ -6,11 +6,10 @@ from collections.abc import Callable
 from posixpath import dirname
 from typing import Any
 
-from jupyter_core.utils import ensure_async
 from jupyter_server.services.contents.filemanager import FileContentsManager
 from jupyter_server.services.contents.manager import ContentsManager
 
-from ...relay import Pool
+from ...relay import OneThread, Pool
 from .copies import CopyError, check
 from .definition import ActionError, Created, Right, action
 from .forms import CONTENT, PATH, fields
@@ -33,9 +32,12 @@ _EXT = {
 class Contents:
     """What the server's contents manager has. Open documents follow what happens to their files."""
 
-    def __init__(self, manager: Callable[[], ContentsManager], shown: Shown, turns: Turns) -> None:
+    def __init__(
+        self, manager: Callable[[], ContentsManager], thread: Callable[[], OneThread], shown: Shown, turns: Turns
+    ) -> None:
         """Act on the contents of what `manager` returns; `turns` are taken by folder: no name is given twice."""
         self._find = manager
+        self._thread = thread
         self._shown = shown
         self._turns = turns
         self._pool = Pool()
@@ -59,7 +61,7 @@ class Contents:
         async with self._turns.of(f"the creation of something in {folder or 'the root'}", f"folder {folder}"):
             if copy_from is None:
                 with managing_contents("ext"):
-                    made = await ensure_async(self._manager.new_untitled(path=folder, type=type, ext=ext))
+                    made = await self._ask(self._manager.new_untitled, path=folder, type=type, ext=ext)
             else:
                 if type or ext:
                     raise ActionError(400, "a copy has that of its original", "type" if type else "ext")
@@ -83,9 +85,9 @@ class Contents:
         if new.startswith(f"{old}/"):
             raise ActionError(400, "a folder cannot be moved into itself", "path")
         with managing_contents("path"):
-            if not await ensure_async(self._manager.dir_exists(dirname(new))):
+            if not await self._ask(self._manager.dir_exists, dirname(new)):
                 raise ActionError(400, f"there is no folder {dirname(new)!r}", "path")
-            model = await ensure_async(self._manager.update({"path": new}, old))
+            model = await self._ask(self._manager.update, {"path": new}, old)
         self._shown.hint("contents", "folders")
         return _record(model)
 
@@ -104,12 +106,15 @@ class Contents:
         """Delete a file or folder; where the server has a trash, it goes there."""
         path = await self._existing(path)
         with managing_contents("path", wrong=409):  # for there is nothing wrong with the request
-            await ensure_async(self._manager.delete(path))
+            await self._ask(self._manager.delete, path)
         self._shown.hint("contents", "folders")
 
     @property
     def _manager(self) -> ContentsManager:
         return self._find()
+
+    async def _ask(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await self._thread().ask(method, *args, **kwargs)
 
     async def _copy(self, original: str, folder: str) -> dict[str, Any]:
         source = normal(original, "copy_from")
@@ -118,7 +123,7 @@ class Contents:
         if folder == source or folder.startswith(f"{source}/"):
             raise ActionError(400, "a folder cannot be copied into itself", "copy_from")
         with managing_contents("copy_from"):
-            if not await ensure_async(self._manager.exists(source)):
+            if not await self._ask(self._manager.exists, source):
                 raise ActionError(400, f"there is no file or folder {original!r}", "copy_from")
             if isinstance(self._manager, FileContentsManager):
                 places = self._manager._get_os_path(source), self._manager._get_os_path(folder)
@@ -126,14 +131,14 @@ class Contents:
                     await self._pool.run(check, *places)
                 except CopyError as error:
                     raise ActionError(400, str(error), "copy_from") from None
-            model: dict[str, Any] = await ensure_async(self._manager.copy(source, folder))
+            model: dict[str, Any] = await self._ask(self._manager.copy, source, folder)
         return model
 
     async def _must_be_folder(self, path: str) -> None:
         with managing_contents("path"):
-            if await ensure_async(self._manager.file_exists(path)):
+            if await self._ask(self._manager.file_exists, path):
                 raise ActionError(400, f"{path!r} is no folder", "path")
-            if not await ensure_async(self._manager.dir_exists(path)):
+            if not await self._ask(self._manager.dir_exists, path):
                 raise ActionError(404, f"there is no folder {path!r}")
 
     async def _existing(self, path: str) -> str:
@@ -141,7 +146,7 @@ class Contents:
         if not found:
             raise ActionError(400, "the root stays as it is", "path")
         with managing_contents("path"):
-            if not await ensure_async(self._manager.exists(found)):
+            if not await self._ask(self._manager.exists, found):
                 raise ActionError(404, f"there is no file or folder {path!r}")
         return found
 
@@ -158,7 +163,7 @@ class Contents:
 
     async def _hidden(self, path: str, field: str = "path") -> bool:
         with managing_contents(field):
-            return bool(path) and not self._manager.allow_hidden and await ensure_async(self._manager.is_hidden(path))
+            return bool(path) and not self._manager.allow_hidden and await self._ask(self._manager.is_hidden, path)
 
 
 def _record(model: dict[str, Any]) -> dict[str, Any]:
