@@ -117,27 +117,29 @@ class JupyterRTC(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Register the routes."""
-        self.handlers.extend(
-            [
-                (r"/api/collaboration/session/(.+)", SessionHandler, {"documents": self.documents}),
-                (r"/api/collaboration/timeline/(.+)", TimelineHandler, {"timelines": self.timelines}),
-                (r"/api/collaboration/undo_redo/(.+)", UndoRedoHandler, {"timelines": self.timelines}),
-                (r"/api/collaboration/fork/(.+)", ForkHandler, {"forks": self.forks}),
-                (r"/api/rtc/history/(.+)", HistoryHandler, {"history": self.history}),
-                (r"/api/collaboration/room/(.+)", RoomSocket, {"relay": self.relay, "free": False}),
-                (r"/api/rtc/room/(.+)", RoomSocket, {"relay": self.relay, "free": True}),
-                (r"/api/rtc/recovery", CopiesHandler, {"documents": self.documents}),
-                (r"/api/rtc/recovery/([^/]+)", CopyHandler, {"documents": self.documents}),
-                (r"/api/rtc/recovery/([^/]+)/restore", RestoreHandler, {"documents": self.documents}),
-                (r"/api/rtc/conflicts", ConflictsHandler, {"documents": self.documents}),
-                (r"/api/rtc/conflicts/([^/]+)", ConflictHandler, {"documents": self.documents}),
-                (r"/api/rtc/rooms", RoomsHandler, {"relay": self.relay}),
-                (r"/api/rtc/tables", TablesHandler, {"supernode": self.supernode}),
-                (r"/api/rtc/tables/([^/]+)", TableHandler, {"supernode": self.supernode}),
-                *routes(self.actions),
-            ]
-        )
+        self.handlers.extend(self.routes())
         self._server.web_app.settings["page_config_data"]["disableRTC"] = self.disable_rtc
+
+    def routes(self) -> list[Any]:
+        """Return the routes: of each its pattern, its handler, and what that works with."""
+        return [
+            (r"/api/collaboration/session/(.+)", SessionHandler, {"documents": self.documents}),
+            (r"/api/collaboration/timeline/(.+)", TimelineHandler, {"timelines": self.timelines}),
+            (r"/api/collaboration/undo_redo/(.+)", UndoRedoHandler, {"timelines": self.timelines}),
+            (r"/api/collaboration/fork/(.+)", ForkHandler, {"forks": self.forks}),
+            (r"/api/rtc/history/(.+)", HistoryHandler, {"history": self.history}),
+            (r"/api/collaboration/room/(.+)", RoomSocket, {"relay": self.relay, "free": False}),
+            (r"/api/rtc/room/(.+)", RoomSocket, {"relay": self.relay, "free": True}),
+            (r"/api/rtc/recovery", CopiesHandler, {"documents": self.documents}),
+            (r"/api/rtc/recovery/([^/]+)", CopyHandler, {"documents": self.documents}),
+            (r"/api/rtc/recovery/([^/]+)/restore", RestoreHandler, {"documents": self.documents}),
+            (r"/api/rtc/conflicts", ConflictsHandler, {"documents": self.documents}),
+            (r"/api/rtc/conflicts/([^/]+)", ConflictHandler, {"documents": self.documents}),
+            (r"/api/rtc/rooms", RoomsHandler, {"relay": self.relay}),
+            (r"/api/rtc/tables", TablesHandler, {"supernode": self.supernode}),
+            (r"/api/rtc/tables/([^/]+)", TableHandler, {"supernode": self.supernode}),
+            *routes(self.actions),
+        ]
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """Begin to show the server in tables, all of which is loaded by now; let SIGINT end it as SIGTERM does.

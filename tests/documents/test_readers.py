@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 import websockets
+from docs.test_docs import script
 from pycrdt import Doc, Text, create_update_message
+
+from jupyter_rtc.relay.protocol import Kind
 
 from .conftest import Opener, Starter
 from .peer import Peer, until
 from .process import Jupyter
+
+MESSAGES = script("make_rights").MESSAGES
 
 
 def free(server: Jupyter, room: str, token: str) -> websockets.connect:
@@ -34,6 +39,7 @@ async def test_a_reader_begins_no_free_room_and_comes_into_one_that_there_is(sta
     assert server.rooms() == {}
     async with free(server, "room0", "bob") as bob:
         await bob.send(create_update_message(Doc({"text": Text("typed")}).get_update()))
+        await until(lambda: server.rooms().get("room0", {}).get("updates"))
         async with free(server, "room0", "rita"):
             members = server.rooms()["room0"]["members"]
         assert {member["username"]: member["writable"] for member in members} == {"bob": True, "rita": False}
@@ -117,3 +123,25 @@ async def test_what_a_reader_shows_decides_no_save(jupyter: Jupyter, here: Path,
     await until(lambda: (here / "on.txt").read_text() == "abc")
     assert (here / "off.txt").read_text() == "a"
     assert await off.save() == "success"
+
+
+async def test_each_message_with_a_reader_and_a_writer(jupyter: Jupyter, here: Path, join: Opener) -> None:
+    """Rita may only read; her page sends what Ada's does."""
+    path = f"{here.name}/a.txt"
+    (here / "a.txt").write_text("a")
+    seen = await join(jupyter, path, token="bob")
+    for person, column in (("rita", 0), ("ada", 1)):
+        peer = await join(jupyter, path, token=person)  # step 1 was answered, as was what the server asked
+        said = {kind: MESSAGES[kind][column] for kind in Kind}
+        assert said[Kind.STEP1] == said[Kind.QUERY_AWARENESS] == "answered"
+        peer.show(cursor=person)
+        await until(
+            lambda person=person: any(state.get("cursor") == person for state in seen.awareness.states.values())
+        )
+        peer.type(f" {person}")
+        peer.send(b"\x00\x01" + create_update_message(peer.doc.get_update())[2:])  # all of it as a step 2, too
+        saves = await peer.save() == "success"  # comes after what was typed
+        assert said[Kind.RAW] == ("`save` saves" if saves else "`save` fails")
+        assert (f" {person}" in (here / "a.txt").read_text()) is saves
+        assert said[Kind.STEP2] == said[Kind.UPDATE] == ("reaches all" if saves else "reaches nobody")
+    await until(lambda: seen.text == "a ada")
