@@ -22,6 +22,15 @@ def copies(server: Jupyter, peer: Peer) -> list[bytes]:
     return [file.read_bytes() for (file,) in found]
 
 
+async def occupied(server: Jupyter) -> Path:
+    """Put a file where the folder of recovery copies is, which the server tried when it started; return its path."""
+    await until(lambda: "Recovery copies are kept in" in server.log())
+    folder = server.data / "jupyter_rtc" / "recovery"
+    folder.rmdir()
+    folder.touch()
+    return folder
+
+
 def empty(peer: Peer) -> None:
     """Take away all that a text says."""
     del peer.source[0 : len(peer.text)]
@@ -143,9 +152,7 @@ class TestNotKept:
 class TestWhereNothingCanBeKept:
     async def test_the_save_waits(self, start: Starter, join: Opener) -> None:
         server = start()
-        folder = server.data / "jupyter_rtc" / "recovery"
-        folder.parent.mkdir(exist_ok=True)
-        folder.touch()  # a file where the folder should be
+        folder = await occupied(server)
         (server.root / "a.txt").write_text("text")
         ada = await join(server, "a.txt")
         empty(ada)
@@ -159,8 +166,7 @@ class TestWhereNothingCanBeKept:
 
     async def test_but_not_for_who_asks(self, start: Starter, join: Opener) -> None:
         server = start()
-        (server.data / "jupyter_rtc").mkdir(exist_ok=True)
-        (server.data / "jupyter_rtc" / "recovery").touch()
+        await occupied(server)
         (server.root / "a.txt").write_text("text")
         ada = await join(server, "a.txt")
         empty(ada)
