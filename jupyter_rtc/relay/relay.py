@@ -348,5 +348,6 @@ class Relay(LoggingConfigurable):
             self._tasks.spawn(self._evict(served))
 
     async def _evict(self, served: ServedRoom) -> None:
-        if await self._rooms.evict(served):
-            self._evicted = True
+        with suppress(RoomGone):  # where saving took longer than `eviction_delay`, another eviction came first
+            if await self._rooms.evict(served):
+                self._evicted = True

@@ -64,7 +64,7 @@ async def test_a_room_with_such_a_cell_leaves_memory(start: Starter, join: Opene
     await bob.close()
     await until(lambda: not server.rooms())
     assert json.loads((server.root / "a.ipynb").read_text())["cells"][0]["source"] == ["one typed"]
-    assert "Traceback" not in server.log()
+    assert "Traceback" not in server.log(), server.log()
     again = await join(server, "a.ipynb")
     assert again.sources == ["one typed", "two"]
 
