@@ -70,13 +70,13 @@ class Rooms:
         Raises:
             RoomError: it cannot be served; the error's code says why.
         """
-        if served := self._served.get(name):
-            return served
-        opening = self._opening.get(name)
-        if opening is None:
-            opening = self._opening[name] = asyncio.ensure_future(self._open(name))
-            opening.add_done_callback(lambda done: (self._opening.pop(name, None), done.exception()))
-        return await asyncio.shield(opening)
+        while (served := self._served.get(name)) is None:  # evicted again, perhaps, before its opener's turn came
+            opening = self._opening.get(name)
+            if opening is None:
+                opening = self._opening[name] = asyncio.ensure_future(self._open(name))
+                opening.add_done_callback(lambda done: (self._opening.pop(name, None), done.exception()))
+            await asyncio.shield(opening)
+        return served
 
     async def evict(self, served: ServedRoom) -> bool:
         """Save, store and drop a room that nobody has used for a while; return whether it is gone.

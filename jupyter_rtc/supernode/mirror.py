@@ -191,6 +191,7 @@ class Mirror(PlainOwner):
                     change.write(room.doc)
                 await asyncio.sleep(0)
             room.begin(0, room.doc.client_id)
+            room.is_table = True
         return None
 
     def opened(self, room: Room) -> None:

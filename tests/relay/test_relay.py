@@ -415,8 +415,8 @@ class TestStoring:
     async def test_a_room_stays_in_memory_until_it_is_stored(self, faulty: Callable[[Relay], Faulty]) -> None:
         async with relay_with(eviction_delay=0.01, keepalive_interval=0.1) as relay:
             store = faulty(relay)
-            room, watched = await relay.open("room"), await relay.open("watched")
-            ada, clock = Client(relay, room), Client(relay, watched)
+            ada = Client(relay, room := await relay.open("room"))
+            clock = Client(relay, await relay.open("watched"))
             ada.write("hello")
             store.broken = True
             relay.leave(room, ada.member)
@@ -470,8 +470,9 @@ class TestStoring:
     async def test_the_owner_of_a_room_begins_nothing_until_it_is_out_of_memory(self) -> None:
         owner = Busy()
         async with relay_with(owner, eviction_delay=0.01) as relay:
-            store, room = cast(Faulty, relay.store), await relay.open("room")
+            store = cast(Faulty, relay.store)
             store.slow = asyncio.Event()
+            room = await relay.open("room")
             await eventually(lambda: store.flushing)
             work = asyncio.ensure_future(owner.work(relay, room))
             await asyncio.sleep(0)
