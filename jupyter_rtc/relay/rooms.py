@@ -123,7 +123,7 @@ class Rooms:
         owner = self.owner(name)
         if owner is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
-        loaded = await self._keeper.load(name) if owner.stored else Loaded(None, Doc())
+        loaded = await self._keeper.load(name, owner) if owner.stored else Loaded(None, Doc())
         room = await _begun(name, loaded)
         served = ServedRoom(room, owner, loaded.unkept, monotonic())
         first = await self._load(served, loaded.stored)
