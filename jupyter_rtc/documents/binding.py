@@ -14,7 +14,7 @@ from ..relay import Mark, Member, Room, RoomGone, StoredRoom, Tasks, Verdict
 from .autosave import Autosave, Pace
 from .base import BaseLostError, MergeBase
 from .content import Content, Original
-from .files import FileError, OvertakenError
+from .files import FileError, FileInfo, OvertakenError
 from .known import FileHost, KnownFile
 from .lineage import note_taken, taken
 from .names import DocumentName
@@ -168,6 +168,10 @@ class FileBinding:
     def request_save(self, member: Member, number: int) -> None:
         """Save because a member asks for it, and answer: success only once the bytes are on disk."""
         self._tasks.spawn(self._answer_save(member, number))
+
+    def is_as_seen(self, info: FileInfo) -> bool:
+        """Say whether a look at the file, of which `info` is known now, would change nothing."""
+        return not self._outside.astray and self._file.is_as_seen(info)
 
     async def look(self) -> None:
         """See whether somebody else changed the file, and take in what they wrote."""

@@ -171,6 +171,13 @@ class KnownFile:
             raise FileError(404, f"{self.path} was emptied outside; Ctrl+S writes it again")
         return await self._made_out(read)
 
+    def is_as_seen(self, info: FileInfo) -> bool:
+        """Say whether a look at the file, of which `info` is known now, would find nothing new."""
+        seen = self._seen
+        if self.missing or self._doubted or seen is None:
+            return False
+        return info.stamp == self.info.stamp == seen.stamp and info.writable == self.info.writable
+
     async def reread(self) -> Seen:
         """Return what the file holds now, whatever it held when it was last seen. Raises FileError."""
         read = await self._read()

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -52,6 +52,11 @@ class LocalFiles(ManagedFiles):
 
     _manager: FileContentsManager
 
+    def __init__(self, manager: ContentsManager, thread: OneThread | None = None) -> None:
+        """Read and write as `manager` does, whose hooks and checkpoints are called in `thread`."""
+        super().__init__(manager, thread)
+        self._glancing = OneThread("open files")  # one at most: on a disk that hangs it never comes back
+
     @staticmethod
     def serves(manager: ContentsManager) -> bool:
         """Say whether `manager` reads and saves as Jupyter Server's own do: no subclass does it in another way."""
@@ -64,6 +69,10 @@ class LocalFiles(ManagedFiles):
     async def stat(self, path: str, kind: str) -> FileInfo:
         """Return what is known of a file without reading it."""
         return await asyncio.to_thread(self._stat, self._os_path(path), path)
+
+    async def glance(self, paths: Sequence[str]) -> Sequence[FileInfo | None]:
+        """Return what the system says of each of several files; None where it says that something is wrong."""
+        return list(await self._glancing.run(lambda: [self._glance(path) for path in paths]))
 
     async def read(self, path: str, kind: str, form: str) -> FileContent:
         """Read a file: a notebook as its text."""
@@ -210,6 +219,12 @@ class LocalFiles(ManagedFiles):
         if not S_ISREG(stat.st_mode):
             raise FileError(400, f"{path} is not a file")
         return FileInfo(_stamp(stat), os.access(os_path, os.W_OK))
+
+    def _glance(self, path: str) -> FileInfo | None:
+        try:
+            return self._stat(self._os_path(path), path)
+        except FileError:
+            return None
 
     def _reserve(self, os_path: str, path: str) -> FileInfo:
         try:

@@ -10,17 +10,21 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from logging import Logger, LoggerAdapter
+from posixpath import dirname
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from ..relay import Notifications
-from .listings import Listing, Listings, Model
+from .listings import Listings, Model
 from .records import ContentRecord, FolderRecord, iso
-from .service import Changed, MissingError
+from .service import Changed
 from .services import OpenDocuments
 
 _AT_ONCE = 200
 _DEBOUNCE = 80
+
+_Opened: TypeAlias = tuple[str, Mapping[str, Any]] | None
+"""The room of a file that is open, and what is known of its document."""
 
 
 class FileIds(Protocol):
@@ -74,7 +78,7 @@ class Contents:
         self._log = log
         self._asked: dict[str, float] = {}
         self._known: dict[str, str] = {}
-        self._made: dict[str, tuple[Model, ContentRecord]] = {}
+        self._made: dict[str, tuple[Model, _Opened, ContentRecord]] = {}
         self._revision = documents.revision
         self._watchers: list[Changed] = []
         self._followers: list[Changed] = []
@@ -102,17 +106,21 @@ class Contents:
         `folders` is of the same moment.
         """
         self._watch_listings()
-        found = [one for path in self._paths() if (one := await self._listing(path))]
+        paths = self._paths()
+        listings = dict(zip(paths, await self._listings.list_all(paths), strict=True))
+        for gone in [path for path, listing in listings.items() if listing is None]:
+            self._asked.pop(gone, None)  # it is not looked at any more, until it is asked for again
+        found = [listing for listing in listings.values() if listing]
         self._watch_disk(found)
-        models = {entry["path"].strip("/"): entry for _, entries in found for entry in entries or ()}
-        models |= {model["path"].strip("/"): model for model, _ in found}
+        models = {_path(entry): entry for _, entries in found for entry in entries or ()}
+        models |= {_path(model): model for model, _ in found}
         opened = {record["path"]: (room, record) for room, record in self._documents.records().items()}
         ids = await self._identify(models, {path: record["file_id"] for path, (_, record) in opened.items()})
         records = await self._records(models, ids, opened)
         folders = {
-            ids[model["path"].strip("/")]: _folder(model["path"].strip("/"), entries, ids)
+            ids[_path(model)]: _folder(_path(model), entries, ids)
             for model, entries in found
-            if entries is not None and model["path"].strip("/") in ids
+            if entries is not None and _path(model) in ids
         }
         if folders != self.folders:
             self.folders = folders
@@ -180,14 +188,6 @@ class Contents:
         opened = (record["path"] for record in self._documents.records().values())
         return tuple(dict.fromkeys((*self._asked, *opened)))
 
-    async def _listing(self, path: str) -> Listing | None:
-        """Return what there is at a path; what is gone is not looked at any more, until it is asked for again."""
-        try:
-            return await self._listings.list(path)
-        except MissingError:
-            self._asked.pop(path, None)
-            return None
-
     async def _identify(self, paths: Mapping[str, Any], opened: Mapping[str, str]) -> Mapping[str, str]:
         """Return the file ids of paths; of one that has none, ``path:`` and the path."""
         manager, before = self._ids(), self._known
@@ -204,30 +204,28 @@ class Contents:
         self,
         models: Mapping[str, Model],
         ids: Mapping[str, str],
-        opened: Mapping[str, tuple[str, Mapping[str, Any]]],
+        opened: Mapping[str, _Opened],
     ) -> dict[str, ContentRecord]:
-        """Return the records by id; what is still described by the same model has the same record."""
-        made: dict[str, tuple[Model, ContentRecord]] = {}
+        """Return the records by id; what is described as before has the same record."""
+        made: dict[str, tuple[Model, _Opened, ContentRecord]] = {}
         for number, (path, model) in enumerate(models.items()):
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
-            one = self._made.get(path)
-            if one is None or one[0] is not model or one[1]["fetched"] or path in opened:
-                one = model, _content(path, model, opened.get(path), self._listings.hash_algorithm)
+            one, document = self._made.get(path), opened.get(path)
+            if one is None or one[0] is not model or one[1] != document:
+                one = model, document, _content(path, model, document, self._listings.hash_algorithm)
             made[path] = one
         self._made = made
-        return {ids[path]: record for path, (_, record) in made.items()}
+        return {ids[path]: record for path, (_, _, record) in made.items()}
 
     def _watch_disk(self, found: Any) -> None:
         """Watch the folders of what was found."""
         if self._disk is None:
             return
-        folders = set()
-        for model, entries in found:
-            local_path = self._listings.local_path(model["path"].strip("/"))
-            if local_path is not None:
-                folders.add(os.path.realpath(local_path if entries is not None else os.path.dirname(local_path)))
-        self._disk.watch(folders)
+        places = ((_path(model), entries) for model, entries in found)
+        paths = {path if entries is not None else dirname(path) for path, entries in places}
+        local_paths = filter(None, map(self._listings.local_path, paths))
+        self._disk.watch(map(os.path.realpath, local_paths))
 
 
 class Folders:
@@ -249,12 +247,17 @@ class Folders:
         return self._contents.folders
 
 
+def _path(model: Model) -> str:
+    path: str = model["path"]
+    return path.strip("/")
+
+
 def _folder(path: str, entries: Any, ids: Mapping[str, str]) -> FolderRecord:
-    children = {entry["name"]: ids[name] for entry in entries if (name := entry["path"].strip("/")) in ids}
+    children = {entry["name"]: ids[name] for entry in entries if (name := _path(entry)) in ids}
     return {"path": path, "children": children}
 
 
-def _content(path: str, model: Model, opened: tuple[str, Mapping[str, Any]] | None, algorithm: str) -> ContentRecord:
+def _content(path: str, model: Model, opened: _Opened, algorithm: str) -> ContentRecord:
     room, document = opened or (None, {})
     return {
         "name": model["name"],

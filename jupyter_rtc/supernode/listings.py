@@ -40,6 +40,10 @@ class Listings(Protocol):
         """Return what there is at a path. Raises MissingError where there is nothing, or nothing to be shown."""
         ...
 
+    async def list_all(self, paths: Sequence[str]) -> Sequence[Listing | None]:
+        """Return what there is at each path, None where `list` would raise MissingError."""
+        ...
+
     def local_path(self, path: str) -> str | None:
         """Return where it is on the local disk; None if it is not there."""
         ...
@@ -75,6 +79,16 @@ class ManagedListings:
                 raise MissingError(f"{path or '/'}: {getattr(error, 'log_message', None) or error}") from None
             raise
 
+    async def list_all(self, paths: Sequence[str]) -> Sequence[Listing | None]:
+        """Return what there is at each path, None where `list` would raise MissingError."""
+        found: list[Listing | None] = []
+        for path in paths:
+            try:
+                found.append(await self.list(path))
+            except MissingError:
+                found.append(None)
+        return found
+
     def local_path(self, path: str) -> str | None:
         """Know of no disk."""
         return None
@@ -100,6 +114,7 @@ class LocalListings:
         self.hash_algorithm: str = manager.hash_algorithm
         self._pool = Pool()  # a network disk that hangs must not keep documents from being saved
         self._seen: dict[str, dict[str, tuple[tuple[int, ...], Model]]] = {}
+        self._files: dict[str, tuple[tuple[int, ...], Listing]] = {}  # of the paths that were listed together last
 
     @staticmethod
     def serves(manager: Any) -> bool:
@@ -111,6 +126,10 @@ class LocalListings:
     async def list(self, path: str) -> Listing:
         """Return what there is at a path. Raises MissingError where there is nothing, or nothing to be shown."""
         return await self._pool.run(self._list, path)
+
+    async def list_all(self, paths: Sequence[str]) -> Sequence[Listing | None]:
+        """Return what there is at each path, None where `list` would raise MissingError; all in one thread."""
+        return await self._pool.run(self._list_all, paths)
 
     def local_path(self, path: str) -> str | None:
         """Return where it is on the local disk."""
@@ -141,6 +160,31 @@ class LocalListings:
             del self._seen[next(iter(self._seen))]
         return Listing(model, [model for _, model in seen.values()])
 
+    def _list_all(self, paths: Sequence[str]) -> Sequence[Listing | None]:
+        found: list[Listing | None] = []
+        files: dict[str, tuple[tuple[int, ...], Listing]] = {}
+        for path in paths:
+            try:
+                stamp, before = self._stamp_of(path), self._files.get(path)
+                listing = before[1] if before and before[0] == stamp else self._list(path)
+            except MissingError:
+                found.append(None)
+                continue
+            if stamp:
+                files[path] = stamp, listing
+            found.append(listing)
+        self._files = files
+        return found
+
+    def _stamp_of(self, path: str) -> tuple[int, ...] | None:
+        """Return what changes when a file does; None of what is no file, or cannot be looked at."""
+        try:
+            local_path = self.local_path(path) or ""
+            stat = os.lstat(local_path)
+        except Exception:  # OSError; or Tornado's HTTPError, which has no place here
+            return None
+        return (*_stamp(stat), os.access(local_path, os.W_OK)) if S_ISREG(stat.st_mode) else None
+
     def _entry(
         self, path: str, entry: os.DirEntry[str], before: tuple[tuple[int, ...], Model] | None
     ) -> tuple[tuple[int, ...], Model] | None:
@@ -153,7 +197,7 @@ class LocalListings:
                 return None
             if not self._manager.allow_hidden and is_file_hidden(entry.path, stat_res=stat):
                 return None
-            stamp = (stat.st_ino, stat.st_mode, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
+            stamp = _stamp(stat)
             return before if before and before[0] == stamp else (stamp, self._model(path, entry.path))
         except OSError:
             return None
@@ -165,3 +209,7 @@ class LocalListings:
         if path.endswith(".ipynb"):
             return model | {"type": "notebook"}
         return model | {"type": "file", "mimetype": mimetypes.guess_type(local_path)[0]}
+
+
+def _stamp(stat: os.stat_result) -> tuple[int, ...]:
+    return stat.st_ino, stat.st_mode, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size

@@ -281,8 +281,7 @@ class TestContents:
         (home.root / "a.txt").write_text("a")
         async with home.copies("contents", "documents") as copies:
             await home.supernode.refresh("contents", path="a.txt", content=True)
-            record = await copies.until(lambda: by_path(copies).get("a.txt"))
-            assert record["fetched"]
+            record = await copies.until(lambda: (one := by_path(copies).get("a.txt")) and one["fetched"] and one)
             assert record["format"] == "text"
             await copies.until(lambda: record["room"] in copies.records["documents"])
             document = copies.records["documents"][record["room"]]
