@@ -57,6 +57,7 @@ class Documents(LoggingConfigurable):
     writable = True
     stored = True
     free = False
+    mapped = False
 
     save_delay = Float(1.0, min=0.0, help="Seconds without an edit after which a document is saved.").tag(config=True)
     max_save_delay = Float(

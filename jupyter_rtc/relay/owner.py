@@ -57,12 +57,15 @@ class RoomOwner(Protocol):
         writable: whether anybody may edit these rooms; where not, the Authorizer is not asked for ``write``.
         stored: whether these rooms are kept in the store.
         free: whether clients make up the names of these rooms.
+        mapped: whether values of maps are content of these rooms, so that a reader who has others must reload. In other
+            rooms only texts, lists and cells are: front ends set values of maps by themselves, in new documents too.
     """
 
     resource: str
     writable: bool
     stored: bool
     free: bool
+    mapped: bool
 
     def owns(self, name: str) -> bool:
         """Say whether a room of this name is of this kind."""
@@ -173,6 +176,7 @@ class PlainOwner:
     writable = True
     stored = False
     free = False
+    mapped = False
 
     def owns(self, name: str) -> bool:
         """Own no room; for a subclass to say."""

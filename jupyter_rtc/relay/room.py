@@ -50,17 +50,19 @@ class Room:
         doubted: edits of the document, by their clocks, that were perhaps made by a part of its history which was lost
             here: who does not know one of them, but something else, is heard first.
         shown: whether the document was sent to anybody since the room is in memory.
-        is_table: whether values of maps are its content, which front ends by themselves set in other documents.
     """
 
-    def __init__(self, name: str, lineage: str) -> None:
-        """Make an empty room, where any history is welcome until it begins with one of its own."""
+    def __init__(self, name: str, lineage: str, *, mapped: bool = False) -> None:
+        """Make an empty room, where any history is welcome until it begins with one of its own.
+
+        `mapped` says whether values of maps are content of the document (see `RoomOwner.mapped`).
+        """
         self.name = name
         self.lineage = lineage
         self.genesis = 0
         self.doubted: Sequence[Mapping[int, int]] = ()
         self.shown = False
-        self.is_table = False
+        self._mapped = mapped
         self.seq = 0
         self.doc: Doc[Any] = Doc()
         self.awareness = Awareness()
@@ -254,7 +256,7 @@ class Room:
     def _hold(self, member: Member, update: bytes, *, answer: bool) -> list[Effect]:
         outline = examine(update)
         if not member.writable:
-            member.has_content |= outline.listed or (self.is_table and update != NO_CHANGE)
+            member.has_content |= outline.listed or (self._mapped and update != NO_CHANGE)
             if answer:
                 member.answer()
             return self._judge(member)

@@ -124,7 +124,7 @@ class Rooms:
         if owner is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
         loaded = await self._keeper.load(name) if owner.stored else Loaded(None, Doc())
-        room = await _begun(name, loaded)
+        room = await _begun(name, loaded, owner)
         served = ServedRoom(room, owner, loaded.unkept, monotonic())
         first = await self._load(served, loaded.stored)
         await asyncio.to_thread(room.survey)
@@ -187,11 +187,11 @@ class Rooms:
             self._delivery.drop(served, member, CloseCode.GOING_AWAY, reason)
 
 
-async def _begun(name: str, loaded: Loaded) -> Room:
-    """Return a room that holds what was stored of it."""
+async def _begun(name: str, loaded: Loaded, owner: RoomOwner) -> Room:
+    """Return a room of an owner's that holds what was stored of it."""
     if loaded.stored is None:
-        return Room(name, uuid4().hex)
-    stored, room = loaded.stored, Room(name, loaded.stored.lineage)
+        return Room(name, uuid4().hex, mapped=owner.mapped)
+    stored, room = loaded.stored, Room(name, loaded.stored.lineage, mapped=owner.mapped)
     room.replace(loaded.doc)
     room.begin(stored.last, stored.genesis, waiting=await asyncio.to_thread(stored.waiting, loaded.doc))
     return room

@@ -36,6 +36,7 @@ class Mirror(PlainOwner):
     """
 
     writable = False
+    mapped = True
 
     def __init__(self, service: Service, relay: Relay, interval: float, log: Logger | LoggerAdapter[Any]) -> None:
         """Show `service` in a room of `relay`; nothing is looked at yet. `interval` 0 turns polling off."""
@@ -191,7 +192,6 @@ class Mirror(PlainOwner):
                     change.write(room.doc)
                 await asyncio.sleep(0)
             room.begin(0, room.doc.client_id)
-            room.is_table = True
         return None
 
     def opened(self, room: Room) -> None:
