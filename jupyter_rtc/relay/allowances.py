@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from traitlets import Float, Integer
+from traitlets import Float, Int
 from traitlets.config import LoggingConfigurable
 
 
@@ -81,63 +81,53 @@ class Holding:
         self._amount = amount
 
 
+def _each(of_one: int, of_all: int, text: str, min: int = 1) -> tuple[Int[int, int], Int[int, int]]:
+    """Return two options, of one user and of all together, with a text of help that has ``{who}`` in it."""
+    one = Int(of_one, min=min, help=text.format(who="one user")).tag(config=True)
+    return one, Int(of_all, min=min, help=text.format(who="all users together")).tag(config=True)
+
+
 class Allowances(LoggingConfigurable):
     """What each user may take of the server, and all of them together."""
 
-    max_sockets = Integer(
-        1000, min=1, help="How many WebSockets of rooms one user may have open; the next is refused with 429."
-    ).tag(config=True)
-    max_sockets_in_total = Integer(
-        10_000, min=1, help="How many all users may have open together; the next is refused with 429."
-    ).tag(config=True)
-    max_unfinished = Integer(
+    max_sockets, max_sockets_in_total = _each(
+        1000, 10_000, "How many WebSockets of rooms {who} may have open; the next is refused with 429."
+    )
+    max_unfinished, max_unfinished_in_total = _each(
         512 << 20,
+        1 << 30,
+        "How many bytes of frames that are still on their way {who} may have sent, in all sockets; then the socket that"
+        " brings more is closed with 1008. At least `Relay.max_frame_size`, or that can never be reached.",
         min=1 << 10,
-        help="How many bytes of frames that are still on their way one user may have sent, in all sockets; then the"
-        " socket that brings more is closed with 1008. At least `Relay.max_frame_size`, or that can never be reached.",
-    ).tag(config=True)
-    max_unfinished_in_total = Integer(
-        1 << 30, min=1 << 10, help="How many bytes of unfinished frames all users may have sent together."
-    ).tag(config=True)
-    max_held = Integer(
+    )
+    max_held, max_held_in_total = _each(
         256 << 20,
+        1 << 30,
+        "How many bytes of updates of {who} are held whose documents have another history, until it is seen to what"
+        " they hold; a peer that brings more is closed with 1008.",
         min=1 << 10,
-        help="How many bytes of updates of one user are held whose documents have another history, until it is seen to"
-        " what they hold; a peer that brings more is closed with 1008.",
-    ).tag(config=True)
-    max_held_in_total = Integer(
-        1 << 30, min=1 << 10, help="How many bytes of updates are held of all users together."
-    ).tag(config=True)
-    max_rooms = Integer(
+    )
+    max_rooms, max_rooms_in_total = _each(
         500,
-        min=1,
-        help="How many rooms one user may have brought into memory that are still there; the next is refused with 429.",
-    ).tag(config=True)
-    max_rooms_in_total = Integer(
-        5000, min=1, help="How many all users may have brought into memory; the next is refused with 429."
-    ).tag(config=True)
-    max_awareness = Integer(
+        5000,
+        "How many rooms {who} may have brought into memory that are still there; the next is refused with 429.",
+    )
+    max_awareness, max_awareness_in_total = _each(
         16 << 20,
+        256 << 20,
+        "How many bytes of awareness states {who} may show in all rooms; a peer that shows more is closed with 1008.",
         min=1 << 10,
-        help="How many bytes of awareness states one user may show in all rooms; a peer that shows more is closed with"
-        " 1008.",
-    ).tag(config=True)
-    max_awareness_in_total = Integer(
-        256 << 20, min=1 << 10, help="How many bytes of awareness states all users may show together."
-    ).tag(config=True)
-    max_answers = Integer(
+    )
+    max_answers, max_answers_in_total = _each(
         1,
-        min=1,
-        help="How many answers about the past of documents, each of which holds all of it in memory, one user may be"
-        " waiting for; the next is refused with 429.",
-    ).tag(config=True)
-    max_answers_in_total = Integer(
-        8, min=1, help="How many all users may be waiting for together; the next is refused with 429."
-    ).tag(config=True)
+        8,
+        "How many answers about the past of documents, each of which holds all of it in memory, {who} may be waiting"
+        " for; the next is refused with 429.",
+    )
     answer_timeout = Float(
         120.0, min=1, help="Seconds within which such an answer must have been read; then its connection is closed."
     ).tag(config=True)
-    max_awareness_rate = Integer(
+    max_awareness_rate = Int(
         1 << 16,
         min=1,
         help="How many bytes a second of what one user shows of themselves (awareness) others are sent, on average."
