@@ -25,7 +25,7 @@ from pycrdt import Map
 from traitlets import Float, Integer, Unicode
 from traitlets.config import LoggingConfigurable
 
-from ..relay import CloseCode, Follower, Room, RoomError, StoredRoom, StoreError, place
+from ..relay import CloseCode, ExhaustedError, Follower, Room, RoomError, StoredRoom, StoreError, place
 from .branches import BranchOwner, branch_off
 from .documents import Documents
 from .history import HistoryError, opened
@@ -89,34 +89,37 @@ class Forks(BranchOwner, LoggingConfigurable):
         return {name: fork for name, fork in self._forks.items() if fork.root_roomid == root}
 
     async def create(self, fork: Fork, username: str) -> tuple[str, Room]:
-        """Make a fork; return its name, and its room. Raises HistoryError."""
+        """Make a fork; return its name, and its room. Raises HistoryError and ExhaustedError."""
         root = fork.root_roomid
         if root in self._forks:
             raise HistoryError(400, "a fork cannot be forked again; fork the document")
         if not self._documents.owns(root):
             raise HistoryError(404, f"no document's room: {root}")
-        if len(await self.of(root)) >= self.max_forks:
-            raise HistoryError(409, f"this document has {self.max_forks} forks; merge or delete one")
-        self._refuse_greed(username)
-        fork = replace(fork, author=username)
-        await opened(self._documents, root)
-        name = uuid4().hex
-        self._new[name] = await self._copy(root)
-        self._forks[name] = fork
+        await self._clean()
+        self._refuse_greed(root, username)
+        await opened(self._documents, root, username)
+        first = await self._copy(root)
+        self._refuse_greed(root, username)  # others may have been made meanwhile
+        name, fork = uuid4().hex, replace(fork, author=username)
+        self._new[name], self._forks[name] = first, fork
         try:
             await asyncio.to_thread(self._write, name, fork)
-            room = await self._documents.relay.open(name)
-        except (OSError, RoomError) as error:
+            room = await self._documents.relay.open(name, username)
+        except (OSError, RoomError, ExhaustedError) as error:
             del self._forks[name]
             await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
+            if isinstance(error, ExhaustedError):
+                raise
             raise HistoryError(503, f"the fork cannot be kept: {error}") from None
         finally:
             del self._new[name]
         self._say(name, fork, username, "create")
         return name, room
 
-    def _refuse_greed(self, username: str) -> None:
-        """Raise HistoryError where a user, or all of them, have as many forks as they may."""
+    def _refuse_greed(self, root: str, username: str) -> None:
+        """Raise HistoryError where a document, a user, or all of them, have as many forks as they may."""
+        if sum(fork.root_roomid == root for fork in self._forks.values()) >= self.max_forks:
+            raise HistoryError(409, f"this document has {self.max_forks} forks; merge or delete one")
         own = sum(fork.author == username for fork in self._forks.values())
         if own >= self.max_forks_per_user:
             raise HistoryError(429, f"{username} has {own} forks; merge or delete one")
@@ -124,7 +127,10 @@ class Forks(BranchOwner, LoggingConfigurable):
             raise HistoryError(429, f"there are {len(self._forks)} forks; merge or delete one")
 
     async def delete(self, name: str, merge: bool, username: str) -> None:
-        """Throw a fork away; `merge` applies its edits to the document first, by `username`. Raises HistoryError."""
+        """Throw a fork away; `merge` applies its edits to the document first, by `username`.
+
+        Raises HistoryError and ExhaustedError.
+        """
         fork = self._forks.get(name)
         if fork is None:
             raise HistoryError(404, f"no such fork: {name}")
@@ -135,10 +141,10 @@ class Forks(BranchOwner, LoggingConfigurable):
     async def _merge(self, name: str, fork: Fork, username: str) -> None:
         relay = self._documents.relay
         try:
-            room = await relay.open(name)
+            room = await relay.open(name, username)
         except RoomError as error:
             raise HistoryError(409, error.reason) from None
-        root = await opened(self._documents, fork.root_roomid)
+        root = await opened(self._documents, fork.root_roomid, username)
         if room.genesis != root.genesis:
             raise HistoryError(409, "the document has another history now; what is in the fork can be copied by hand")
         state: Map[Any] = root.doc.get("state", type=Map)
@@ -160,8 +166,12 @@ class Forks(BranchOwner, LoggingConfigurable):
     async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
         """Begin with the document as it was when the fork was made; and open that, if it is to be followed."""
         if self._forks[room.name].synchronize:
-            with suppress(HistoryError):  # it may be gone: then there is nothing more to follow
-                await opened(self._documents, self._forks[room.name].root_roomid)
+            try:
+                await opened(self._documents, self._forks[room.name].root_roomid, room.opener)
+            except HistoryError:  # it may be gone: then there is nothing more to follow
+                pass
+            except ExhaustedError as error:
+                raise RoomError(CloseCode.NOT_ALLOWED, str(error)) from None
         if stored:
             return None
         first = self._new.get(room.name)

@@ -204,7 +204,7 @@ class ConflictHandler(_DocumentsHandler):
                 where = _file(self)[0] or "an open document (the argument path names another)"
                 raise HTTPError(404, f"there is no conflict {id!r} in {where}")
             await self.rights.require("write", conflict["path"])
-            await settle.dismiss(self.documents, conflict["room"], id)
+            await settle.dismiss(self.documents, conflict["room"], id, self.current_user.username)
         self.set_status(204)
         self.finish()
 

@@ -103,11 +103,16 @@ class History:
         return await asyncio.to_thread(_differ, chronicle, self.content(subject), old, new)
 
     async def restore(self, subject: Subject, seq: int, author: str) -> None:
-        """Bring a document back to a version, as an edit by the user `author`. Raises HistoryError."""
+        """Bring a document back to a version, as an edit by the user `author`.
+
+        Raises:
+            HistoryError: there is no such version, or the document cannot be opened.
+            ExhaustedError: the document is not in memory, and the user may bring no more there.
+        """
         _, original = await self.version(subject, seq)
         name = str(subject.name)
         content, documents = self.content(subject), self._documents
-        await bring_back(documents.relay, lambda: opened(documents, name), content, original, author)
+        await bring_back(documents.relay, lambda: opened(documents, name, author), content, original, author)
 
     async def _version(self, subject: Subject, seq: int) -> tuple[Chronicle, Version]:
         chronicle = await self.chronicle(subject)
@@ -120,11 +125,11 @@ class History:
         return self._documents.relay.keeper.versions(past, content.watch)
 
 
-async def opened(documents: Documents, name: str) -> Room:
-    """Return the room of a document, opening it if need be. Raises HistoryError."""
+async def opened(documents: Documents, name: str, user: str) -> Room:
+    """Return the room of a document, opening it for a user if need be. Raises HistoryError and ExhaustedError."""
     try:
         await documents.admit(name)
-        return await documents.relay.open(name)
+        return await documents.relay.open(name, user)
     except RoomError as error:
         status = {CloseCode.NOT_FOUND: 404, CloseCode.BAD_CONTENT: 409}.get(CloseCode(error.code), 503)
         raise HistoryError(status, error.reason) from None

@@ -57,13 +57,14 @@ async def into_document(place: Place, id: str, author: str) -> RecoveryCopy:
     Raises:
         RecoveryError: there is no such copy, or its document cannot be opened.
         FileError: the file cannot be looked at; with the status 409 where it is gone.
+        ExhaustedError: the document is not in memory, and the user may bring no more there.
     """
     copy, data = await place.recovery.read(id)
     await place.attend(copy.room)
     try:
         await place.admit(copy.room)
         content, original = await _parsed(place, copy, data)
-        await bring_back(place.relay, lambda: place.relay.open(copy.room), content, original, author)
+        await bring_back(place.relay, lambda: place.relay.open(copy.room, author), content, original, author)
     except RoomError as error:
         reason = f"the document of {copy.path} cannot be opened: {error.reason}"
         raise RecoveryError(_STATUS.get(CloseCode(error.code), 500), reason) from None

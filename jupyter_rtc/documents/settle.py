@@ -30,12 +30,12 @@ async def listed(documents: Documents, path: str = "", form: str = "", kind: str
     return sorted(found, key=lambda conflict: (conflict["time"], conflict["id"]))
 
 
-async def dismiss(documents: Documents, name: str, id: str) -> None:
+async def dismiss(documents: Documents, name: str, id: str, user: str) -> None:
     """Take the record of a conflict out of the document in the room `name`; returns when that is stored.
 
-    The document is opened if need be; raises HistoryError where that cannot be.
+    The document is opened for the user if need be; raises HistoryError or ExhaustedError where that cannot be.
     """
-    room = await opened(documents, name)
+    room = await opened(documents, name, user)
     documents.relay.edit(room, lambda doc: forget(doc, [id]))
     documents.overview.noted(name)
     await documents.relay.keeper.settle()

@@ -77,13 +77,13 @@ class Timelines(BranchOwner, LoggingConfigurable):
     async def begin(self, path: str, form: str, kind: str, user: str) -> Timeline:
         """Make a timeline of a document for a user, which shows its last version.
 
-        Raises BadRequest, FileError, HistoryError.
+        Raises BadRequest, FileError, HistoryError, ExhaustedError.
         """
         subject = await self._history.subject(path, form, kind)
         if subject.name is None:
             raise HistoryError(404, f"nothing is stored of {path}")
         root = str(subject.name)
-        await opened(self._documents, root)
+        await opened(self._documents, root, user)
         chronicle = await self._history.chronicle(subject)
         if chronicle is None:
             raise HistoryError(404, f"nothing is stored of {path}")
@@ -92,7 +92,11 @@ class Timelines(BranchOwner, LoggingConfigurable):
         content = self._history.content(subject)
         timeline = Timeline(uuid4().hex, root, user, content, chronicle, last, last, monotonic())
         self._timelines[timeline.room] = timeline
-        await self._documents.relay.open(timeline.room)
+        try:
+            await self._documents.relay.open(timeline.room, user)
+        except BaseException:
+            self._timelines.pop(timeline.room, None)
+            raise
         return timeline
 
     async def step(self, name: str, user: str, steps: int) -> bool:

@@ -103,14 +103,13 @@ class Relay(LoggingConfigurable):
         self._watching: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._evicted = False
-        self._opened: dict[str, str] = {}
         self._announce = announce
         self.store = cast(Store, self.store_class(parent=self))
         self.keeper = Keeper(self.store, parent=self)
         self.allowances = Allowances(parent=self)
         self._reported = self.keeper.report()
         self._delivery = Delivery(self.store, self.keeper, self._tasks, self.allowances, self.log)
-        self._rooms = Rooms(owners, self.keeper, self._delivery, self.log)
+        self._rooms = Rooms(owners, self.keeper, self._delivery, self.allowances.rooms, self.log)
         self.faults = self._delivery.faults
         self.warnings = Warnings(self.log)
 
@@ -131,14 +130,7 @@ class Relay(LoggingConfigurable):
         """
         if self._watching is None and self._closing is None:
             self._watching = self._tasks.spawn(self._watch())
-        if not user or self._rooms.get(name):
-            served = await self._rooms.open(name)
-        else:
-            with self.allowances.rooms.taken(user):
-                served = await self._rooms.open(name)
-            if name not in self._opened:  # in the same turn: nobody takes it meanwhile
-                self.allowances.rooms.take(user)
-                self._opened[name] = user
+        served = await self._rooms.open(name, user)
         served.idle_since = monotonic()
         return served.room
 
@@ -319,8 +311,6 @@ class Relay(LoggingConfigurable):
                 self._reported = report
                 with logged(self.log, "store"):
                     self._announce(report)
-            for name in [name for name in self._opened if self._rooms.get(name) is None]:
-                self.allowances.rooms.give_back(self._opened.pop(name))
             for served in self._rooms:
                 with logged(self.log, f"room {served.room.name}"):  # whatever is wrong with one, others go on
                     self._attend(served, now)

@@ -49,6 +49,7 @@ class Room:
         genesis: the client id that built the document first; 0 where any history is welcome.
         doubted: edits of the document, by their clocks, that were perhaps made by a part of its history which was lost
             here: who does not know one of them, but something else, is heard first.
+        opener: the username of whoever had it brought into memory; empty where the server itself needed it.
         shown: whether the document was sent to anybody since the room is in memory.
     """
 
@@ -61,6 +62,7 @@ class Room:
         self.lineage = lineage
         self.genesis = 0
         self.doubted: Sequence[Mapping[int, int]] = ()
+        self.opener = ""
         self.shown = False
         self._mapped = mapped
         self.seq = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 from pycrdt import Doc
 
+from .allowances import Allowance
 from .delivery import Delivery
 from .keeper import Keeper, Loaded
 from .owner import RoomError, RoomGone, RoomOwner
@@ -33,10 +35,19 @@ class Rooms:
     """
 
     def __init__(
-        self, owners: Iterable[RoomOwner], keeper: Keeper, delivery: Delivery, log: Logger | LoggerAdapter[Any]
+        self,
+        owners: Iterable[RoomOwner],
+        keeper: Keeper,
+        delivery: Delivery,
+        places: Allowance,
+        log: Logger | LoggerAdapter[Any],
     ) -> None:
-        """Begin with none; `keeper` has what is stored of them, `delivery` sees their members off."""
+        """Begin with none; `keeper` has what is stored of them, `delivery` sees their members off.
+
+        `places` says how many each user may have brought here.
+        """
         self.owners = list(owners)
+        self._places = places
         self._keeper = keeper
         self._delivery = delivery
         self._log = log
@@ -64,16 +75,22 @@ class Rooms:
                 return served
         raise RoomGone(room.name)
 
-    async def open(self, name: str) -> ServedRoom:
+    async def open(self, name: str, user: str) -> ServedRoom:
         """Return a room that is fully loaded, opening it where it is not in memory.
+
+        It is there as one that `user` brought, which is counted; the name is empty where the server itself needs it.
 
         Raises:
             RoomError: it cannot be served; the error's code says why.
+            ExhaustedError: the user, or all of them, have as many rooms in memory as they may.
         """
         while (served := self._served.get(name)) is None:  # evicted again, perhaps, before its opener's turn came
             opening = self._opening.get(name)
             if opening is None:
-                opening = self._opening[name] = asyncio.ensure_future(self._open(name))
+                place = ExitStack()
+                if user:
+                    place.enter_context(self._places.taken(user))
+                opening = self._opening[name] = asyncio.ensure_future(self._open(name, user, place))
                 opening.add_done_callback(lambda done: (self._opening.pop(name, None), done.exception()))
             await asyncio.shield(opening)
         return served
@@ -104,7 +121,7 @@ class Rooms:
         owner = self.owner(name)
         if served := self._served.get(name):
             self._send_off(served, "the room was deleted")
-            del self._served[name]
+            self._remove(served)
             served.owner.closed(served.room)
         return owner
 
@@ -118,14 +135,24 @@ class Rooms:
             if error:  # one room that fails must not keep the others out of the store
                 self._log.error("a room could not be finished: %s", error, exc_info=error)
 
-    async def _open(self, name: str) -> ServedRoom:
+    async def _open(self, name: str, user: str, place: ExitStack) -> ServedRoom:
+        """Bring a room into memory for a user; it takes a `place` there until it leaves."""
+        try:
+            return await self._bring(name, user, place)
+        except BaseException:
+            place.close()
+            raise
+
+    async def _bring(self, name: str, user: str, place: ExitStack) -> ServedRoom:
         self._refuse_if_closing()
         owner = self.owner(name)
         if owner is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
         loaded = await self._keeper.load(name) if owner.stored else Loaded(None, Doc())
         room = await _begun(name, loaded, owner)
+        room.opener = user
         served = ServedRoom(room, owner, loaded.unkept, monotonic())
+        served.place = place
         first = await self._load(served, loaded.stored)
         await asyncio.to_thread(room.survey)
         self._refuse_if_closing()
@@ -177,9 +204,13 @@ class Rooms:
 
     def _leave(self, served: ServedRoom) -> None:
         """Take a room out of memory, and note that everywhere."""
-        del self._served[served.room.name]
+        self._remove(served)
         self._keeper.let_go(served)
         served.owner.closed(served.room)
+
+    def _remove(self, served: ServedRoom) -> None:
+        del self._served[served.room.name]
+        served.place.close()
 
     def _send_off(self, served: ServedRoom, reason: str) -> None:
         """Close everybody in a room."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any
 
 from . import websocket
@@ -31,6 +32,7 @@ class ServedRoom:
         snapshot_seq: the number of the last update in the snapshot in the store.
         snapshot_bytes: its size.
         log_bytes: size of the log after it.
+        place: closed when it leaves memory; then whoever brought it may bring another.
         stored: whether the store keeps the room.
         unkept: why it does not, although it should, in a sentence; else empty.
         trouble: why the room's changes were not stored when that was last looked at, in a sentence; empty if they were.
@@ -47,6 +49,7 @@ class ServedRoom:
         """Serve `room` for `owner` from the time `now` on; `unkept` says why the store cannot keep it, if so."""
         self.room = room
         self.owner = owner
+        self.place = ExitStack()
         self.stored = owner.stored and not unkept
         self.unkept = unkept
         self.trouble = ""
