@@ -25,7 +25,12 @@ def copy_model(copy: RecoveryCopy, data: bytes) -> bytes:
         content = data.decode()
         if copy.name.kind == "notebook":
             content = trust.as_read(content)
-    return json.dumps({**copy.described(), "content": content}).encode()
+    return encoded({**copy.described(), "content": content})
+
+
+def encoded(answer: dict[str, Any]) -> bytes:
+    """Return an answer as JSON."""
+    return json.dumps(answer).encode()
 
 
 def attachment(name: str) -> str:
@@ -51,4 +56,4 @@ def version_model(subject: Subject, version: Version, original: Original) -> byt
     elif isinstance(content, bytes):
         content, form = b64encode(content).decode(), "base64"
     model = {"name": basename(subject.path), "path": subject.path, "type": subject.kind, "format": form}
-    return json.dumps({**model, "content": content, "version": about(version)}).encode()
+    return encoded({**model, "content": content, "version": about(version)})

@@ -16,7 +16,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, authenticated
 
-from ..relay import ExhaustedError, NotAllowedError, UserRights
+from ..relay import Allowances, ExhaustedError, NotAllowedError, UserRights
 from . import answers, restore, settle
 from .documents import Documents
 from .files import FileError
@@ -25,6 +25,9 @@ from .history import History, HistoryError, Subject
 from .kinds import BadRequest
 from .recovery import RecoveryError
 from .timelines import Timelines
+
+_PART = 1 << 24
+"""How many bytes of an answer are written at a time."""
 
 _STEPS = {"undo": -1, "redo": 1, "restore": 0}
 _DONE = {"undo": "undone", "redo": "redone"}
@@ -69,6 +72,40 @@ class _Handler(APIHandler):
     def rights(self) -> UserRights:
         """What the user may do."""
         return UserRights(self)
+
+
+class _LargeHandler(_Handler):
+    """A route that holds the whole of a document in memory, or of its past, until its answer has been read.
+
+    How many such answers a user may be waiting for, and how long, the `allowances` say.
+    """
+
+    allowances: Allowances
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Hold all that in the context, and answer with what the documents say is wrong."""
+        with _errors(), self.allowances.answers.taken(self.current_user.username):
+            yield
+
+    async def send(self, answer: bytes, kind: str = "application/json") -> None:
+        """Answer; return when the client has read it, or is cut off: until then it is in memory."""
+        self.set_header("Content-Type", kind)
+        self.set_header("Content-Length", str(len(answer)))
+        stream = cast(HTTP1Connection, self.request.connection).stream
+        try:
+            for at in range(0, len(answer), _PART):
+                async with asyncio.timeout(self.allowances.answer_timeout):
+                    self.write(answer[at : at + _PART])
+                    await self.flush()
+            self.finish(set_content_type=kind)
+        except TimeoutError:
+            stream.close()
+        except StreamClosedError:  # the client went
+            pass
+
+    def compute_etag(self) -> None:
+        """Leave out what would be computed from the whole content on the event loop."""
 
 
 class _DocumentsHandler(_Handler):
@@ -122,21 +159,31 @@ class CopiesHandler(_DocumentsHandler):
         self.finish({"copies": [copy.described() for copy in readable]})
 
 
-class CopyHandler(_DocumentsHandler):
+class _OneCopyHandler(_LargeHandler):
+    """A route of one recovery copy."""
+
+    def initialize(self, documents: Documents) -> None:
+        """Take the documents whose copy it is."""
+        self.documents = documents
+        self.allowances = documents.relay.allowances
+
+
+class CopyHandler(_OneCopyHandler):
     """``api/rtc/recovery/<id>``: one recovery copy."""
 
     @authenticated
     @authorized
     async def get(self, id: str) -> None:
         """Return a copy with its content; with the argument ``download``, the file itself."""
-        with _errors():
-            copy, data = await self.documents.recovery.read(id)
+        with self.counted():
+            copy = await self.documents.recovery.find(id)
             await self.rights.require("read", *self.documents.paths_of(copy))
-        if self.get_query_argument("download", ""):
-            self.set_header("Content-Disposition", answers.attachment(restore.filename(copy)))
-            self.finish(data, set_content_type="application/octet-stream")
-        else:
-            self.finish(await asyncio.to_thread(answers.copy_model, copy, data))
+            copy, data = await self.documents.recovery.read(id)
+            if self.get_query_argument("download", ""):
+                self.set_header("Content-Disposition", answers.attachment(restore.filename(copy)))
+                await self.send(data, "application/octet-stream")
+            else:
+                await self.send(await asyncio.to_thread(answers.copy_model, copy, data))
 
     @authenticated
     @authorized
@@ -149,11 +196,8 @@ class CopyHandler(_DocumentsHandler):
         self.set_status(204)
         self.finish()
 
-    def compute_etag(self) -> None:
-        """Leave out what would be computed from the whole content on the event loop."""
 
-
-class RestoreHandler(_DocumentsHandler):
+class RestoreHandler(_OneCopyHandler):
     """``POST api/rtc/recovery/<id>/restore``: bring a recovery copy back."""
 
     @authenticated
@@ -163,7 +207,7 @@ class RestoreHandler(_DocumentsHandler):
         into = _object(self, "the field into").get("into")
         if into not in ("document", "file"):
             raise HTTPError(400, f'into: "document" or "file" is required, not {json.dumps(into)}')
-        with _errors():
+        with self.counted():
             copy = await self.documents.recovery.find(id)
             paths = self.documents.paths_of(copy)
             await self.rights.require("read", *paths)
@@ -305,21 +349,21 @@ class ForkHandler(_Handler):
             self.finish()
 
 
-class HistoryHandler(_Handler):
+class HistoryHandler(_LargeHandler):
     """``api/rtc/history/<path>``: the versions of a document, and the way back to one."""
 
     def initialize(self, history: History) -> None:
         """Take the past of documents."""
         self.history = history
+        self.allowances = history.allowances
 
     @authenticated
     @authorized
     async def get(self, path: str) -> None:
         """Return the versions; with ``version`` what one holds; with ``from`` and ``to`` what differs between two."""
-        with _errors():
+        with self.counted():
             await self.rights.require("read", path)
-            with self.history.allowances.answers.taken(self.current_user.username):
-                await self._finish_and_wait(await self._answer(await self._subject(path)))
+            await self.send(await self._answer(await self._subject(path)))
 
     @authenticated
     @authorized
@@ -328,16 +372,13 @@ class HistoryHandler(_Handler):
         version = _object(self, "the field version").get("version")
         if not isinstance(version, int) or isinstance(version, bool):
             raise HTTPError(400, "version: the id of a version is required, a number")
-        with _errors(), self.history.allowances.answers.taken(self.current_user.username):
+        with self.counted():
             await self.rights.require("write", path)
             subject = await self._subject(path)
             await self.history.restore(subject, version, self.current_user.username)
             self.finish({"path": subject.path, "restored": version})
 
-    def compute_etag(self) -> None:
-        """Leave out what would be computed from the whole content on the event loop."""
-
-    async def _answer(self, subject: Subject) -> bytes | dict[str, Any]:
+    async def _answer(self, subject: Subject) -> bytes:
         """Return what is asked for of a document's past."""
         if "version" in self.request.arguments:
             version, original = await self.history.version(subject, _number(self, "version"))
@@ -345,21 +386,12 @@ class HistoryHandler(_Handler):
         if "from" in self.request.arguments or "to" in self.request.arguments:
             old, new = _number(self, "from"), _number(self, "to")
             found = await self.history.difference(subject, old, new)
-            return {"path": subject.path, "type": subject.kind, "from": old, "to": new, **found}
+            about = {"path": subject.path, "type": subject.kind, "from": old, "to": new}
+            return await asyncio.to_thread(answers.encoded, {**about, **found})
         chronicle = await self.history.chronicle(subject)
         versions = [answers.about(one) for one in (chronicle.versions if chronicle else ())]
-        return {"path": subject.path, "room": str(subject.name) if chronicle else None, "versions": versions}
-
-    async def _finish_and_wait(self, answer: bytes | dict[str, Any]) -> None:
-        """Answer; return when the client has read it, or is cut off: until then it is in memory."""
-        stream = cast(HTTP1Connection, self.request.connection).stream
-        try:
-            async with asyncio.timeout(self.history.allowances.answer_timeout):
-                await self.finish(answer)
-        except TimeoutError:
-            stream.close()
-        except StreamClosedError:  # the client went
-            pass
+        room = str(subject.name) if chronicle else None
+        return answers.encoded({"path": subject.path, "room": room, "versions": versions})
 
     async def _subject(self, path: str) -> Subject:
         form, kind = self.get_query_argument("format", ""), self.get_query_argument("type", "")

@@ -121,11 +121,13 @@ class Allowances(LoggingConfigurable):
     max_answers, max_answers_in_total = _each(
         1,
         8,
-        "How many answers about the past of documents, each of which holds all of it in memory, {who} may be waiting"
+        "How many answers that hold a whole document in memory, of its past or of a recovery copy, {who} may be waiting"
         " for; the next is refused with 429.",
     )
     answer_timeout = Float(
-        120.0, min=1, help="Seconds within which such an answer must have been read; then its connection is closed."
+        120.0,
+        min=1,
+        help="Seconds within which each 16 MiB of such an answer must have been read; then its connection is closed.",
     ).tag(config=True)
     max_awareness_rate = Int(
         1 << 16,
