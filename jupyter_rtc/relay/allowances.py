@@ -13,6 +13,8 @@ from typing import Any
 from traitlets import Float, Int
 from traitlets.config import LoggingConfigurable
 
+from .awareness import Awareness
+
 
 class ExhaustedError(Exception):
     """A user, or all together, would have more of something than they may; the text says what, and how much that is."""
@@ -115,9 +117,28 @@ class Allowances(LoggingConfigurable):
     max_awareness, max_awareness_in_total = _each(
         16 << 20,
         256 << 20,
-        "How many bytes of awareness states {who} may show in all rooms; a peer that shows more is closed with 1008.",
+        "How many bytes of awareness states {who} may show in all rooms, with 512 for each state; a peer that shows"
+        " more is closed with 1008.",
         min=1 << 10,
     )
+    max_states = Int(
+        64, min=1, help="How many awareness states one connection may show; a peer that shows more is closed with 1008."
+    ).tag(config=True)
+    max_state_size = Int(
+        1 << 18,
+        min=1 << 10,
+        help="How many characters one of them may have, without what the server puts into it; a peer that shows more is"
+        " closed with 1008.",
+    ).tag(config=True)
+    max_room_states = Int(
+        5000,
+        min=1,
+        help="How many awareness states a room is full with: whoever comes in is sent them all. In a full room each"
+        " connection may show an equal share; one that shows more than that is closed with 1008.",
+    ).tag(config=True)
+    max_room_awareness = Int(
+        8 << 20, min=1 << 10, help="How many bytes of awareness states a room is full with, likewise."
+    ).tag(config=True)
     max_answers, max_answers_in_total = _each(
         1,
         8,
@@ -145,3 +166,7 @@ class Allowances(LoggingConfigurable):
         self.awareness = Allowance("bytes of awareness", self.max_awareness, self.max_awareness_in_total)
         self.answers = Allowance("answers under way", self.max_answers, self.max_answers_in_total)
         self.unfinished = Allowance("bytes of unfinished frames", self.max_unfinished, self.max_unfinished_in_total)
+
+    def presence(self) -> Awareness:
+        """Return what holds the awareness states of one room."""
+        return Awareness(self.max_states, self.max_state_size, self.max_room_states, self.max_room_awareness)

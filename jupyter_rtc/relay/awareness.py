@@ -30,6 +30,8 @@ _LARGEST_CLOCK = 2**31
 """The largest clock that a client can have counted to which is not known here: one more with each move of a cursor."""
 _LONGEST_STEP = 2**24
 """How far one that is known can have counted on meanwhile."""
+_KEPT_WITH_EACH = 512
+"""How many bytes a state counts for besides its text: what is kept with it."""
 _MAX_ENTRIES = 10_000
 """How many states one update may hold, those passed over included."""
 
@@ -163,8 +165,9 @@ class Awareness:
         return [id for id, client in self._clients.items() if owner in (None, client.owner)]
 
     def size_of(self, owner: Hashable) -> int:
-        """Return how many bytes the states of a member have."""
-        return self._sizes.get(owner, 0)
+        """Return how many bytes the states of a member take, with what is kept with each."""
+        size = self._sizes.get(owner, 0)
+        return size + _KEPT_WITH_EACH * len(self.clients(owner)) if size else 0
 
     def weight(self, client: int) -> tuple[str, int]:
         """Return whose state that of a client is, and how many bytes it has; nothing for one that left."""
@@ -189,7 +192,7 @@ class Awareness:
                 taken[entry.client] = clock, self._signed(entry, identity)
             # Only a member's own states count: in a full room, a newcomer echoes everybody's.
             if len(taken.keys() | mine) > self._max_states or number > _MAX_ENTRIES:
-                raise ProtocolError("too many awareness states")
+                raise ProtocolError("too many awareness states", CloseCode.NOT_ALLOWED)
         self._refuse_greed(taken, mine)
         for id, (clock, state) in taken.items():
             if state is None:
@@ -258,13 +261,13 @@ class Awareness:
         if entry.state is None:
             return None
         if len(entry.state) > self._max_size + identity.size:
-            raise ProtocolError("awareness state too big")
+            raise ProtocolError("awareness state too big", CloseCode.NOT_ALLOWED)
         try:
             state = json.loads(entry.state)
             if not isinstance(state, dict):
                 raise ProtocolError("awareness that is not an object")
             if len(entry.state) > self._max_size < _size(identity.said_of(state)):
-                raise ProtocolError("awareness state too big")
+                raise ProtocolError("awareness state too big", CloseCode.NOT_ALLOWED)
             # NaN and infinity, which Python reads and writes, would break the JSON of everybody else.
             return json.dumps(identity.sign(state), separators=(",", ":"), allow_nan=False)
         except (ValueError, RecursionError):

@@ -109,7 +109,7 @@ class Relay(LoggingConfigurable):
         self.allowances = Allowances(parent=self)
         self._reported = self.keeper.report()
         self._delivery = Delivery(self.store, self.keeper, self._tasks, self.allowances, self.log)
-        self._rooms = Rooms(owners, self.keeper, self._delivery, self.allowances.rooms, self.log)
+        self._rooms = Rooms(owners, self.keeper, self._delivery, self.allowances, self.log)
         self.faults = self._delivery.faults
         self.warnings = Warnings(self.log)
 

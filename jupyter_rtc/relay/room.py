@@ -53,7 +53,7 @@ class Room:
         shown: whether the document was sent to anybody since the room is in memory.
     """
 
-    def __init__(self, name: str, lineage: str, *, mapped: bool = False) -> None:
+    def __init__(self, name: str, lineage: str, awareness: Awareness | None = None, *, mapped: bool = False) -> None:
         """Make an empty room, where any history is welcome until it begins with one of its own.
 
         `mapped` says whether values of maps are content of the document (see `RoomOwner.mapped`).
@@ -67,7 +67,7 @@ class Room:
         self._mapped = mapped
         self.seq = 0
         self.doc: Doc[Any] = Doc()
-        self.awareness = Awareness()
+        self.awareness = Awareness() if awareness is None else awareness
         self.members: set[Member] = set()
         self._full: tuple[bytes, ...] | None = None
         self._tail: list[bytes] = []

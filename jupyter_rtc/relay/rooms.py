@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from pycrdt import Doc
 
-from .allowances import Allowance
+from .allowances import Allowances
 from .delivery import Delivery
 from .keeper import Keeper, Loaded
 from .owner import RoomError, RoomGone, RoomOwner
@@ -39,15 +39,15 @@ class Rooms:
         owners: Iterable[RoomOwner],
         keeper: Keeper,
         delivery: Delivery,
-        places: Allowance,
+        allowances: Allowances,
         log: Logger | LoggerAdapter[Any],
     ) -> None:
         """Begin with none; `keeper` has what is stored of them, `delivery` sees their members off.
 
-        `places` says how many each user may have brought here.
+        `allowances` say how many each user may have brought here, and what may be shown in each.
         """
         self.owners = list(owners)
-        self._places = places
+        self._allowances = allowances
         self._keeper = keeper
         self._delivery = delivery
         self._log = log
@@ -89,7 +89,7 @@ class Rooms:
             if opening is None:
                 place = ExitStack()
                 if user:
-                    place.enter_context(self._places.taken(user))
+                    place.enter_context(self._allowances.rooms.taken(user))
                 opening = self._opening[name] = asyncio.ensure_future(self._open(name, user, place))
                 opening.add_done_callback(lambda done: (self._opening.pop(name, None), done.exception()))
             await asyncio.shield(opening)
@@ -149,7 +149,9 @@ class Rooms:
         if owner is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
         loaded = await self._keeper.load(name) if owner.stored else Loaded(None, Doc())
-        room = await _begun(name, loaded, owner)
+        room = Room(name, uuid4().hex, self._allowances.presence(), mapped=owner.mapped)
+        if loaded.stored:
+            await _fill(room, loaded.stored, loaded.doc)
         room.opener = user
         served = ServedRoom(room, owner, loaded.unkept, monotonic())
         served.place = place
@@ -218,11 +220,8 @@ class Rooms:
             self._delivery.drop(served, member, CloseCode.GOING_AWAY, reason)
 
 
-async def _begun(name: str, loaded: Loaded, owner: RoomOwner) -> Room:
-    """Return a room of an owner's that holds what was stored of it."""
-    if loaded.stored is None:
-        return Room(name, uuid4().hex, mapped=owner.mapped)
-    stored, room = loaded.stored, Room(name, loaded.stored.lineage, mapped=owner.mapped)
-    room.replace(loaded.doc)
-    room.begin(stored.last, stored.genesis, waiting=await asyncio.to_thread(stored.waiting, loaded.doc))
-    return room
+async def _fill(room: Room, stored: StoredRoom, doc: Doc[Any]) -> None:
+    """Let a room begin with what is stored of it, and the document that this makes."""
+    room.lineage = stored.lineage
+    room.replace(doc)
+    room.begin(stored.last, stored.genesis, waiting=await asyncio.to_thread(stored.waiting, doc))

@@ -150,7 +150,7 @@ class TestHeld:
 
 
 class TestAwareness:
-    @pytest.mark.parametrize("traits", [{"max_awareness": 3000}, {"max_awareness_in_total": 3000}])
+    @pytest.mark.parametrize("traits", [{"max_awareness": 3500}, {"max_awareness_in_total": 3500}])
     async def test_so_much_is_shown_in_all_rooms(self, traits: dict[str, int]) -> None:
         relay = Relay([FreeRooms()], config=Config(limited(max_awareness_rate=1 << 20, **traits)))
         clients = [Client(relay, await relay.open(name)) for name in ("a", "b")]
@@ -167,3 +167,39 @@ class TestAwareness:
         relay.leave(clients[0].room, clients[0].member)
         assert relay.allowances.awareness.in_total == 0
         await relay.close()
+
+    async def test_many_small_states_count_for_what_is_kept_with_them(self) -> None:
+        async with relay_with(config=limited(max_awareness=10_000)) as relay:
+            client = Client(relay, await relay.open("room"))
+            client.send(protocol.awareness([AwarenessEntry(number, 1, "{}") for number in range(1, 11)]))
+            assert client.socket.closed == []
+            client.send(protocol.awareness([AwarenessEntry(number, 1, "{}") for number in range(11, 21)]))
+            ((code, reason),) = client.socket.closed
+            assert (code, "bytes of awareness" in reason) == (CloseCode.NOT_ALLOWED, True)
+
+    @pytest.mark.parametrize(
+        ("traits", "shown", "reason"),
+        [
+            ({"max_states": 2}, [10, 10, 10], "too many awareness states"),
+            ({"max_state_size": 2000}, [2001], "awareness state too big"),
+            ({"max_room_states": 3}, [10, 10], "no place for so much"),
+            ({"max_room_awareness": 4000}, [1500], "no place for so much"),
+        ],
+    )
+    async def test_a_connection_and_a_room_hold_so_much(
+        self, traits: dict[str, int], shown: list[int], reason: str
+    ) -> None:
+        async with relay_with(config=limited(**traits)) as relay:
+            room = await relay.open("room")
+            here, greedy = [Client(relay, room) for _ in range(2)], Client(relay, room)
+            for number, client in enumerate(here):
+                client.send(protocol.awareness([AwarenessEntry(number, 1, json.dumps({"t": "x" * 1200}))]))
+            greedy.send(
+                protocol.awareness(
+                    [AwarenessEntry(at, 1, json.dumps({"t": "x" * size})) for at, size in enumerate(shown, 9)]
+                )
+            )
+            ((code, why),) = greedy.socket.closed
+            assert (code, reason in why) == (CloseCode.NOT_ALLOWED, True)
+            assert [client.socket.closed for client in here] == [[], []]
+            assert len(room.awareness) == 2

@@ -375,7 +375,7 @@ class TestLimits:
         assert here.apply(payload((1, 1, {"t": "x" * 90})), "a", ADA, 0) == [1]
         with pytest.raises(ProtocolError, match="too big") as refused:
             here.apply(payload((1, 2, {"t": "x" * 101})), "a", ADA, 0)
-        assert refused.value.code is CloseCode.MALFORMED
+        assert refused.value.code is CloseCode.NOT_ALLOWED
         assert len(here.states()[0]["t"]) == 90
 
 
