@@ -30,6 +30,7 @@ PURE = {
     "relay/websocket.py",
     "relay/member.py",
     "relay/updates.py",
+    "relay/readback.py",
     "relay/connection.py",
     "relay/pace.py",
     "documents/align.py",

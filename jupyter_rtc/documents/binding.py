@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
+from uuid import uuid4
 
 import pycrdt
 
 from ..relay import Mark, Member, Room, RoomGone, StoredRoom, Tasks, Verdict
 from .autosave import Autosave, Pace
 from .base import BaseLostError, MergeBase
-from .content import Content, Original
+from .content import Content, ContentError, Original, value_of
 from .files import FileError, FileInfo, OvertakenError
 from .known import FileHost, KnownFile
 from .lineage import note_taken, taken
@@ -25,6 +26,7 @@ from .strangers import Strangers, StrangersHost
 from .update import NO_CHANGE
 
 _SAVE_TIMEOUT = 60.0
+_TRIES = 3
 _UNFORESEEN = "an error that nobody foresaw; the server's log has it"
 
 
@@ -291,9 +293,35 @@ class FileBinding:
             self.status.tell(self.path)
         return verdict
 
-    def found(self, state: bytes) -> None:
+    def found(self, updates: Sequence[bytes]) -> None:
         """Keep what a damaged record of the document still held."""
-        self._tasks.spawn(self._strangers.salvage(state))
+        self._tasks.spawn(self._strangers.salvage(updates))
+
+    async def renew(self, begin: Callable[[StoredRoom], None]) -> None:
+        """Save the document, and begin it anew with what it says, as another history (see `RoomOwner.renew`)."""
+        async with self._turn():
+            with suppress(FileError, ContentError):  # where it cannot be saved, it has no base from then on
+                await self._save(asked=False)
+            for _ in range(_TRIES):
+                value, seq = await self._pair.read()
+                stored = await asyncio.to_thread(self._anew, value)
+                if self.room.seq == seq:
+                    break
+            else:  # people never rest, so nothing may come in between any more
+                stored = self._anew(value_of(self._content, self.room.doc))
+            begin(stored)
+            saved = stored.saved or Mark(0, "")
+            self._base.begin(saved.seq, saved.hash)
+            self._strangers = Strangers(self._host, self._pair)
+            self._outside = OutsideEdits(self._host, self._pair, self._strangers)
+            self.opened()
+
+    def _anew(self, value: Any) -> StoredRoom:
+        rendered = self._content.render(self._file.original, value)
+        built = self._content.build(rendered)
+        whole = rendered is self._file.original and not self._file.stale
+        saved = Mark(1, self._file.info.hash) if whole else None
+        return StoredRoom(uuid4().hex, built.genesis, built.snapshot(), 1, (), None, saved)
 
     # ------------------------------------------------------------------ saving
 

@@ -55,6 +55,7 @@ __all__ = [
     "Value",
     "content_of",
     "encoded",
+    "plain_value_of",
     "rendered",
     "value_of",
 ]
@@ -200,6 +201,12 @@ def value_of(content: Content, doc: Doc) -> Value:
         for _ in reading:
             pass
         return reading.value
+
+
+def plain_value_of(content: Content, doc: Doc) -> Value:
+    """Return the same as lists, dicts and plain values."""
+    value = value_of(content, doc)
+    return [value.cells, value.meta] if isinstance(value, ipynb.Notebook) else value
 
 
 def encoded(original: Original) -> Iterator[bytes | bytearray]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from posixpath import dirname
 from time import monotonic
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from traitlets.config import LoggingConfigurable
 from ..relay import (
     CloseCode,
     Member,
+    Read,
     Relay,
     Room,
     RoomError,
@@ -28,12 +30,13 @@ from ..relay import (
     only_sets_values,
 )
 from .binding import FileBinding
-from .content import ContentError
+from .content import ContentError, plain_value_of
 from .files import FileError, Files
 from .kinds import BadRequest, Kinds
 from .names import DocumentName, FileIds, api_path, is_within, path_after
 from .overview import Overview
 from .recovery import Recovery, RecoveryCopy
+from .registered import RegisteredContent
 from .watcher import Watcher
 
 _THOUGHTS = 2
@@ -298,6 +301,11 @@ class Documents(LoggingConfigurable):
         """Tell edits of the content from what only the ``state`` of the document says."""
         return self.kinds.content(self._document(room.name).kind).watch
 
+    def reader(self, name: str) -> Read | None:
+        """Read what a file would hold; not of types of others, which may say something else each time."""
+        content = self.kinds.content(self._document(name).kind)
+        return None if isinstance(content, RegisteredContent) else partial(plain_value_of, content)
+
     def describe(self, room: Room) -> dict[str, Any]:
         """Return the file's path, why it is not up to date, if it is not, and how many copies and conflicts it has."""
         status = self._bindings[room.name].status
@@ -308,9 +316,13 @@ class Documents(LoggingConfigurable):
         """Say so as an event."""
         self.report(room.name, self._bindings[room.name].path, said=said)
 
-    def found(self, room: Room, state: bytes) -> None:
+    def found(self, room: Room, updates: Sequence[bytes]) -> None:
         """Keep what the document lacks of it as a recovery copy."""
-        self._bindings[room.name].found(state)
+        self._bindings[room.name].found(updates)
+
+    async def renew(self, room: Room, begin: Callable[[StoredRoom], None]) -> None:
+        """Save the document, and begin it anew with what it says."""
+        await self._bindings[room.name].renew(begin)
 
     def joined(self, room: Room, member: Member) -> None:
         """Say so as an event; and to the member, what is to be said of the file."""

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import pycrdt
 from pycrdt import Array, Map, Text
 
-from ..relay import covers, decode_state_vector, document_of, whole_state
+from ..relay import covers, decode_state_vector, document_of, take_in, whole_state
 from .conflicts import Note, merged, records, write
 from .content import Content, Original, rendered, value_of
 from .likeness import holds, may_share_an_edit
@@ -111,6 +111,17 @@ def weigh(content: Content, brought: Brought, base: bytes | None, live: bytes, n
     fork = document_of([base, edits])
     written = [_record(fork, brought), write(fork, records(conflicts, note))]
     return Weighed(pycrdt.merge_updates(edits, *written), fork.get_update(), same)
+
+
+def lacking(content: Content, original: Original, updates: Sequence[bytes], live: bytes) -> Original | None:
+    """Return the file that a document of these updates makes; None if the document `live` holds all of it.
+
+    The document is only read, and never written: that it cannot be may be why it is not gone on with.
+    """
+    doc: Doc = pycrdt.Doc()
+    take_in(doc, list(enumerate(updates)))
+    left, now = rendered(content, doc, original), rendered(content, document_of([live]), original)
+    return None if left is now or holds(now.value, left.value) else left
 
 
 def reconcile(content: Content, original: Original, live: bytes, *, edited: bool) -> bytes | None:

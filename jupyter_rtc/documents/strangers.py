@@ -13,7 +13,7 @@ from ..relay import Mark, Member, Relay, StoredRoom, StoreError, Verdict, covers
 from .base import noted
 from .content import Original
 from .files import FileError
-from .lineage import Brought, Weighed, examine, made_elsewhere, may_double, reconcile, recorded, weigh
+from .lineage import Brought, Weighed, examine, lacking, made_elsewhere, may_double, reconcile, recorded, weigh
 from .pair import Pair
 from .recovery import Recovery, RecoveryError
 from .update import NO_CHANGE
@@ -132,16 +132,14 @@ class Strangers:
         """Keep the document as it is before it is set back. Raises FileError where that cannot be."""
         await self._set_aside(left, _REVERTED)
 
-    async def salvage(self, state: bytes) -> None:
+    async def salvage(self, updates: Sequence[bytes]) -> None:
         """Keep what a damaged record of the document still held, if the document has not all of it."""
-        brought = await self._think(partial(examine, self._content, self._file.original, [state]))
-        weighed = await self._weigh(brought, None, "")
-        if weighed.contained:
+        live = self._room.whole_state()
+        left = await self._think(partial(lacking, self._content, self._file.original, updates, live))
+        if left is None:
             return
         try:
-            await self._host.recovery.keep(
-                self._file.name, self._file.path, brought.original, author="", reason=_REMAINS
-            )
+            await self._host.recovery.keep(self._file.name, self._file.path, left, author="", reason=_REMAINS)
         except RecoveryError as error:
             self._host.relay.log.error("room %s: %s: of its damaged record, %s", *self._whose, error)
 

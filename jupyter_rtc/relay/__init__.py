@@ -13,6 +13,7 @@ from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomGon
 from .place import place
 from .pool import Pool
 from .protocol import CloseCode, ProtocolError, covers, decode_state_vector
+from .readback import Read
 from .relay import Relay
 from .rights import NotAllowedError, UserRights
 from .room import Room
@@ -21,7 +22,7 @@ from .store import Mark, Past, Store, StoredRoom, StoreError, Version
 from .structure import deletions, only_sets_values
 from .tasks import Tasks, logged
 from .threads import OneThread
-from .updates import document_of, whole_state
+from .updates import document_of, take_in, whole_state
 
 __all__ = [
     "PRESENCE",
@@ -43,6 +44,7 @@ __all__ = [
     "Pool",
     "Presence",
     "ProtocolError",
+    "Read",
     "Relay",
     "Room",
     "RoomError",
@@ -67,5 +69,6 @@ __all__ = [
     "place",
     "settle_in",
     "state_without",
+    "take_in",
     "whole_state",
 ]

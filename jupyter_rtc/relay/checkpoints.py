@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 from pycrdt import Doc, get_state
 
 from .protocol import NO_CHANGE, covers, decode_state_vector
+from .readback import Read
 from .shapes import Id
 from .store import Checkpoint, Past, Version
 from .surrogates import cut_in, halved
@@ -75,12 +76,14 @@ def state_without(past: Past, edits: Collection[Mapping[int, int]]) -> bytes:
     return whole_state(document_of(kept), kept)
 
 
-def fold(past: Past, until: int, watch: Watch, limits: Limits, now: float) -> tuple[bytes, list[Checkpoint]]:
+def fold(
+    past: Past, until: int, watch: Watch, limits: Limits, now: float, read: Read | None = None
+) -> tuple[bytes, list[Checkpoint]]:
     """Return the state after update `until`, and the checkpoints that take the place of the log up to there.
 
-    May run in any thread.
+    May run in any thread. Raises UnfaithfulError where that state is not the document, whose content `read` tells.
     """
-    snapshot = past.stored.state(until)
+    _, snapshot = past.stored.proved(until, read)
     found = _all(past, until, watch, now)
     found[-1] = found[-1]._replace(seq=max(until, found[-1].seq))  # what came after its last edit was none
     return snapshot, _chain(past, _thinned(found, limits, now), min(limits.size, max(_LEAST_BYTES, len(snapshot) // 2)))

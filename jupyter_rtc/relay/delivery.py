@@ -22,6 +22,7 @@ from .outgoing import Outgoing
 from .owner import PRESENCE, RoomGone
 from .pace import Pace
 from .protocol import CloseCode, ProtocolError
+from .readback import UnfaithfulError
 from .room import Room
 from .served import ServedRoom
 from .store import Store
@@ -199,12 +200,18 @@ class Delivery:
             share = self._shares[member]
             if member.aside or share.holds or frame.startswith(_AWARENESS):
                 share.weigh(served.room, member)
+        except UnfaithfulError:
+            self._put_off(served, member)
         except ProtocolError as error:
             self.fault(served, member, error)
             if isinstance(error, TaintedError):
                 self._tasks.spawn(self._keeper.restore(served))
         else:
             self._apply(served, effects)
+
+    def _put_off(self, served: ServedRoom, member: Member) -> None:
+        """Close a member that cannot be sent the document: it comes back, and finds one that was made anew."""
+        self.drop(served, member, CloseCode.TOO_SLOW, "the document is being made anew")
 
     # ------------------------------------------------------------------ effects
 
@@ -299,6 +306,8 @@ class Delivery:
         try:
             with suppress(RoomGone):
                 await self._hearings.hear(served, member)
+        except UnfaithfulError:
+            self._put_off(served, member)
         except ProtocolError as error:
             self.fault(served, member, error)
         finally:

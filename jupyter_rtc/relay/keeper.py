@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from time import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pycrdt import Doc
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
+from .anew import anew
 from .checkpoints import Limits, Watch, fold, sealed, versions
 from .ledger import NEVER
-from .protocol import NO_CHANGE
+from .owner import RoomOwner
+from .protocol import ProtocolError, decode_state_vector
+from .readback import Read, UnfaithfulError, compare
+from .room import Room
 from .served import ServedRoom
 from .store import Checkpoint, DamagedError, Past, Store, StoredRoom, StoreError, Version, in_part
+from .updates import guarded
 
 _DAY = 86_400.0
 _SHARE = 8
@@ -25,19 +31,23 @@ _FLUSH_TIMEOUT = 5.0
 _OUTRUN = "the file was saved while the store could not be written, so that what is stored is older than the file"
 
 
+_Result = TypeVar("_Result")
+
+
 class Loaded(NamedTuple):
     """What the store has of a room, as a document too.
 
     `unkept` says why the store may not keep the room from now on, in a sentence; it is empty where it may. `damage`
-    says what became of a record that was damaged, and `remains` is the state that it still held, where the room has
-    to begin without it.
+    says what became of a record that was damaged, and `remains` are the updates that it still held, where the room has
+    to begin without it. `renewed` says that `stored` takes the place of such a record.
     """
 
     stored: StoredRoom | None
     doc: Doc[Any]
     unkept: str = ""
     damage: str = ""
-    remains: bytes = NO_CHANGE
+    remains: Sequence[bytes] = ()
+    renewed: bool = False
 
 
 class Keeper(LoggingConfigurable):
@@ -73,55 +83,80 @@ class Keeper(LoggingConfigurable):
         """Keep rooms in `store`."""
         super().__init__(**kwargs)
         self._store = store
+        self._thinking = asyncio.Semaphore(1)
 
     @property
     def limits(self) -> Limits:
         """How much of a room's past is kept."""
         return Limits(self.max_checkpoints, self.max_checkpoint_bytes, self.max_checkpoint_age * _DAY)
 
-    async def load(self, name: str) -> Loaded:
-        """Return what is stored of a room, and whether the store may keep it from now on.
+    async def load(self, name: str, owner: RoomOwner) -> Loaded:
+        """Return what is stored of a room of `owner`, and whether the store may keep it from now on.
 
         Where it cannot be read, what it has must not be overwritten: the room is served without it.
         """
         try:
             stored = await self._store.load(name)
-            doc = await asyncio.to_thread(stored.document) if stored else Doc()
-            if stored and await self._store.is_outrun(name, stored):
+            if stored is None:
+                return Loaded(None, Doc())
+            if await self._store.is_outrun(name, stored):
                 self.log.warning("room %s: %s; the document begins anew", name, _OUTRUN)
-                remains = await asyncio.to_thread(stored.state, stored.last)
-                return Loaded(None, Doc(), damage=f"{_OUTRUN}; it began anew", remains=remains)
-            return Loaded(stored, doc)
+                return Loaded(None, Doc(), damage=f"{_OUTRUN}; it began anew", remains=stored.updates())
+            return await self._prove_record(name, owner, stored)
         except DamagedError as error:
-            return await self._salvage(name, error)
+            return await self._salvage(name, owner, error)
         except StoreError as error:
             self.log.error("room %s: served without the store, which cannot be read: %s", name, error)
             return Loaded(None, Doc(), unkept=f"what is stored of it cannot be read: {error}")
 
-    async def _salvage(self, name: str, damage: DamagedError) -> Loaded:
+    async def _salvage(self, name: str, owner: RoomOwner, damage: DamagedError) -> Loaded:
         """Set aside what is damaged of a room and go on with the rest; or without it, where that fits no file."""
         rest, seqs = damage.stored, damage.seqs
         while True:
             rest = rest.without(seqs)
             try:
-                doc = await asyncio.to_thread(rest.document)
+                await asyncio.to_thread(rest.document)
                 break
             except DamagedError as error:
                 seqs |= error.seqs
         self.log.error("room %s: the store has a damaged record of it: %s", name, damage)
         if damage.stored.misses(seqs):
-            remains = await asyncio.to_thread(rest.state, rest.last)
-            return Loaded(None, Doc(), damage=f"{damage}; it began anew", remains=remains)
+            return Loaded(None, Doc(), damage=f"{damage}; it began anew", remains=rest.updates())
         self._store.set_aside(name, seqs)
-        return Loaded(rest, doc, damage=f"{damage}; it goes on with the rest")
+        loaded = await self._prove_record(name, owner, rest)
+        return loaded._replace(damage=loaded.damage or f"{damage}; it goes on with the rest")
+
+    async def _prove_record(self, name: str, owner: RoomOwner, stored: StoredRoom) -> Loaded:
+        """Load a room from its record, if all can be given out again that is in it.
+
+        Else it begins anew from its file, or, where it has none, from what is in it. Raises DamagedError.
+        """
+        try:
+            doc, _ = await asyncio.to_thread(stored.proved, read=owner.reader(name))
+            return Loaded(stored, doc)
+        except UnfaithfulError as error:
+            damage = f"what is stored of it cannot be given out: {error}; it began anew"
+            self.log.error("room %s: %s", name, damage)
+        if not owner.free:
+            return Loaded(None, Doc(), damage=damage, remains=stored.updates())
+        renewed, doc = await asyncio.to_thread(_renewed, stored)
+        return Loaded(renewed, doc, damage=damage, renewed=True)
+
+    async def _think(self, work: Callable[[], _Result]) -> _Result:
+        """Do something in a thread that takes a document or two more; one at a time, for documents may be large."""
+        async with self._thinking:
+            return await asyncio.to_thread(work)
 
     def begin(self, served: ServedRoom, loaded: Loaded, first: StoredRoom | None) -> None:
         """Keep a room that was loaded from now on, beginning with `first` where that is given."""
         name = served.room.name
+        first = first or (loaded.stored if loaded.renewed else None)
         if served.stored and first:
             if loaded.damage:  # only now that there is something to put in its place
                 self._store.set_aside(name, None)
             self._store.create(name, first)
+        if loaded.stored:  # what its owner added since is looked at when somebody was sent it
+            served.proved = loaded.stored.last
         if kept := first or loaded.stored:
             served.stores(kept.seq, len(kept.snapshot), sum(len(update) for _, update in kept.log))
 
@@ -189,17 +224,29 @@ class Keeper(LoggingConfigurable):
         room = served.room
         if not served.stored or served.meanwhile is not None or not all(member.aside for member in room.members):
             return False
-        served.rebased += 1
         if stored.genesis == room.genesis:
             self._store.compact(room.name, stored.seq, stored.snapshot)
             self._store.mark(room.name, saved=stored.saved)
         else:
             self._store.create(room.name, stored)
+        self._go_on(served, stored)
+        return True
+
+    def renew(self, served: ServedRoom, stored: StoredRoom) -> None:
+        """Put a history that begins now in place of a room's, whose record is set aside."""
+        if served.stored:
+            self._store.set_aside(served.room.name, None)
+            self._store.create(served.room.name, stored)
+        self._go_on(served, stored)
+
+    def _go_on(self, served: ServedRoom, stored: StoredRoom) -> None:
+        room = served.room
+        served.rebased += 1
         served.stores(stored.seq, len(stored.snapshot), 0)
         room.lineage = stored.lineage
         room.replace(doc := stored.document())
         room.begin(stored.last, stored.genesis, waiting=stored.waiting(doc))
-        return True
+        room.given = served.proved = stored.last
 
     def versions(self, past: Past, watch: Watch) -> list[Version]:
         """Return the versions that a room's past holds (see `checkpoints.versions`). May run in any thread."""
@@ -238,18 +285,39 @@ class Keeper(LoggingConfigurable):
         finally:
             served.compacting = False
 
+    async def prove(self, served: ServedRoom) -> None:
+        """See whether the document of a room gives out what was put into it, by what is stored of that.
+
+        Raises UnfaithfulError where not.
+        """
+        room, rebased = served.room, served.rebased
+        seq, state, newest = room.seq, room.doc.get_state(), room.newest()
+        try:
+            stored = await self._store.load(room.name)
+        except StoreError:  # which is said, and mended, elsewhere
+            return
+        if stored is None or served.rebased != rebased or stored.seq > seq or stored.last < seq:
+            return
+        read = served.owner.reader(room.name)
+        try:
+            await self._think(lambda: _prove(stored, seq, state, newest, read))
+        except UnfaithfulError:
+            if served.rebased == rebased:  # else another state is stored by now, which is looked at in its turn
+                raise
+        else:
+            served.proved = max(served.proved, seq)
+
     async def _compact(self, served: ServedRoom) -> None:
         name, rebased = served.room.name, served.rebased
         if name in self._store.partial:  # only the whole state makes it whole again
-            self._store_whole(served)
+            await self._store_whole(served)
             return
         try:
             past = await self._store.past(name)
         except DamagedError as damage:
             told = "room %s: stored anew, for the store has a damaged record of it: %s%s"
             self.log.error(told, name, damage, served.where)
-            self._store.set_aside(name, damage.seqs)
-            self._store_whole(served)
+            await self._store_whole(served, damage.seqs)
             return
         if past is None:
             return
@@ -258,25 +326,38 @@ class Keeper(LoggingConfigurable):
             if self._is_over(served):
                 told = "room %s: over its limit in the store: what is not saved yet is folded too%s"
                 self.log.warning(told, name, served.where)
-                self._store_whole(served)
+                await self._store_whole(served)
             return
-        snapshot, checkpoints = await asyncio.to_thread(self._fold, past, seq, served.owner.watch(served.room))
+        watch, read = served.owner.watch(served.room), served.owner.reader(name)
+        snapshot, checkpoints = await self._think(lambda: self._fold(past, seq, watch, read))
         if served.rebased == rebased:
             self._store.compact(name, seq, snapshot, checkpoints)
             folded = sum(len(update) for number, update in past.stored.log if number <= seq)
             served.stores(seq, len(snapshot), max(0, served.log_bytes - folded))
 
-    def _store_whole(self, served: ServedRoom) -> None:
-        """Store a room's present state, in place of all that is stored of it."""
-        seq, state = served.room.seq, served.room.whole_state()
+    async def _store_whole(self, served: ServedRoom, damaged: Collection[int] = ()) -> None:
+        """Store a room's present state, in place of all that is stored of it and of what is `damaged`.
+
+        What is stored is the state of the very moment; the one of a moment ago was read back. Raises UnfaithfulError.
+        """
+        rebased, vector = served.rebased, served.room.doc.get_state()
+        state = _whole_state(served.room)
+        await self._think(lambda: _read_back(state, vector))
+        if served.rebased != rebased:
+            return
+        if damaged:
+            self._store.set_aside(served.room.name, damaged)
+        seq, state = served.room.seq, _whole_state(served.room)
         self._store.compact(served.room.name, seq, state)
         served.stores(seq, len(state), 0)
 
-    def _fold(self, past: Past, seq: int, watch: Watch | None) -> tuple[bytes, list[Checkpoint] | None]:
-        """Return the state after update `seq`, and what is to be kept of the way there."""
+    def _fold(
+        self, past: Past, seq: int, watch: Watch | None, read: Read | None
+    ) -> tuple[bytes, list[Checkpoint] | None]:
+        """Return the state after update `seq`, and what is to be kept of the way there. Raises UnfaithfulError."""
         if watch is None:
-            return past.stored.state(seq), None
-        return fold(past, seq, watch, self.limits, time())
+            return past.stored.proved(seq, read)[1], None
+        return fold(past, seq, watch, self.limits, time(), read)
 
     async def restore(self, served: ServedRoom) -> None:
         """Build a document again that a bad update may have reached half-way. The room goes on meanwhile."""
@@ -294,3 +375,40 @@ class Keeper(LoggingConfigurable):
             self.log.error("room %s: cannot be built again: %s%s", served.room.name, error, served.where)
         finally:
             served.meanwhile = None
+
+
+def _whole_state(room: Room) -> bytes:
+    try:
+        return guarded(lambda _: room.whole_state(), b"")
+    except ProtocolError:
+        raise UnfaithfulError("it cannot be written") from None
+
+
+def _read_back(state: bytes, vector: bytes) -> None:
+    """Raise UnfaithfulError where a state cannot be read, or is not that of a document with this state vector."""
+    copy: Doc[Any] = Doc()
+    try:
+        guarded(copy.apply_update, state)
+    except ProtocolError as error:
+        raise UnfaithfulError(f"it cannot be read again: {error.reason}") from None
+    if decode_state_vector(copy.get_state()) != decode_state_vector(vector):
+        raise UnfaithfulError("what is written of it has other lengths than what was typed")
+
+
+def _renewed(stored: StoredRoom) -> tuple[StoredRoom, Doc[Any]]:
+    renewed = anew(stored.document())
+    return renewed, renewed.document()
+
+
+def _prove(stored: StoredRoom, seq: int, state: bytes, newest: bytes | None, read: Read | None) -> None:
+    """Raise UnfaithfulError where what is stored up to update `seq`, or `newest`, cannot be given out.
+
+    The document in memory has the state vector `state`, and is written as `newest`, if that is given.
+    """
+    try:
+        doc, written = stored.proved(seq, read)
+        # An edit from outside is part of the record for a moment before it is one of the document.
+        if newest is not None and decode_state_vector(state) == decode_state_vector(doc.get_state()):
+            compare(doc, written, lambda: stored.document(seq), newest, read)
+    except (DamagedError, ProtocolError) as error:
+        raise UnfaithfulError(f"it cannot be read again: {error}") from None

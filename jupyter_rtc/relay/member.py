@@ -66,6 +66,13 @@ class Member:
         """Take note that it answered a step 1."""
         self._answers = max(0, self._answers - 1)
 
+    def put_aside(self) -> None:
+        """Forget what is known of its document: the room's has another history from now on."""
+        self.aside = True
+        self.held = []
+        self._held_size = 0
+        self._answers = 0
+
     def ask_again(self) -> None:
         """Take note that the room asked once more what the member has."""
         self._answers += 1

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .anew import anew
 from .checkpoints import Watch
 from .member import Member
 from .protocol import NO_CHANGE, CloseCode
+from .readback import Read
 from .room import Room
 from .store import StoredRoom
 
 PRESENCE = "JupyterLab:globalAwareness"
 """The room in which JupyterLab's front ends say who is here and which document they look at."""
+
+_ANEW = "This room began anew. Reload it to go on."
 
 
 class RoomError(Exception):
@@ -115,6 +119,10 @@ class RoomOwner(Protocol):
         """Return what tells edits of a room's content from bookkeeping; None if no past versions of it are kept."""
         ...
 
+    def reader(self, name: str) -> Read | None:
+        """Return what tells the content of a room's document; None where only its members know what it is."""
+        ...
+
     def describe(self, room: Room) -> dict[str, Any]:
         """Return what the list of rooms says of a room besides what the relay knows."""
         ...
@@ -123,8 +131,15 @@ class RoomOwner(Protocol):
         """Take note of a sentence for those in the room: about what becomes of it in the store."""
         ...
 
-    def found(self, room: Room, state: bytes) -> None:
+    def found(self, room: Room, updates: Sequence[bytes]) -> None:
         """Take in what was still found of a room that had to begin without it, for its record was damaged."""
+        ...
+
+    async def renew(self, room: Room, begin: Callable[[StoredRoom], None]) -> None:
+        """Make a document anew that says what the room's does, which can be given to nobody, and `begin` with it.
+
+        That must be called in the moment in which the two say the same. Those in the room are heard from then on.
+        """
         ...
 
     def joined(self, room: Room, member: Member) -> None:
@@ -216,6 +231,10 @@ class PlainOwner:
         """Keep no past versions."""
         return None
 
+    def reader(self, name: str) -> Read | None:
+        """Do not know what is in it."""
+        return None
+
     def describe(self, room: Room) -> dict[str, Any]:
         """Know nothing more."""
         return {}
@@ -223,7 +242,10 @@ class PlainOwner:
     def told(self, room: Room, said: str) -> None:
         """Tell nobody: a plain Yjs client has no way to be told."""
 
-    def found(self, room: Room, state: bytes) -> None:
+    async def renew(self, room: Room, begin: Callable[[StoredRoom], None]) -> None:
+        """Leave it as it is."""
+
+    def found(self, room: Room, updates: Sequence[bytes]) -> None:
         """Have nothing to do: where nothing is saved, no room has to begin without its record."""
 
     def joined(self, room: Room, member: Member) -> None:
@@ -273,3 +295,11 @@ class FreeRooms(PlainOwner):
     def owns(self, name: str) -> bool:
         """Own every name without a colon."""
         return self._name.fullmatch(name) is not None
+
+    async def renew(self, room: Room, begin: Callable[[StoredRoom], None]) -> None:
+        """Begin with a copy of what is in it."""
+        begin(anew(room.doc))
+
+    async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
+        """Keep out the history of a room that began anew: with it, everything would stand twice."""
+        return Verdict(_ANEW)

@@ -26,6 +26,7 @@ from .member import Member
 from .memory import give_back
 from .owner import RoomGone, RoomOwner
 from .protocol import ProtocolError
+from .proving import Proving
 from .room import EditError, Room
 from .rooms import Rooms
 from .served import ServedRoom
@@ -109,6 +110,7 @@ class Relay(LoggingConfigurable):
         self.allowances = Allowances(parent=self)
         self._reported = self.keeper.report()
         self._delivery = Delivery(self.store, self.keeper, self._tasks, self.allowances, self.log)
+        self._proving = Proving(self.keeper, self._delivery, self._tasks, self.log)
         self._rooms = Rooms(owners, self.keeper, self._delivery, self.allowances, self.log)
         self.faults = self._delivery.faults
         self.warnings = Warnings(self.log)
@@ -324,7 +326,8 @@ class Relay(LoggingConfigurable):
         served.keep_alive(now, self.keepalive_interval)
         served.forget_state(now)
         if self.keeper.is_due(served, self.compact_bytes):
-            self._tasks.spawn(self.keeper.compact(served))
+            self._tasks.spawn(self._proving.fold(served))
+        self._proving.attend(served, now)
         if (trouble := self.keeper.trouble(served)) != served.trouble:
             served.trouble = trouble
             told = (

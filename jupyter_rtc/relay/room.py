@@ -20,8 +20,9 @@ from .intake import Intake
 from .member import Member
 from .merging import merged
 from .protocol import NO_CHANGE, Kind
+from .readback import UnfaithfulError
 from .structure import examine
-from .updates import Waiting, answered, examined, guarded, news, unmet
+from .updates import TaintedError, Waiting, answered, examined, guarded, news, unmet
 
 _MAX_TAIL = 1 << 20
 _LONGEST_TAIL = 1000
@@ -51,6 +52,7 @@ class Room:
             here: who does not know one of them, but something else, is heard first.
         opener: the username of whoever had it brought into memory; empty where the server itself needed it.
         shown: whether the document was sent to anybody since the room is in memory.
+        given: the number of the last update in what was last sent to somebody who came, written by the document itself.
     """
 
     def __init__(self, name: str, lineage: str, awareness: Awareness | None = None, *, mapped: bool = False) -> None:
@@ -65,6 +67,7 @@ class Room:
         self.opener = ""
         self.shown = False
         self._mapped = mapped
+        self.given = 0
         self.seq = 0
         self.doc: Doc[Any] = Doc()
         self.awareness = Awareness() if awareness is None else awareness
@@ -176,6 +179,19 @@ class Room:
             self._tail = [merged(self._tail)]
         return [*self._waits(), *map(protocol.update, self._tail), self._full]
 
+    def newest(self) -> bytes | None:
+        """Return what newcomers are sent, where that is the document as it is."""
+        return self._full[-1] if self._full and not self._tail else None
+
+    def hear_all(self) -> list[Effect]:
+        """Take all members for peers with another history, because the document has one now."""
+        effects = []
+        for member in self.members:
+            if not member.aside:
+                member.put_aside()
+                effects += self._ask(member)
+        return effects
+
     def forget_full_state(self) -> None:
         """Give back the memory of the encoded full state; the next newcomer has it encoded again."""
         self._full, self._tail, self._tail_size = None, [], 0
@@ -217,12 +233,19 @@ class Room:
         return [Send(member, protocol.step1(protocol.EMPTY_STATE))]
 
     def _answer(self, member: Member, state_vector: bytes) -> list[Effect]:
-        self.shown = True
+        self.shown, self.given = True, self.seq
+        try:
+            before, state = guarded(self._written, state_vector)
+        except TaintedError:
+            raise UnfaithfulError("it cannot be written") from None
+        return [*(Send(member, frame) for frame in before), Send(member, state, state=True)]
+
+    def _written(self, state_vector: bytes) -> tuple[list[Any], Any]:
+        """Return the frames that bring a document of this state up to date: what goes before the state, and that."""
         if state_vector == protocol.EMPTY_STATE:
             *before, state = self.full_state()
-        else:
-            before, state = [*self._waits()], protocol.step2(answered(self.doc.get_update, state_vector))
-        return [*(Send(member, frame) for frame in before), Send(member, state, state=True)]
+            return before, state
+        return self._waits(), protocol.step2(answered(self.doc.get_update, state_vector))
 
     def _waits(self) -> list[bytes]:
         """Return the frame of what the document could not take in yet: a peer needs it once it fits."""

@@ -148,7 +148,7 @@ class Rooms:
         owner = self.owner(name)
         if owner is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
-        loaded = await self._keeper.load(name) if owner.stored else Loaded(None, Doc())
+        loaded = await self._keeper.load(name, owner) if owner.stored else Loaded(None, Doc())
         room = Room(name, uuid4().hex, self._allowances.presence(), mapped=owner.mapped)
         if loaded.stored:
             await _fill(room, loaded.stored, loaded.doc)

@@ -42,6 +42,10 @@ class ServedRoom:
         heard: the members with another history that are being heard.
         lost_from: the users of whose too large changes those in the room were told.
         told: what members with another history were told last, by user and clients.
+        proved: the number of the last update with which the document was seen to give out what it holds.
+        proving: whether that is being looked at.
+        prove_after: when that may be looked at again, in seconds of the relay's clock.
+        fold_after: when the log may be folded again, likewise.
         meanwhile: the updates that came while the document is being built again; None while it is not.
     """
 
@@ -60,6 +64,9 @@ class ServedRoom:
         self.log_bytes = 0
         self.compacting = False
         self.rebased = 0
+        self.proved = room.seq
+        self.prove_after = self.fold_after = now
+        self.proving = False
         self.due = now
         self.heard: set[Member] = set()
         self.lost_from: set[str] = set()

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from pycrdt import Doc
 
 from .protocol import NO_CHANGE
+from .readback import Read, proved
 from .updates import take_in, unmet, whole_state
 
 __all__ = ["Checkpoint", "DamagedError", "Mark", "Past", "Store", "StoreError", "StoredRoom", "Version", "in_part"]
@@ -96,11 +97,18 @@ class StoredRoom:
 
         May run in any thread.
         """
-        return whole_state(self.document(until), self._updates(until))
+        return whole_state(self.document(until), self.updates(until))
+
+    def proved(self, until: int | None = None, read: Read | None = None) -> tuple[Doc[Any], bytes]:
+        """Return the document after the update number `until`, and its state as one update, which was read back.
+
+        Raises UnfaithfulError where the two are not the same, and DamagedError as `document` does.
+        """
+        return proved(lambda: self.document(until), self.updates(until), read)
 
     def waiting(self, doc: Doc[Any]) -> bytes:
         """Return what `doc`, which was made by `document`, could not take in yet, as one update."""
-        return unmet(doc.get_state(), self._updates())
+        return unmet(doc.get_state(), self.updates())
 
     def without(self, seqs: Collection[int]) -> StoredRoom:
         """Return the room with empty updates in the place of those with these numbers, its snapshot among them."""
@@ -122,7 +130,8 @@ class StoredRoom:
         log = [entry for entry in self.log if until is None or entry[0] <= until]
         return [(self.seq, self.snapshot), *log]
 
-    def _updates(self, until: int | None = None) -> list[bytes]:
+    def updates(self, until: int | None = None) -> list[bytes]:
+        """Return the snapshot and the updates after it, up to number `until`."""
         return [update for _, update in self._entries(until)]
 
 

@@ -1,0 +1,83 @@
+"""What rooms take in they can give out: looked at when they gave something out, and begun anew where it is not so."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from logging import Logger, LoggerAdapter
+from time import monotonic
+from typing import Any
+
+from .delivery import Delivery
+from .keeper import Keeper
+from .owner import RoomGone
+from .readback import UnfaithfulError
+from .served import ServedRoom
+from .store import StoredRoom
+from .tasks import Tasks
+
+_SHARE = 0.02
+"""The most of its time that a document is looked at, while people come and go and others type."""
+
+_PAUSE = 60.0
+"""Seconds after which a log is looked at again that could not be folded, of a document that could not be made anew."""
+
+
+class Proving:
+    """Sees to it that nobody goes on with a document of which others get something else.
+
+    A document is read back from what is stored of it when somebody was sent it, in whole or in part, since it changed
+    last; and whenever its log is folded. One that cannot be given out is made anew, with what it says: it has another
+    history then, and those in the room are heard as peers that have the old one.
+    """
+
+    def __init__(self, keeper: Keeper, delivery: Delivery, tasks: Tasks, log: Logger | LoggerAdapter[Any]) -> None:
+        """Have `keeper` look at documents and `delivery` tell those who are in a room."""
+        self._keeper = keeper
+        self._delivery = delivery
+        self._tasks = tasks
+        self._log = log
+
+    def attend(self, served: ServedRoom, now: float) -> None:
+        """Look at a room soon, if it gave out what was not looked at yet."""
+        if served.stored and not served.proving and served.room.given > served.proved and now >= served.prove_after:
+            self._tasks.spawn(self._prove(served))
+
+    async def fold(self, served: ServedRoom) -> None:
+        """Fold a room's log; begin the room anew where that is not possible."""
+        if monotonic() < served.fold_after:
+            return
+        try:
+            await self._keeper.compact(served)
+        except UnfaithfulError as error:
+            await self._renew(served, error)
+
+    async def _prove(self, served: ServedRoom) -> None:
+        begun = monotonic()
+        served.proving = True
+        try:
+            await self._keeper.prove(served)
+        except UnfaithfulError as error:
+            await self._renew(served, error)
+        finally:
+            served.proving = False
+            served.prove_after = monotonic() + (monotonic() - begun) / _SHARE
+
+    async def _renew(self, served: ServedRoom, error: UnfaithfulError) -> None:
+        room, rebased = served.room, served.rebased
+        self._log.error("room %s: the document cannot be given out: %s%s", room.name, error, served.where)
+        try:
+            with suppress(RoomGone):
+                await served.owner.renew(room, partial(self._begin, served))
+        finally:
+            if served.rebased == rebased:  # it stays as it is, with its log
+                served.proved, served.fold_after = room.seq, monotonic() + _PAUSE
+
+    def _begin(self, served: ServedRoom, stored: StoredRoom) -> None:
+        room = served.room
+        self._keeper.renew(served, stored)
+        told = "room %s: began anew with what the document says, as history %s%s"
+        self._log.warning(told, room.name, room.lineage, served.where)
+        self._delivery.carry_out(served, room.hear_all())
+        self._delivery.opened(room)
+        served.owner.told(room, "The document could not be sent to others any more, and began anew with what it says.")
