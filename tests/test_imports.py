@@ -25,6 +25,7 @@ PURE = {
     "relay/shapes.py",
     "relay/values.py",
     "relay/intake.py",
+    "relay/causality.py",
     "relay/merging.py",
     "relay/surrogates.py",
     "relay/websocket.py",

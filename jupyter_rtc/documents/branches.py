@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from typing import Any
-
-from pycrdt import Doc
 
 from ..relay import Member, PlainOwner, Room, StoredRoom, Verdict, document_of, whole_state
 from .documents import Documents
@@ -33,8 +30,8 @@ class BranchOwner(PlainOwner):
 
 async def branch_off(room: Room, root: StoredRoom, state: bytes) -> None:
     """Fill an empty room with a `state` of the document `root`; it is update number 1 of the room, and all in one."""
-    doc: Doc[Any] = Doc()
-    await asyncio.to_thread(doc.apply_update, state)
+    first = StoredRoom(root.lineage, root.genesis, state, 1, (), None, None)
+    doc = await asyncio.to_thread(first.document)
     room.lineage = root.lineage
     room.replace(doc)
-    room.begin(1, root.genesis, state)
+    room.begin(1, root.genesis, waiting=await asyncio.to_thread(first.waiting, doc))

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import pycrdt
 from pycrdt import Array, Map, Text
 
-from ..relay import covers, decode_state_vector, document_of, take_in, whole_state
+from ..relay import covers, decode_state_vector, document_of, salvaged, whole_state
 from .conflicts import Note, merged, records, write
 from .content import Content, Original, rendered, value_of
 from .likeness import holds, may_share_an_edit
@@ -118,8 +118,7 @@ def lacking(content: Content, original: Original, updates: Sequence[bytes], live
 
     The document is only read, and never written: that it cannot be may be why it is not gone on with.
     """
-    doc: Doc = pycrdt.Doc()
-    take_in(doc, list(enumerate(updates)))
+    doc = salvaged(updates)
     left, now = rendered(content, doc, original), rendered(content, document_of([live]), original)
     return None if left is now or holds(now.value, left.value) else left
 

@@ -22,7 +22,7 @@ from .store import Mark, Past, Store, StoredRoom, StoreError, Version
 from .structure import deletions, only_sets_values
 from .tasks import Tasks, logged
 from .threads import OneThread
-from .updates import document_of, take_in, whole_state
+from .updates import document_of, salvaged, whole_state
 
 __all__ = [
     "PRESENCE",
@@ -67,8 +67,8 @@ __all__ = [
     "logged",
     "only_sets_values",
     "place",
+    "salvaged",
     "settle_in",
     "state_without",
-    "take_in",
     "whole_state",
 ]

@@ -77,7 +77,6 @@ class Reader:
             raise ProtocolError("not an update") from None
         if self._at != len(self._data):
             raise ProtocolError("bytes after the update")
-        self.refuse_parents()
         return self.found
 
     def blocks(self) -> Iterator[Block]:
@@ -96,7 +95,7 @@ class Reader:
         structs, client, clock = self.uint(), self.client(), self.clock()
         if client in self.found.ends:
             raise ProtocolError("a client that is named twice")
-        self._own, data = write_uint(client), self._data
+        self._own, data, begin = write_uint(client), self._data, clock
         kind = joined = copied = 0
         for _ in range(structs):
             start, before, values = self._at, kind, self._left
@@ -111,18 +110,19 @@ class Reader:
             clock += length
         if clock > MAX_CLOCK:
             raise ProtocolError(_BEYOND)
-        self.found.ends[client] = clock
+        self.found.begins[client], self.found.ends[client] = begin, clock
         self.found.scattered |= copied > _MOST_COPIED
 
     def deletions(self) -> None:
         """Walk over the deletions, which come after the blocks."""
         for _ in range(self.uint()):
-            self.client()
+            client = self.client()
             for _ in range(self.uint()):
                 start, length = self.clock(), self.length()
                 if start + length > MAX_CLOCK:
                     raise ProtocolError(_BEYOND)
                 self.found.deleted += length
+                self.need(client, start + length - 1)
 
     def refuse_parents(self) -> None:
         """Raise ProtocolError where an item is inside something that is no shared type, as the update itself shows."""
@@ -133,6 +133,11 @@ class Reader:
                     continue
                 if any((block.client, clock) in parents for clock in range(block.clock, block.clock + block.length)):
                     raise ProtocolError("an item inside something that holds no items")
+
+    def byte(self) -> int:
+        """Take a byte."""
+        self._at += 1
+        return self._data[self._at - 1]
 
     def uint(self) -> int:
         """Take a number."""
@@ -173,7 +178,9 @@ class Reader:
         before, self._at = read_uint(self._data, at)
         if other > MAX_CLIENT_ID or before > MAX_CLOCK:
             raise ProtocolError(_BEYOND)
-        if other == client and before >= clock:
+        if other != client:
+            self.need(other, before)
+        elif before >= clock:
             raise ProtocolError(_LATER)
         return other, before
 
@@ -185,6 +192,7 @@ class Reader:
         info = self._data[self._at]
         self._at += 1
         if info in (GC, SKIP):
+            self.found.gaps |= info == SKIP
             content = self._at
             return self.length(), content
         if info & UNUSED:  # yrs passes over it, and no Yjs client can read on
@@ -233,16 +241,23 @@ class Reader:
                 self._parents.add((client, parent))
             elif self._several:
                 self._at = start + 2
-                self._parents.add(self.id())
+                self._parents.add(self.id(client, clock))
 
     def own_clock(self, at: int, clock: int) -> int:
         """Return the clock of the id at `at` where it has the author of the item with the clock `clock`; else -1."""
         if not self._data.startswith(self._own, at):
+            other, at = read_uint(self._data, at)
+            self.need(other, read_uint(self._data, at)[0])
             return -1
         before, _ = read_uint(self._data, at + len(self._own))
         if before >= clock:
             raise ProtocolError(_LATER)
         return before
+
+    def need(self, client: int, clock: int) -> None:
+        """Take note that an item must be known."""
+        if clock > self.found.needs.get(client, -1):
+            self.found.needs[client] = clock
 
     def place(self, info: int, client: int, clock: int) -> Place:
         """Take where an item belongs."""
@@ -257,7 +272,9 @@ class Reader:
         if left or right:
             return Place(right or left, False)
         parent = None
-        if self.uint() == 1:
+        if named := self.byte():
+            if named > 1:
+                raise ProtocolError("an item of an unknown kind")
             self.text()
         else:
             parent = self.id(client, clock)

@@ -21,7 +21,7 @@ from .readback import Read
 from .shapes import Id
 from .store import Checkpoint, Past, Version
 from .surrogates import cut_in, halved
-from .updates import document_of, whole_state
+from .updates import Replica, document_of, whole_state
 
 __all__ = ["SEAL", "Limits", "Watch", "document", "fold", "state_without", "versions"]
 
@@ -70,7 +70,7 @@ def state_without(past: Past, edits: Collection[Mapping[int, int]]) -> bytes:
     """
     kept = [
         update
-        for _, update in _steps(past)
+        for _, update, _ in _steps(past)
         if not any(covers(decode_state_vector(get_state(update)), edit) for edit in edits)
     ]
     return whole_state(document_of(kept), kept)
@@ -139,9 +139,9 @@ def _edits(past: Past, until: int, watch: Watch) -> Iterator[Version | None]:
 
     stored = past.stored
     begun = max([stored.seq, *(checkpoint.version.seq for checkpoint in past.checkpoints[-1:])])
-    doc = document(past, begun)
     cut = _cut(past, until)
-    end = watch(doc, fire)
+    replica = next(_replicas(past, [begun], cut))
+    end = watch(replica.doc, fire)
     for (seq, update), (author, when) in zip(stored.log, past.made, strict=True):
         if seq > until:
             break
@@ -150,11 +150,11 @@ def _edits(past: Past, until: int, watch: Watch) -> Iterator[Version | None]:
         if update == SEAL:
             yield None
             continue
-        doc.apply_update(halved(update, cut) if cut else update)
+        replica.give(halved(update, cut) if cut else update)
         if fired:
             fired = False
             end()
-            end = watch(doc, fire)
+            end = watch(replica.doc, fire)
             yield Version(seq, when, when, (author,))
     end()
 
@@ -223,27 +223,33 @@ def _shortened(past: Past, chain: list[Checkpoint], size: int) -> list[Checkpoin
 
 def _walk(past: Past, seqs: Sequence[int]) -> Iterator[Doc[Any]]:
     """Yield the document after each of the updates `seqs`, in ascending order: the same object, going forward."""
-    doc: Doc[Any] = Doc()
-    cut = _cut(past, seqs[-1]) if seqs else set()
+    return (replica.doc for replica in _replicas(past, seqs, _cut(past, seqs[-1]) if seqs else set()))
+
+
+def _replicas(past: Past, seqs: Sequence[int], cut: set[Id]) -> Iterator[Replica]:
+    """Yield what `_walk` does, as it can go on; `cut` are the characters that are cut on the way."""
+    replica = Replica()
     steps = _steps(past)
     step = next(steps, None)
     for seq in seqs:
         while step and step[0] <= seq:
-            doc.apply_update(halved(step[1], cut) if cut else step[1])
+            _, update, is_state = step
+            (replica.give_state if is_state else replica.give)(halved(update, cut) if cut else update)
             step = next(steps, None)
-        yield doc
+        yield replica
 
 
 def _cut(past: Past, until: int) -> set[Id]:
     """Return which characters are cut on the way to update `until`."""
-    return cut_in(lambda: (update for seq, update in _steps(past) if seq <= until))
+    return cut_in(lambda: (update for seq, update, _ in _steps(past) if seq <= until))
 
 
-def _steps(past: Past) -> Iterator[tuple[int, bytes]]:
-    """Yield the updates that lead to the present, with their numbers."""
+def _steps(past: Past) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield the updates that lead to the present, with their numbers, and whether a document gave them of itself."""
     end = -1
     for (end, *_), data in past.checkpoints:
-        yield end, zlib.decompress(data)
+        yield end, zlib.decompress(data), True
     # The snapshot may hold more than the chain does: a checkpoint is what it was at its time.
-    yield end + 1, past.stored.snapshot
-    yield from past.stored.log
+    yield end + 1, past.stored.snapshot, True
+    for seq, update in past.stored.log:
+        yield seq, update, False

@@ -17,7 +17,7 @@ from .checkpoints import Limits, Watch, fold, sealed, versions
 from .ledger import NEVER
 from .owner import RoomOwner
 from .protocol import ProtocolError, decode_state_vector
-from .readback import Read, UnfaithfulError, compare
+from .readback import Read, UnfaithfulError, compare, read_again
 from .room import Room
 from .served import ServedRoom
 from .store import Checkpoint, DamagedError, Past, Store, StoredRoom, StoreError, Version, in_part
@@ -386,12 +386,7 @@ def _whole_state(room: Room) -> bytes:
 
 def _read_back(state: bytes, vector: bytes) -> None:
     """Raise UnfaithfulError where a state cannot be read, or is not that of a document with this state vector."""
-    copy: Doc[Any] = Doc()
-    try:
-        guarded(copy.apply_update, state)
-    except ProtocolError as error:
-        raise UnfaithfulError(f"it cannot be read again: {error.reason}") from None
-    if decode_state_vector(copy.get_state()) != decode_state_vector(vector):
+    if decode_state_vector(read_again(state).get_state()) != decode_state_vector(vector):
         raise UnfaithfulError("what is written of it has other lengths than what was typed")
 
 

@@ -15,7 +15,7 @@ from sys import maxsize
 from typing import TypeAlias
 
 from .protocol import NO_CHANGE, read_uint, write_uint
-from .shapes import ANY, CONTENT, DELETED, GC, HAS_LEFT, SKIP, STRING, Block, Id
+from .shapes import ANY, CONTENT, DELETED, GC, HAS_KEY, HAS_LEFT, SKIP, STRING, Block, Id
 from .structure import blocks, deletions, neighbours
 from .values import after_values
 
@@ -30,7 +30,8 @@ _REPLACEMENT = "\ufffd"
 def merged(updates: Sequence[bytes]) -> bytes:
     """Return what several updates hold as one update; its blocks are joined.
 
-    All of them were let through by `examine`, or made here.
+    All of them were let through by `examine`, or made here. Where two hold different items with one id, as no client
+    writes them, the one that begins first is taken, and of those the first that is given.
     """
     pieces: dict[int, list[_Piece]] = {}
     runs: Runs = {}
@@ -46,9 +47,14 @@ def merged(updates: Sequence[bytes]) -> bytes:
     return b"".join([write_uint(len(clients)), *clients, _written(runs)])
 
 
+def cut(update: bytes, block: Block, offset: int) -> bytes:
+    """Return a block of an update without its first ids."""
+    return _Item(block, update, offset).encode()
+
+
 def _client(client: int, pieces: list[_Piece]) -> bytes:
     """Return the blocks of one client, each clock once, with gaps where some are missing."""
-    pieces.sort(key=lambda piece: (piece[0].clock, -piece[0].length))
+    pieces.sort(key=lambda piece: piece[0].clock)
     items: list[_Item] = []
     first = end = pieces[0][0].clock
     for block, update in pieces:
@@ -90,9 +96,11 @@ class _Item:
         if right:
             self._right = b"".join(map(write_uint, right))
         self._place = update[at : block.content]
+        if at > block.start + 1:  # what it says of a key there is not read
+            self._info &= ~HAS_KEY
         if offset:
             client, clock = self._id
-            self._info |= HAS_LEFT
+            self._info = self._info & ~HAS_KEY | HAS_LEFT
             self._left, self._place = (client, clock - 1), b""
 
     def join(self, other: _Item) -> bool:
@@ -101,7 +109,7 @@ class _Item:
         same = self._info == GC == other._info
         if not same and other._info & CONTENT in (STRING, ANY, DELETED):
             follows = other._left == (client, clock + self._length - 1) and other._right == self._right
-            same = follows and (self._info | HAS_LEFT) == other._info
+            same = follows and (self._info & ~HAS_KEY | HAS_LEFT) == other._info
         if same:
             self._length += other._length
             self._size += other._size
@@ -138,7 +146,7 @@ def _content(block: Block, update: bytes, offset: int) -> tuple[int, bytes]:
 
 def _without(text: bytes, offset: int) -> bytes:
     """Return a text without its first UTF-16 units; half a character that is left is replaced, as yjs does it."""
-    rest = text.decode().encode("utf-16-le")[2 * offset :].decode("utf-16-le", errors="surrogatepass")
+    rest = text.decode(errors="replace").encode("utf-16-le")[2 * offset :].decode("utf-16-le", errors="surrogatepass")
     return (_REPLACEMENT + rest[1:] if "\udc00" <= rest[0] <= "\udfff" else rest).encode()
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 from itertools import islice
 
 from .protocol import ProtocolError
-from .shapes import Id, Outline, Place
-from .structure import examine
+from .shapes import Id, Place
 
 DEEPEST_TYPES = 100
 """How many shared types may contain each other. A notebook has five levels; reading takes up to three calls a level."""
@@ -29,13 +28,9 @@ class Nesting:
         """Know of no types yet."""
         self._levels: dict[Id, int] = {}
 
-    def refuse_depth(self, update: bytes) -> Outline:
-        """Take note of the types that an update makes, and return all that it holds.
-
-        Raises ProtocolError where the types are nested too deeply, and as `examine` does.
-        """
-        outline = examine(update)
-        if types := outline.types:
+    def refuse_depth(self, types: dict[Id, Place]) -> None:
+        """Take note of the types that an update makes; raises ProtocolError where they are nested too deeply."""
+        if types:
             levels: dict[Id, int] = {}
             for id in types:
                 self._level(id, types, levels)
@@ -44,7 +39,6 @@ class Nesting:
             self._levels |= levels
             if len(self._levels) > 2 * _MOST_KNOWN:
                 self._levels = dict(islice(self._levels.items(), len(self._levels) - _MOST_KNOWN, None))
-        return outline
 
     def _level(self, id: Id, types: dict[Id, Place], levels: dict[Id, int]) -> None:
         """Find out the level of a type, and those of the types on the way to the top, which may come in any order."""

@@ -7,14 +7,15 @@ Those that are known are refused (`structure`); this finds the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from pycrdt import Doc, Text
 
+from .causality import marked
 from .merging import merged
 from .protocol import NO_CHANGE, ProtocolError, decode_state_vector
-from .updates import guarded, unmet
+from .updates import BadEntryError, guarded, restored, unmet
 
 Read: TypeAlias = Callable[[Doc[Any]], object]
 """Returns the content of a document, as lists, dicts and plain values; may take its roots for what they are."""
@@ -24,7 +25,7 @@ class UnfaithfulError(Exception):
     """A document cannot be written, or what is written of it cannot be read, or says something else."""
 
 
-def proved(make: Callable[[], Doc[Any]], updates: Iterable[bytes], read: Read | None = None) -> tuple[Doc[Any], bytes]:
+def proved(make: Callable[[], Doc[Any]], updates: Sequence[bytes], read: Read | None = None) -> tuple[Doc[Any], bytes]:
     """Return the document that `make` makes, and its whole state as one update, once that was read back.
 
     `updates` are all that it was given, some of which may have to wait; `read` tells its content, where that can be
@@ -33,7 +34,7 @@ def proved(make: Callable[[], Doc[Any]], updates: Iterable[bytes], read: Read | 
     doc = make()
     try:
         written, waiting = guarded(lambda _: (doc.get_update(), unmet(doc.get_state(), updates)), b"")
-        state = written if waiting == NO_CHANGE else guarded(merged, [written, waiting])
+        state = written if waiting == NO_CHANGE else marked(guarded(merged, [written, waiting]))
         compare(doc, written, make, state, read)
     except ProtocolError as error:
         raise UnfaithfulError(f"it cannot be written, or not be read again: {error.reason}") from None
@@ -48,13 +49,20 @@ def compare(doc: Doc[Any], written: bytes, make: Callable[[], Doc[Any]], state: 
     thousand cells; in another document that `make` makes, for one that was read has taken its roots for texts. Raises
     ProtocolError where the state cannot be read, or what was read not be written.
     """
-    copy: Doc[Any] = Doc()
-    guarded(copy.apply_update, state)
+    copy = read_again(state)
     if decode_state_vector(copy.get_state()) != decode_state_vector(doc.get_state()):
         raise UnfaithfulError("what is written of it has other lengths than what was typed")
     again = guarded(lambda _: copy.get_update(), b"")
     if len(again) != len(written) and not _alike(_content(make(), read), _content(copy, read)):
         raise UnfaithfulError("what is written of it says something else")
+
+
+def read_again(state: bytes) -> Doc[Any]:
+    """Return the document that a state makes, as it is made from what is stored. Raises UnfaithfulError."""
+    try:
+        return restored([(0, state)])
+    except BadEntryError:
+        raise UnfaithfulError("what is written of it cannot be read again") from None
 
 
 def _content(doc: Doc[Any], read: Read | None) -> object:

@@ -15,14 +15,15 @@ from pycrdt import Doc, TransactionEvent
 
 from . import protocol
 from .awareness import Awareness
+from .causality import marked
 from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send, Show
-from .intake import Intake
+from .intake import Admitted, Intake
 from .member import Member
 from .merging import merged
 from .protocol import NO_CHANGE, Kind
 from .readback import UnfaithfulError
 from .structure import examine
-from .updates import TaintedError, Waiting, answered, examined, guarded, news, unmet
+from .updates import TaintedError, answered, examined, guarded, news, release
 
 _MAX_TAIL = 1 << 20
 _LONGEST_TAIL = 1000
@@ -75,7 +76,6 @@ class Room:
         self._full: tuple[bytes, ...] | None = None
         self._tail: list[bytes] = []
         self._tail_size = 0
-        self._waiting = Waiting()
         self._intake = Intake()
 
     def begin(self, seq: int, genesis: int, snapshot: bytes | None = None, waiting: bytes = NO_CHANGE) -> None:
@@ -85,20 +85,20 @@ class Room:
         its whole state as one update, where that is at hand, and `waiting` what it could not take in yet.
         """
         self.seq, self.genesis = seq, genesis
-        self._waiting = Waiting(waiting)
-        self._intake.forget()
+        self._intake.begin(self.doc, waiting)
         self.forget_full_state()
         if snapshot is not None:
             self._full = (protocol.step2_header(len(snapshot)), snapshot)
 
     def survey(self) -> None:
         """Prepare for the first update. May run in any thread, as long as nothing else is done here."""
-        self._intake.survey(self.doc, self._waiting)
+        self._intake.survey(self.doc)
 
     def replace(self, doc: Doc[Any]) -> None:
         """Serve another document from now on, one that holds the same updates."""
         self.doc = doc
         self._full = None
+        self._intake.forget()
 
     def join(self, member: Member) -> list[Effect]:
         """Let a member in: ask for what it has, and tell it who is there."""
@@ -157,14 +157,14 @@ class Room:
     def merge(self, update: bytes, author: str) -> list[Effect]:
         """Apply an update that the server made elsewhere (on a fork of this document), however large it is."""
         with self._observed() as changes:
-            for part in reversed(self._intake.trust(self.doc, self._waiting, update)):
+            for part in reversed(self._intake.trust(self.doc, update)):
                 guarded(self.doc.apply_update, part)
         return self._take(changes, author)
 
     def whole_state(self) -> bytes:
         """Return the document's state as one update, with what it could not take in yet."""
-        state, waiting = self.doc.get_update(), self._waiting.of(self.doc)
-        return state if waiting == NO_CHANGE else merged([state, waiting])
+        state, waiting = self.doc.get_update(), self._intake.waiting(self.doc)
+        return state if waiting == NO_CHANGE else marked(merged([state, waiting]))
 
     def full_state(self) -> list[bytes | tuple[bytes, ...]]:
         """Return the frames that bring an empty document up to date.
@@ -249,7 +249,7 @@ class Room:
 
     def _waits(self) -> list[bytes]:
         """Return the frame of what the document could not take in yet: a peer needs it once it fits."""
-        waiting = self._waiting.of(self.doc)
+        waiting = self._intake.waiting(self.doc)
         return [] if waiting == NO_CHANGE else [protocol.update(waiting)]
 
     def _step2(self, member: Member, update: bytes) -> list[Effect]:
@@ -262,12 +262,14 @@ class Room:
             return self._hold(member, update, answer=False)
         if not member.writable:
             return self._refuse(member, update)
-        applied, before = self._apply(update)
-        self._waiting.refuse_excess(self.doc, applied)
-        if applied is not update:
-            frame = protocol.update(applied)
         username = member.identity.username
-        return [*self._take(before, username), *self._accept(applied, frame, member, username)]
+        if self._intake.follows(update):
+            guarded(self.doc.apply_update, update)
+            return self._accept(update, frame, member, username)
+        admitted, before = self._apply(update)
+        if admitted.update is not update:
+            frame = protocol.update(admitted.update)
+        return [*self._take(before, username), *self._accept(admitted.update, frame, member, username)]
 
     def _is_aside(self, member: Member) -> bool:
         return member.aside and self.genesis != 0
@@ -316,13 +318,12 @@ class Room:
             added = news(update, before)
             return self._refuse(member, added) if added != NO_CHANGE else []
         with self._observed() as changes:
-            update, uncut = self._apply(update)
-        self._waiting.refuse_excess(self.doc, update)
+            admitted, made = self._apply(update)
         # What waits for an update that is missing here changes nothing yet, but must not get lost.
-        if not changes and unmet(before, [update]) == NO_CHANGE:
+        if not (changes or admitted.plan.waits):
             return []
-        username = member.identity.username
-        return [*self._take(uncut, username), *self._accept(update, protocol.update(update), member, username)]
+        username, frame = member.identity.username, protocol.update(admitted.update)
+        return [*self._take(made, username), *self._accept(admitted.update, frame, member, username)]
 
     def _refuse(self, member: Member, update: bytes) -> list[Effect]:
         """Pass over the edit of somebody who may only read."""
@@ -331,7 +332,6 @@ class Room:
 
     def _accept(self, update: bytes, frame: bytes, sender: Member | None, author: str) -> list[Effect]:
         self.seq += 1
-        self._waiting.note(self.doc, update)
         if self._full is not None:
             self._tail.append(update)
             self._tail_size += len(update)
@@ -346,20 +346,24 @@ class Room:
     def _announce(self, clients: list[int]) -> list[Effect]:
         return [Show(clients, None)] if clients else []
 
-    def _apply(self, update: bytes) -> tuple[bytes, list[bytes]]:
-        """Apply an update of a peer; return it as it was applied, and the updates that were applied before."""
-        update, first = self._intake.admit(self.doc, self._waiting, update)
+    def _apply(self, update: bytes) -> tuple[Admitted, list[bytes]]:
+        """Apply an update of a peer; return how that was done, and the updates that were made before."""
+        admitted = self._intake.admit(self.doc, update)
         before: list[bytes] = []
-        if first != NO_CHANGE:
+        if admitted.first != NO_CHANGE:
             with self._observed() as before:
-                guarded(self.doc.apply_update, first)
+                guarded(self.doc.apply_update, admitted.first)
             self.forget_full_state()
-        guarded(self.doc.apply_update, update)
-        return update, before
+        for step in admitted.plan.steps:
+            guarded(self.doc.apply_update, step)
+        self._intake.took(admitted)
+        if not all(release(self.doc, step) for step in admitted.plan.released):
+            self._intake.forget()
+        return admitted, before
 
     def _take(self, updates: list[bytes], author: str) -> list[Effect]:
         for update in updates:
-            self._intake.note(self.doc, self._waiting, update)
+            self._intake.note(self.doc, update)
         accepted = (self._accept(update, protocol.update(update), None, author) for update in updates)
         return [effect for effects in accepted for effect in effects]
 

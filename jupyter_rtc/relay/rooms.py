@@ -159,6 +159,7 @@ class Rooms:
         await asyncio.to_thread(room.survey)
         self._refuse_if_closing()
         self._keeper.begin(served, loaded, first)
+        served.idle_since = monotonic()
         self._served[name] = served
         try:
             owner.opened(room)

@@ -40,8 +40,8 @@ ITEM = re.compile(
 Each has two groups, which catch nothing: one before its second neighbour, and one before what it holds.
 """
 HOLDS_VALUE, HOLDS_TYPE = 4, 6
-_NEIGHBOUR = rb"(?:\1(%b)|%b)" % (_CLOCK, _ID)
-"""The same after a first group that is the author: the clock is caught where both have one author."""
+_NEIGHBOUR = rb"(?:\1(%b)|(%b))" % (_CLOCK, _ID)
+"""The same after a first group that is the author: two groups, for the clock of one of that author, or another id."""
 TYPED = re.compile(rb"\x01\x01(%b)(%b)(?:[\x44\x84]%b|\xc4%b%b)[\x01-\x7f]" % (_CLIENT, _CLOCK, *(_NEIGHBOUR,) * 3))
 """The beginning of what people type: one author, one item, its neighbours, and the length of a short text."""
 
@@ -83,7 +83,9 @@ class Outline:
     """What an update holds.
 
     Attributes:
-        ends: the clock after the last block of each client.
+        begins, ends: the clock of the first block of each client, and the one after the last.
+        needs: the last clock of each client that must be known before all of it can be taken in, besides those in it.
+        gaps: whether blocks are missing between others.
         types: where each shared type belongs.
         structs: where its blocks end, and its deletions begin; negative where it is counted from the end.
         deleted: how many items it deletes.
@@ -94,11 +96,26 @@ class Outline:
         paired: whether a text in it has characters that JavaScript counts as two.
     """
 
-    __slots__ = ("deleted", "ends", "listed", "others", "paired", "replaced", "scattered", "structs", "types")
+    __slots__ = (
+        "begins",
+        "deleted",
+        "ends",
+        "gaps",
+        "listed",
+        "needs",
+        "others",
+        "paired",
+        "replaced",
+        "scattered",
+        "structs",
+        "types",
+    )
 
     def __init__(self) -> None:
         """Know of nothing in it yet."""
+        self.begins: dict[int, int] = {}
         self.ends: dict[int, int] = {}
+        self.needs: dict[int, int] = {}
         self.types: dict[Id, Place] = {}
         self.structs = self.deleted = self.replaced = self.others = 0
-        self.listed = self.scattered = self.paired = False
+        self.gaps = self.listed = self.scattered = self.paired = False

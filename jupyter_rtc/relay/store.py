@@ -15,7 +15,7 @@ from pycrdt import Doc
 
 from .protocol import NO_CHANGE
 from .readback import Read, proved
-from .updates import take_in, unmet, whole_state
+from .updates import BadEntryError, restored, unmet, whole_state
 
 __all__ = ["Checkpoint", "DamagedError", "Mark", "Past", "Store", "StoreError", "StoredRoom", "Version", "in_part"]
 
@@ -86,11 +86,11 @@ class StoredRoom:
         Raises DamagedError where that makes none, with all from there on where it fails: a disk may change bytes, which
         not every store notices, and what follows may fit no more.
         """
-        doc: Doc[Any] = Doc()
-        bad = take_in(doc, self._entries(until))
-        if bad is not None:
-            raise DamagedError(self, frozenset(number for number, _ in self._entries() if number >= bad))
-        return doc
+        try:
+            return restored(self._entries(until))
+        except BadEntryError as bad:
+            seqs = frozenset(number for number, _ in self._entries() if number >= bad.number)
+            raise DamagedError(self, seqs) from None
 
     def state(self, until: int) -> bytes:
         """Return the state after the update number `until` as one update, with what had to wait then.

@@ -11,6 +11,7 @@ pycrdt; docs/topics/engine-faults.md shows what each does to it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from sys import maxsize
 
@@ -51,18 +52,37 @@ _ONE_TEXT.others, _ONE_TEXT.listed, _ONE_TEXT.structs = 1, True, -1
 
 
 def examine(update: bytes) -> Outline:
-    """Walk over an update; raises ProtocolError as `refuse_hazards` does.
+    """Walk over an update; raises ProtocolError as `refuse_hazards` does."""
+    return _ONE_TEXT if typed(update) else outline(update)
 
-    On the hot path: nearly all updates are what somebody types after something else, and are told by their beginning.
+
+def typed(update: bytes) -> re.Match[bytes] | None:
+    """Return how an update is written that nearly all are like: one short text, next to what is older; else None.
+
+    It has no characters of two ids. The groups are those of `TYPED`. On the hot path.
     """
-    if (typed := TYPED.match(update)) and len(update) == typed.end() + update[typed.end() - 1] + 1:
-        beside = typed.lastindex
-        # Of numbers that are written so, the larger is the larger.
-        if beside == 2 or (beside == 3 and int.from_bytes(typed[3], "little") < int.from_bytes(typed[2], "little")):
-            text = update[typed.end() : -1]
-            if text.isascii() or max(text) < 0xF0:
-                return _ONE_TEXT
-    return Reader(update, max(_MOST_VALUES, len(update) // _LEAST_SIZE)).outline()
+    found = TYPED.match(update)
+    if found is None or len(update) != found.end() + update[found.end() - 1] + 1:
+        return None
+    own = int.from_bytes(found[2], "little")  # of numbers that are written so, the larger is the larger
+    for clock in found.group(3, 5, 7):
+        if clock and int.from_bytes(clock, "little") >= own:
+            return None
+    text = update[found.end() : -1]
+    return found if text.isascii() or max(text) < 0xF0 else None
+
+
+def outline(update: bytes) -> Outline:
+    """Walk over an update as `examine` does, and leave nothing out: that knows no ids of what was typed."""
+    reader = Reader(update, max(_MOST_VALUES, len(update) // _LEAST_SIZE))
+    held = reader.outline()
+    reader.refuse_parents()
+    return held
+
+
+def made_here(update: bytes) -> Outline:
+    """Walk over an update as `outline` does, but one that was let through before, or was made here: of any size."""
+    return Reader(update, maxsize).outline()
 
 
 def blocks(update: bytes) -> Iterator[Block]:
@@ -85,7 +105,7 @@ def deletions(update: bytes) -> Iterator[tuple[int, int, int]]:
 
     Raises ProtocolError. Source: the delete set of yjs (src/utils/DeleteSet.js).
     """
-    authors, at = read_uint(update, Reader(update, maxsize).outline().structs)
+    authors, at = read_uint(update, made_here(update).structs)
     for _ in range(authors):
         client, at = read_uint(update, at)
         runs, at = read_uint(update, at)

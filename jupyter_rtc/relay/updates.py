@@ -7,23 +7,17 @@ everything that it encodes: whoever copies a document, or folds a log into its s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 import pycrdt
 from pycrdt import Doc
 
+from .causality import Order, foreign_parents, hold_items, is_marked, marked, parted
 from .merging import merged
-from .protocol import NO_CHANGE, CloseCode, ProtocolError, decode_state_vector
-from .structure import deletions, examine, refuse_hazards, without_deletions
+from .protocol import NO_CHANGE, ProtocolError, decode_state_vector, write_uint
+from .structure import examine, made_here, refuse_hazards, without_deletions
 from .surrogates import whole
-
-MOST_WAITING = 1 << 18
-"""How many bytes of updates may wait in a document for others: pycrdt tries many of them again with each edit.
-
-A million deletions of what nobody knows, in 4 MB, make every edit of the others take 9 ms in place of 0.01.
-"""
-_MOST_UNSEEN = 1000
-_LARGEST_UNSEEN = 1 << 20
 
 _AT_ONCE = 1000
 
@@ -59,8 +53,117 @@ def guarded(apply: Callable[[_Given], _Result], update: _Given) -> _Result:
         raise TaintedError("not an update") from None
 
 
-def take_in(doc: Doc[Any], entries: Sequence[tuple[int, bytes]]) -> int | None:
-    """Apply numbered updates in order; return the number of the first that cannot be, None if there is none.
+class BadEntryError(Exception):
+    """An update of a log that cannot be applied; `number` is its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"update {number} cannot be applied")
+        self.number = number
+
+
+def restored(entries: Sequence[tuple[int, bytes]]) -> Doc[Any]:
+    """Return a document of numbered updates, of which the first is a whole state.
+
+    What waits for updates that are not among them is left out. Raises BadEntryError.
+    """
+    doc: Doc[Any] = Doc()
+    updates = whole([update for _, update in entries])
+    if not updates:
+        return doc
+    state, waits = updates[0], is_marked(updates[0])
+    _apply(doc, [(entries[0][0], parted(state, {}).ready if waits else state)])
+    order = Order(decode_state_vector(doc.get_state()))
+    if waits:
+        order.waiting = [parted(state, order.clocks)]
+    steps: list[tuple[int, bytes]] = []
+    for (number, _), update in zip(entries[1:], updates[1:], strict=True):
+        try:
+            plan = order.plan(update, held := made_here(update))
+        except ProtocolError:  # pycrdt says what is wrong with it, if anything is
+            steps.append((number, update))
+            continue
+        order.follow(plan)
+        steps += [(number, step) for step in plan.steps]
+        if held.deleted or plan.released:
+            # What comes next may be inside what was deleted: yrs takes that in only when the transaction has ended.
+            _apply(doc, steps)
+            steps.clear()
+            if not all(release(doc, step) for step in plan.released):
+                order.clocks = decode_state_vector(doc.get_state())
+    _apply(doc, steps)
+    return doc
+
+
+def salvaged(updates: Sequence[bytes]) -> Doc[Any]:
+    """Return a document of what can be read of updates: up to the first that cannot be applied.
+
+    They are put together before pycrdt sees them: one that does harm to a document does it to what comes later.
+    """
+    kept = [update for update in updates if _is_readable(update)]
+    while True:
+        try:
+            restored(list(enumerate(kept)))
+            return restored([(0, marked(merged(kept)))])
+        except BadEntryError as bad:
+            kept = kept[: bad.number]
+
+
+def _is_readable(update: bytes) -> bool:
+    try:
+        made_here(update)
+    except ProtocolError:
+        return False
+    return True
+
+
+class Replica:
+    """A document that is given updates one after the other, in any order; what waits, waits outside of it.
+
+    Attributes:
+        doc: the document.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.doc: Doc[Any] = Doc()
+        self._order = Order({})
+
+    def give(self, update: bytes) -> None:
+        """Apply an update, or what of it fits, and what waited for it. Raises what pycrdt does, or ProtocolError."""
+        plan = self._order.plan(update, made_here(update))
+        for step in plan.steps:
+            self.doc.apply_update(step)
+        self._order.follow(plan)
+        if not all(release(self.doc, step) for step in plan.released):
+            self._order.clocks = decode_state_vector(self.doc.get_state())
+
+    def give_state(self, state: bytes) -> None:
+        """Apply what a document gave of itself: nothing of that waits, unless it is marked. Quicker for large ones."""
+        if is_marked(state):
+            self.give(state)
+            return
+        self.doc.apply_update(state)
+        self._order.clocks = decode_state_vector(self.doc.get_state())
+
+
+def release(doc: Doc[Any], update: bytes) -> bool:
+    """Apply an update that had to wait, if its items are inside shared types; return whether they are.
+
+    Else yrs fails half-way, and blames who brought what it waited for. Nobody but its author misses it.
+    """
+    if parents := foreign_parents(update):
+        clocks = decode_state_vector(doc.get_state())
+        for client, clock in parents:
+            clocks[client] = min(clock, clocks.get(client, 0))
+        state = b"".join(map(write_uint, (len(clocks), *chain.from_iterable(clocks.items()))))
+        if not hold_items(doc.get_update(state), parents):
+            return False
+    guarded(doc.apply_update, update)
+    return True
+
+
+def _apply(doc: Doc[Any], steps: Sequence[tuple[int, bytes]]) -> None:
+    """Apply numbered updates in order; raises BadEntryError.
 
     A thousand at a time: whenever a transaction ends, yrs joins what was typed to what its author typed before it, and
     copies that to do so. 100,000 characters in a row take 1.7 s with a transaction for each, and 0.1 s so.
@@ -70,18 +173,15 @@ def take_in(doc: Doc[Any], entries: Sequence[tuple[int, bytes]]) -> int | None:
     def apply(some: Sequence[tuple[int, bytes]]) -> None:
         nonlocal number
         with doc.transaction():
-            for entry in some:
-                number = entry[0]
-                doc.apply_update(entry[1])
+            for step in some:
+                number = step[0]
+                doc.apply_update(step[1])
 
-    numbers = [number for number, _ in entries]
-    entries = list(zip(numbers, whole([update for _, update in entries]), strict=True))
-    for at in range(0, len(entries), _AT_ONCE):
+    for at in range(0, len(steps), _AT_ONCE):
         try:
-            guarded(apply, entries[at : at + _AT_ONCE])
+            guarded(apply, steps[at : at + _AT_ONCE])
         except ProtocolError:
-            return number
-    return None
+            raise BadEntryError(number) from None
 
 
 def answered(read: Callable[[_Given], _Result], given: _Given) -> _Result:
@@ -102,10 +202,11 @@ def document_of(updates: Iterable[bytes]) -> Doc[Any]:
     given = list(updates)
     for update in given:
         refuse_hazards(update)
-    doc: Doc[Any] = Doc()
+    replica = Replica()
     for update in whole(given):
-        examined(doc.apply_update, update)
-    return doc
+        answered(pycrdt.get_state, update)
+        examined(replica.give, update)
+    return replica.doc
 
 
 def news(update: bytes, state: bytes) -> bytes:
@@ -113,66 +214,22 @@ def news(update: bytes, state: bytes) -> bytes:
     return without_deletions(examined(lambda update: pycrdt.get_update(update, state), update))
 
 
-def unmet(state: bytes, updates: Iterable[bytes]) -> bytes:
-    """Return, as one update, what of `updates` a document with this state vector could not take in yet.
+def unmet(state: bytes, updates: Sequence[bytes]) -> bytes:
+    """Return, as one update, what of `updates` a document with this state vector has not taken in.
 
-    They have been applied to it; what it lacks has to wait for an update that nobody has brought. NO_CHANGE stands
-    for nothing.
+    They have been applied to it; what it lacks has to wait for an update that nobody has brought, or was lost by yrs.
+    NO_CHANGE stands for nothing.
     """
-    known: dict[int, int] = {}
-    waiting = []
-    for update in updates:
-        rest = pycrdt.get_update(update, state)  # without the items that the document has
-        if rest == NO_CHANGE:
-            continue
-        if rest[:1] == b"\x00":
-            known = known or decode_state_vector(state)
-            if all(end <= known.get(client, 0) for client, _, end in deletions(rest)):
-                continue
-        waiting.append(rest)
-    return merged(waiting) if len(waiting) > 1 else waiting[0] if waiting else NO_CHANGE
+    news = [rest for update in updates if (rest := pycrdt.get_update(update, state)) != NO_CHANGE]
+    known = decode_state_vector(state)
+    try:
+        return parted(merged(news), known).rest if news else NO_CHANGE
+    except ProtocolError:  # pycrdt cuts characters of two ids to nothing
+        return parted(merged(list(updates)), known).rest
 
 
-def whole_state(doc: Doc[Any], updates: Iterable[bytes]) -> bytes:
+def whole_state(doc: Doc[Any], updates: Sequence[bytes]) -> bytes:
     """Return all that a document was given, as one update; `updates` are those that may have to wait."""
     waiting = unmet(doc.get_state(), updates)
     state = doc.get_update()
-    return state if waiting == NO_CHANGE else merged([state, waiting])
-
-
-class Waiting:
-    """What a document was given and has not taken in yet.
-
-    To look for it costs a third of a microsecond for each update when it is done for many at once, so it is.
-    """
-
-    def __init__(self, known: bytes = NO_CHANGE) -> None:
-        """Begin with what is `known` to wait."""
-        self._known = known
-        self._unseen: list[bytes] = []
-        self._size = 0
-
-    def note(self, doc: Doc[Any], update: bytes) -> None:
-        """Take note of an update that was applied to `doc`. On the hot path."""
-        self._unseen.append(update)
-        self._size += len(update)
-        if self._size > _LARGEST_UNSEEN or len(self._unseen) > _MOST_UNSEEN:
-            self.of(doc)
-
-    def refuse_excess(self, doc: Doc[Any], update: bytes) -> None:
-        """Raise TaintedError where an update that was just applied to `doc` waits, and too much does so then.
-
-        On the hot path.
-        """
-        if len(update) + len(self._known) <= MOST_WAITING:
-            return
-        rest = unmet(doc.get_state(), [update])
-        if rest != NO_CHANGE and len(rest) + len(self.of(doc)) > MOST_WAITING:
-            raise TaintedError("too much that builds on missing updates", CloseCode.NOT_ALLOWED)
-
-    def of(self, doc: Doc[Any]) -> bytes:
-        """Return what waits in `doc`, as one update; NO_CHANGE if nothing does."""
-        if self._unseen:
-            self._known = unmet(doc.get_state(), [self._known, *self._unseen])
-            self._unseen, self._size = [], 0
-        return self._known
+    return state if waiting == NO_CHANGE else marked(merged([state, waiting]))

@@ -20,7 +20,9 @@ from .test_damaged_record import query
 
 OPEN_DOOR = """
 from jupyter_rtc.relay import intake, updates
-intake.Intake.admit = lambda self, doc, waiting, update: (update, b"\\0\\0")
+from jupyter_rtc.relay.causality import Plan
+as_it_is = lambda update: Plan((update,), (), False, {}, ())
+intake.Intake.admit = lambda self, doc, update: intake.Admitted(update, b"\\0\\0", as_it_is(update), {})
 updates.refuse_hazards = lambda update: None
 updates.whole = list
 """

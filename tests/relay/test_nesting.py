@@ -10,6 +10,7 @@ from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment
 
 from jupyter_rtc.relay.nesting import DEEPEST_TYPES, Nesting
 from jupyter_rtc.relay.protocol import CloseCode, ProtocolError, write_uint
+from jupyter_rtc.relay.structure import examine
 
 from .by_hand import observed
 
@@ -45,11 +46,11 @@ class TestTooDeep:
         nesting, edits = Nesting(), nest(doc)
         for _ in range(DEEPEST_TYPES):
             for update in observed(doc, next(edits)):
-                nesting.refuse_depth(update)
+                nesting.refuse_depth(examine(update).types)
         (last,) = observed(doc, next(edits))
         for _ in range(2):
             with pytest.raises(ProtocolError, match="nested too deeply") as refused:
-                nesting.refuse_depth(last)
+                nesting.refuse_depth(examine(last).types)
             assert refused.value.code is CloseCode.MALFORMED
 
     def test_all_levels_in_one_update(self, nest: Callable[..., Any]) -> None:
@@ -61,11 +62,11 @@ class TestTooDeep:
             for _ in range(level):
                 next(edits)
             nesting = Nesting()
-            nesting.refuse_depth(doc.get_update())
+            nesting.refuse_depth(examine(doc.get_update()).types)
             next(edits)(doc)
             other.apply_update(doc.get_update())
         with pytest.raises(ProtocolError, match="nested too deeply"):
-            Nesting().refuse_depth(docs[0].get_update())
+            Nesting().refuse_depth(examine(docs[0].get_update()).types)
 
 
 def test_a_notebook_of_any_length_is_welcome() -> None:
@@ -76,8 +77,8 @@ def test_a_notebook_of_any_length_is_welcome() -> None:
     for number in range(4000):
         cell = Map({"source": Text("x = 1 🙂"), "metadata": Map(), "outputs": Array([Map({"text": Text("1")})])})
         for update in observed(doc, lambda _, number=number, cell=cell: cells.insert(number % 2 * len(cells), cell)):
-            nesting.refuse_depth(update)
-    nesting.refuse_depth(doc.get_update())
+            nesting.refuse_depth(examine(update).types)
+    nesting.refuse_depth(examine(doc.get_update()).types)
     assert len(cells) == 4000
 
 
@@ -86,12 +87,12 @@ def test_what_is_refused_is_not_counted() -> None:
     nesting, edits = Nesting(), maps(doc)
     updates = [update for _ in range(DEEPEST_TYPES + 5) for update in observed(doc, next(edits))]
     for update in updates[:DEEPEST_TYPES]:
-        nesting.refuse_depth(update)
+        nesting.refuse_depth(examine(update).types)
     with pytest.raises(ProtocolError):
-        nesting.refuse_depth(updates[DEEPEST_TYPES])
+        nesting.refuse_depth(examine(updates[DEEPEST_TYPES]).types)
     beside: Doc[Any] = Doc()
     for update in observed(beside, lambda doc: doc.get("root", type=Map).update({"a": Map()})):
-        nesting.refuse_depth(update)
+        nesting.refuse_depth(examine(update).types)
 
 
 @pytest.mark.timeout(60)
@@ -102,5 +103,5 @@ def test_types_beside_each_other_take_linear_time() -> None:
     header = b"\x01" + write_uint(count) + b"\x05\x00"
     update = header + b"\x27\x01\x01a\x01k\x01" * count + b"\x00"
     nesting = Nesting()
-    nesting.refuse_depth(update)
-    nesting.refuse_depth(observed(doc, next(maps(doc)))[0])
+    nesting.refuse_depth(examine(update).types)
+    nesting.refuse_depth(examine(observed(doc, next(maps(doc)))[0]).types)

@@ -121,6 +121,17 @@ def test_many_values_are_no_depth() -> None:
     assert time.process_time() - begun < 1
 
 
+def test_the_servers_own_merge_may_hold_any_number_of_values() -> None:
+    """Five plots of a million numbers, which a job writes into a file again."""
+    update = plain(b"u" + protocol.write_uint(5_000_000) + b"\x7d\x01" * 5_000_000)
+    assert complaint(update) == "too many values in one update"
+    room = room_with("hello")
+    newcomer = Peer(room)
+    assert room.merge(update, "")
+    newcomer.join()
+    assert newcomer.doc.get("a", type=Array)[0][-1] == 1
+
+
 def test_countless_values_are_refused_in_time() -> None:
     countless = b"u" + protocol.write_uint(1 << 23) + b"u\x00" * (1 << 23)
     assert complaint(plain(countless)) == "too many values in one update"

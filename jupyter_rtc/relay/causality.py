@@ -1,0 +1,249 @@
+"""What of an update a document can take in, and what has to wait for updates that it has not been given. Pure.
+
+yrs keeps what waits inside a document, and where there are gaps between what waits, it takes the gaps for known, and
+what belongs there is lost when it comes. So it is given nothing that waits. What is kept as one update although a part
+of it waits is marked: the number of its clients takes a byte more than it needs, which every reader of the format
+accepts.
+
+Source: how yjs integrates structs (src/utils/encoding.js, `integrateStructs`), and what each needs
+(`getMissing` in src/structs/Item.js).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+from .merging import Runs, cut, deletion, merged
+from .protocol import NO_CHANGE, read_uint, write_uint
+from .shapes import DELETED, GC, HAS_LEFT, HAS_RIGHT, SKIP, TYPE, Block, Id, Outline
+from .structure import blocks, deletions, neighbours
+
+
+class Parts(NamedTuple):
+    """An update in two.
+
+    Attributes:
+        ready: what can be taken in.
+        rest: what has to wait; NO_CHANGE where nothing does.
+        missing: what that waits for: a clock of each client that is to be known first.
+        clocks: how much of each client the document has with `ready`, of those clients that are in it.
+    """
+
+    ready: bytes
+    rest: bytes
+    missing: dict[int, int]
+    clocks: dict[int, int]
+
+    def lacks_less(self, known: Mapping[int, int]) -> bool:
+        """Say whether something that is missing is known now."""
+        return any(known.get(client, 0) > clock for client, clock in self.missing.items())
+
+
+class Plan(NamedTuple):
+    """What becomes of an update.
+
+    Attributes:
+        steps: what of the update can be taken in now.
+        released: what had waited and can be taken in after that, in this order.
+        waits: whether something of the update has to wait.
+        clocks: how much is known then, at least of the clients in the steps.
+        waiting: all that waits then.
+    """
+
+    steps: Sequence[bytes]
+    released: Sequence[bytes]
+    waits: bool
+    clocks: Mapping[int, int]
+    waiting: Sequence[Parts]
+
+
+class Order:
+    """Puts updates in an order in which a document can take each in at once.
+
+    Attributes:
+        clocks: how much of each client the document has.
+        waiting: what waits.
+    """
+
+    def __init__(self, clocks: dict[int, int]) -> None:
+        """Begin with a document that has so much of each client."""
+        self.clocks = clocks
+        self.waiting: Sequence[Parts] = ()
+
+    @property
+    def rest(self) -> bytes:
+        """All that waits, as one update; NO_CHANGE if nothing does."""
+        if not self.waiting:
+            return NO_CHANGE
+        return parted(merged([parts.rest for parts in self.waiting]), self.clocks).rest  # without what others brought
+
+    def plan(self, update: bytes, held: Outline) -> Plan:
+        """Say what becomes of an update; `held` is what is in it."""
+        if not self.waiting and self._has(held):
+            return Plan((update,), (), False, held.ends, ())
+        parts = parted(update, self.clocks)
+        waits = parts.rest != NO_CHANGE
+        released: list[bytes] = []
+        known = {**self.clocks, **parts.clocks}
+        waiting = [*self.waiting, parts] if waits else list(self.waiting)
+        while met := [one for one in waiting if one.lacks_less(known)]:
+            waiting = [one for one in waiting if one not in met]
+            again = parted(merged([one.rest for one in met]), known)
+            released.append(again.ready)
+            known |= again.clocks
+            if again.rest != NO_CHANGE:
+                waiting.append(again)
+        steps = [] if parts.ready == NO_CHANGE else [parts.ready]
+        return Plan(steps, [step for step in released if step != NO_CHANGE], waits, known, waiting)
+
+    def follow(self, plan: Plan) -> None:
+        """Take note that the document took in the steps of a plan."""
+        self.waiting = plan.waiting
+        for client, clock in plan.clocks.items():
+            self.clocks[client] = max(clock, self.clocks.get(client, 0))
+
+    def _has(self, held: Outline) -> bool:
+        """Say whether the document has all that an update builds on, without the update itself."""
+        known = self.clocks.get
+        begun = all(known(client, 0) >= clock for client, clock in held.begins.items())
+        return begun and not held.gaps and all(known(client, 0) > clock for client, clock in held.needs.items())
+
+
+def marked(update: bytes) -> bytes:
+    """Return an update with the mark that a part of it waits."""
+    clients, at = read_uint(update, 0)
+    number = write_uint(clients)
+    return number[:-1] + bytes([number[-1] | 0x80, 0]) + update[at:]
+
+
+def is_marked(update: bytes) -> bool:
+    """Say whether an update has the mark that a part of it waits."""
+    _, at = read_uint(update, 0)
+    return at > 1 and update[at - 1] == 0
+
+
+def parted(update: bytes, known: Mapping[int, int]) -> Parts:
+    """Divide an update into what a document with the clocks `known` can take in, and the rest."""
+    queues: dict[int, deque[Block]] = {}
+    for block in blocks(update):
+        queues.setdefault(block.client, deque()).append(block)
+    taken: dict[int, list[bytes]] = {client: [] for client in queues}
+    begins = {client: known.get(client, 0) for client in queues}
+    clocks = {client: known.get(client, 0) for client in queues}
+    blocked: dict[int, list[tuple[int, int]]] = {}
+    turn = list(queues)
+    while turn:
+        client = turn.pop()
+        if lacks := _advance(update, queues[client], taken[client], clocks, known):
+            heappush(blocked.setdefault(lacks[0], []), (lacks[1], client))
+        others = blocked.get(client, [])
+        while others and others[0][0] < clocks[client]:
+            turn.append(heappop(others)[1])
+    missing = {client: others[0][0] for client, others in blocked.items() if others}
+    done, later = _deletions(update, {**known, **clocks}, missing)
+    ready = [(client, begins[client], some) for client, some in taken.items()]
+    rest = [(client, *_remaining(update, queue, clocks[client])) for client, queue in queues.items()]
+    return Parts(_written(ready, done), _written(rest, later), missing, clocks)
+
+
+def _advance(
+    update: bytes, queue: deque[Block], taken: list[bytes], clocks: dict[int, int], known: Mapping[int, int]
+) -> Id | None:
+    """Take from a queue as many blocks as can be taken in; return what the next one lacks, None at the end."""
+    while queue:
+        block = queue[0]
+        if block.clock + block.length <= clocks[block.client]:
+            queue.popleft()
+            continue
+        if block.info == SKIP:
+            queue.popleft()
+            continue
+        if lacks := _lacks(update, block, clocks, known):
+            return lacks
+        queue.popleft()
+        taken.append(_unknown(update, block, clocks[block.client]))
+        clocks[block.client] = block.clock + block.length
+    return None
+
+
+def _unknown(update: bytes, block: Block, clock: int) -> bytes:
+    """Return a block without the ids before `clock`."""
+    return update[block.start : block.end] if block.clock >= clock else cut(update, block, clock - block.clock)
+
+
+def _remaining(update: bytes, queue: deque[Block], clock: int) -> tuple[int, list[bytes]]:
+    """Return the blocks of a queue that are not known at `clock`, and the first clock."""
+    some = [block for block in queue if block.info == SKIP or block.clock + block.length > clock]
+    return max(some[0].clock, clock) if some else 0, [_unknown(update, block, clock) for block in some]
+
+
+def _lacks(update: bytes, block: Block, clocks: Mapping[int, int], known: Mapping[int, int]) -> Id | None:
+    """Return what a block needs and the document has not; None if nothing."""
+    if block.clock > clocks[block.client]:
+        return block.client, block.clock - 1
+    for id in _needs(update, block, known_begin=block.clock < clocks[block.client]):
+        if id[0] != block.client and id[1] >= clocks.get(id[0], known.get(id[0], 0)):
+            return id
+    return None
+
+
+def _needs(update: bytes, block: Block, *, known_begin: bool) -> list[Id]:
+    """Return the ids of the items that a block stands beside or inside; on its right only, if its begin is known."""
+    if block.info == GC:
+        return []
+    left, right, _ = neighbours(update, block)
+    if known_begin:
+        return [right] if right else []
+    beside = [id for id in (left, right) if id]
+    parent = None if beside else _parent(update, block)
+    return [parent] if parent else beside
+
+
+def _parent(update: bytes, block: Block) -> Id | None:
+    """Return the id of the type that a block without neighbours is in; None where that has a name."""
+    if block.info in (GC, SKIP) or block.info & (HAS_LEFT | HAS_RIGHT) or update[block.start + 1] == 1:
+        return None
+    client, at = read_uint(update, block.start + 2)
+    return client, read_uint(update, at)[0]
+
+
+def foreign_parents(update: bytes) -> set[Id]:
+    """Return the ids of the types that items of an update are in and that it does not bring."""
+    own = {(block.client, block.clock) for block in blocks(update) if block.kind == TYPE}
+    return {parent for block in blocks(update) if (parent := _parent(update, block))} - own
+
+
+def hold_items(state: bytes, parents: set[Id]) -> bool:
+    """Say whether what a document has under some ids, as `state` says, may hold items, or is deleted."""
+    for block in blocks(state):
+        if block.info == GC or block.kind in (TYPE, DELETED, SKIP):
+            continue
+        if any((block.client, clock) in parents for clock in range(block.clock, block.clock + block.length)):
+            return False
+    return True
+
+
+def _deletions(update: bytes, known: Mapping[int, int], missing: dict[int, int]) -> tuple[Runs, Runs]:
+    """Divide the deletions; take note in `missing` of what they need."""
+    done: Runs = {}
+    later: Runs = {}
+    for client, start, end in deletions(update):
+        clock = known.get(client, 0)
+        if start < clock:
+            done.setdefault(client, []).append((start, min(end, clock)))
+        if end > clock:
+            later.setdefault(client, []).append((max(start, clock), end))
+            first = max(start, clock)
+            missing[client] = min(first, missing.get(client, first))
+    return done, later
+
+
+def _written(chosen: Sequence[tuple[int, int, list[bytes]]], runs: Runs) -> bytes:
+    """Return blocks, of each client with the first clock, and deletions, as an update."""
+    sections = [
+        b"".join([*map(write_uint, (len(some), client, clock)), *some]) for client, clock, some in chosen if some
+    ]
+    return b"".join([write_uint(len(sections)), *sections, deletion(runs)[1:]])

@@ -1,0 +1,184 @@
+"""One trial: a room, three peers, frames of which some were changed; and what must hold after each of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pycrdt import Doc, Text
+from relay.by_hand import GENESIS, append
+
+from jupyter_rtc.relay import Identity, Member, Room, StoredRoom, protocol
+from jupyter_rtc.relay.effects import Effect, Hear, Persist
+from jupyter_rtc.relay.merging import merged
+from jupyter_rtc.relay.protocol import NO_CHANGE, ProtocolError
+from jupyter_rtc.relay.shapes import SKIP
+from jupyter_rtc.relay.structure import blocks, neighbours
+from jupyter_rtc.relay.updates import TaintedError
+
+from .mutations import mutated
+
+SEEDS = Path(__file__).parent / "seeds.txt"
+_FRAMES = 20
+
+Step = tuple[int, bytes]
+"""Which of the peers sends which frame."""
+
+
+class BrokenError(AssertionError):
+    """Something does not hold that must; the message says what."""
+
+
+def sessions(text: str) -> list[list[bytes]]:
+    """Return recorded sessions: frames in hexadecimal, a line each, and "-" after each session."""
+    return [[bytes.fromhex(line) for line in part.split()] for part in text.split("\n-\n") if part.strip()]
+
+
+def steps(recorded: Sequence[list[bytes]], number: int) -> list[Step]:
+    """Return the frames of trial `number`, which is the same at each call."""
+    chance = random.Random(number)
+    session = chance.choice(recorded)
+    others = chance.choice(recorded)
+    begun = chance.randrange(len(session))
+    frames = session[begun:] if chance.random() < 0.3 else session
+    chosen: list[Step] = []
+    for frame in frames[:_FRAMES]:
+        peer = chance.choice((0, 0, 0, 0, 0, 1, 2))
+        if chance.random() < 0.5:
+            changed = [mutated(frame, others + session, chance) for _ in range(chance.choice((1, 1, 2)))]
+            chosen += [(peer, frame) for frame in changed if not is_crossed(frame)]
+        if chance.random() < 0.9:
+            chosen.append((0, frame))
+    if chance.random() < 0.2:
+        chance.shuffle(chosen)
+    return chosen
+
+
+class Trial:
+    """A room with somebody who may write, somebody who may only read, and somebody who is not known yet.
+
+    Attributes:
+        room: the room.
+        counts: how many frames were taken, refused, and refused after they may have changed the document.
+    """
+
+    def __init__(self) -> None:
+        built: Doc[Any] = Doc(client_id=GENESIS)
+        append("hello w\u00f6rld \U0001f602")(built)
+        self.room = Room("room", "lineage")
+        self._first = built.get_update()
+        self.room.doc.apply_update(self._first)
+        self.room.begin(1, GENESIS, self._first)
+        self._log: list[tuple[int, bytes]] = []
+        self._members = [Member(Identity(name, {}), name != "reader") for name in ("writer", "reader", "unknown")]
+        self.counts = {"taken": 0, "refused": 0, "tainted": 0}
+        for member in self._members:
+            self.room.join(member)
+        for member in self._members[:2]:
+            self._send(member, protocol.step1(protocol.EMPTY_STATE))
+
+    def step(self, peer: int, frame: bytes) -> None:
+        """Let a peer send a frame; raises BrokenError, or what the room did not foresee."""
+        before = self._state()
+        try:
+            self._send(self._members[peer], frame)
+        except TaintedError:
+            self.counts["tainted"] += 1
+            self._restore()
+        except ProtocolError:
+            self.counts["refused"] += 1
+            if self._state() != before:
+                raise BrokenError("a refused frame changed the room") from None
+        else:
+            self.counts["taken"] += 1
+            if peer == 1 and self._state()[:2] != before[:2]:
+                raise BrokenError("a reader changed the document")
+
+    def check(self) -> None:
+        """Raise BrokenError where a newcomer, or a restart, would have another document than the room."""
+        live, waits = shown(self.room.doc), self._waits()
+        newcomer: Doc[Any] = Doc()
+        newcomer.apply_update(self.room.doc.get_update())
+        if shown(newcomer) != live:
+            raise BrokenError("a newcomer has another document")
+        whole = StoredRoom("lineage", GENESIS, self.room.whole_state(), 1, (), None, None)
+        logged = StoredRoom("lineage", GENESIS, self._first, 1, tuple(self._log), None, None)
+        folded = StoredRoom("lineage", GENESIS, logged.state(logged.last), 1, (), None, None)
+        for name, stored in {"its state": whole, "its log": logged, "its folded log": folded}.items():
+            doc = stored.document()
+            if shown(doc) != live:
+                raise BrokenError(f"{name} makes another document")
+            if ids(stored.waiting(doc), live[0]) != ids(waits, live[0]):
+                raise BrokenError(f"something else waits in {name}")
+
+    def _waits(self) -> bytes:
+        frames = self.room._waits()
+        return merged([protocol.decode(frame).payload for frame in frames])
+
+    def _send(self, member: Member, frame: bytes) -> None:
+        effects = self.room.receive(member, frame, 0.0)
+        self._keep(effects)
+        for effect in effects:
+            if isinstance(effect, Hear) and member.held:
+                self._keep(self.room.welcome(member))
+
+    def _keep(self, effects: list[Effect]) -> None:
+        self._log += [(effect.seq, effect.update) for effect in effects if isinstance(effect, Persist)]
+
+    def _state(self) -> tuple[Any, ...]:
+        room = self.room
+        return room.doc.get_update(), room.seq, room.awareness.entries()
+
+    def _restore(self) -> None:
+        """Build the document again, as the keeper of rooms does."""
+        self.room.replace(StoredRoom("lineage", GENESIS, self._first, 1, tuple(self._log), None, None).document())
+
+
+def shown(doc: Doc[Any]) -> tuple[Any, ...]:
+    """Return what a document holds, however its blocks are cut."""
+    clocks = protocol.decode_state_vector(doc.get_state())
+    return clocks, str(doc.get("source", type=Text)), merged([doc.get_update(), NO_CHANGE])
+
+
+def ids(update: bytes, clocks: dict[int, int]) -> list[tuple[int, int, int]]:
+    """Return which items are in an update that a document with these clocks lacks: runs of them, by client."""
+    runs: list[tuple[int, int, int]] = []
+    for block in blocks(merged([update])):
+        start, end = max(block.clock, clocks.get(block.client, 0)), block.clock + block.length
+        if block.info == SKIP or start >= end:
+            continue
+        if runs and runs[-1][0] == block.client and runs[-1][2] == start:
+            start = runs.pop()[1]
+        runs.append((block.client, start, end))
+    return runs
+
+
+def is_crossed(frame: bytes) -> bool:
+    """Say whether an item has on its right what may be on the left of what it has on its left.
+
+    yrs puts such an item somewhere else than after a restart (see docs/topics/engine-faults.md). Only documents tell it
+    from what people do, and a room cannot look for it; what saves it is that snapshots are read back.
+    """
+    try:
+        update = protocol.decode(frame).payload
+        return any(
+            left and right and left[0] == right[0] and right[1] <= left[1]
+            for block in blocks(update)
+            if block.info != SKIP
+            for left, right, _ in [neighbours(update, block)]
+        )
+    except (ProtocolError, IndexError):
+        return False
+
+
+def run(chosen: Sequence[Step]) -> dict[str, int]:
+    """Carry out a trial; return what became of its frames. Raises BrokenError, or whatever the room did not foresee."""
+    trial = Trial()
+    for number, (peer, frame) in enumerate(chosen):
+        trial.step(peer, frame)
+        if number % 8 == 7:
+            trial.check()
+    trial.check()
+    return trial.counts

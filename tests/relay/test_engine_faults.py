@@ -1,0 +1,42 @@
+"""The faults of yrs and pycrdt that docs/topics/engine-faults.md reports: whether they are still there.
+
+Where one of these tests fails, the engine was mended, and what is done here meanwhile can go.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "topics" / "engine-faults.md"
+SECTIONS = re.findall(r"^## (.*?)\n.*?```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+SEEN = {
+    "Half a character": lambda said: said == "a😂\n",
+    "Short blocks": lambda said: int(said.split()[0]) > 300,
+    "What waits": lambda said: said == "a\n",
+    "Clocks beyond": lambda said: said == "PanicException\n",
+    "A text in a list": lambda said: said is None,
+    "A text under a key": lambda said: said == "False\n",
+    "An item whose right": lambda said: said == "aXbcde abcdeX\n",
+    "Many deletions": lambda said: float(said.split()[3]) > 7 * float(said.split()[1]),
+}
+
+
+def test_each_report_is_tried() -> None:
+    assert [sum(title.startswith(known) for known in SEEN) for title, _ in SECTIONS] == [1] * len(SEEN)
+
+
+@pytest.mark.parametrize(("title", "code"), SECTIONS, ids=[title for title, _ in SECTIONS])
+def test_the_fault_is_still_there(title: str, code: str) -> None:
+    (seen,) = [seen for known, seen in SEEN.items() if title.startswith(known)]
+    said: str | None = None
+    try:
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
+        said = ended.stdout
+    except subprocess.TimeoutExpired:
+        pass
+    assert seen(said), said
