@@ -31,7 +31,7 @@ from .documents.handlers import (
 from .managers import Derived, Managers
 from .relay import Allowances, FreeRooms, Keeper, OneThread, Presence, Relay, RoomOwner, SQLiteStore, settle_in
 from .relay.handlers import RoomsHandler, RoomSocket
-from .supernode import Parts, Supernode, listings_of
+from .supernode import Parts, Patience, Supernode, listings_of
 from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Spec, Tables, Terminals, Turns
 from .supernode.handlers import TableHandler, TablesHandler, routes
 from .supernode.lines import Lines
@@ -85,6 +85,10 @@ class JupyterRTC(ExtensionApp):
     questions: Questions | None = None
     actions: Sequence[object] = ()
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.patience = Patience()
+
     def initialize_settings(self) -> None:
         """Build the parts. Until the routes are registered, too, the front ends are told to do without."""
         page = self._server.web_app.settings.setdefault("page_config_data", {})
@@ -109,11 +113,11 @@ class JupyterRTC(ExtensionApp):
         self.timelines = Timelines(self.documents, self.history, parent=self)
         self.forks = Forks(self.documents, self._emit, parent=self)
         self.lines = Lines()
-        self.supernode = Supernode(relay, self._parts(managers, self.documents, self.lines), parent=self)
+        self.supernode = Supernode(relay, self._parts(managers, self.documents, self.lines), self.patience, parent=self)
         owners: list[RoomOwner] = [self.documents, self.timelines, self.forks, *self.supernode.tables.values()]
         for owner in (*owners, FreeRooms()):
             relay.add_owner(owner)
-        self.actions = self._build_actions(managers, Shown(self.supernode), self.lines)
+        self.actions = self._build_actions(managers, Shown(self.supernode, self.patience), self.lines)
 
     def initialize_handlers(self) -> None:
         """Register the routes."""
@@ -138,7 +142,7 @@ class JupyterRTC(ExtensionApp):
             (r"/api/rtc/rooms", RoomsHandler, {"relay": self.relay}),
             (r"/api/rtc/tables", TablesHandler, {"supernode": self.supernode}),
             (r"/api/rtc/tables/([^/]+)", TableHandler, {"supernode": self.supernode}),
-            *routes(self.actions),
+            *routes(self.actions, self.patience),
         ]
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
@@ -175,7 +179,7 @@ class JupyterRTC(ExtensionApp):
 
     def _build_actions(self, managers: Managers, shown: Shown, lines: Lines) -> Sequence[object]:
         """Return those who carry out actions."""
-        turns = Turns()
+        turns = Turns(self.patience)
         self.questions = Questions(managers.kernels, lines, parent=self)
         kernels = Kernels(managers.kernels, managers.kernelspecs, shown, turns)
         owners = [

@@ -17,8 +17,6 @@ from .tasks import Tasks, logged
 Told: TypeAlias = Callable[[Collection[str] | None], object]
 """Called with the absolute paths of what changed; with None where anything in the folders may have changed."""
 
-_POLL = 5.0
-_RETRY = 60.0
 _MOST_WARNED = 100
 
 
@@ -30,11 +28,18 @@ class Notifications:
     A notification may come twice, or for nothing.
     """
 
-    def __init__(self, told: Told, log: Logger | LoggerAdapter[Any], debounce: int) -> None:
-        """Call `told`; what comes within `debounce` milliseconds is told together. No folder is watched yet."""
+    def __init__(
+        self, told: Told, log: Logger | LoggerAdapter[Any], debounce: int, *, poll: float = 5.0, retry: float = 60.0
+    ) -> None:
+        """Call `told`; what comes within `debounce` milliseconds is told together. No folder is watched yet.
+
+        A folder that cannot be watched is polled every `poll` seconds, and tried again after `retry` seconds.
+        """
         self._told = told
         self._log = log
         self._debounce = debounce
+        self._poll = poll
+        self._retry = retry
         self._folders: frozenset[str] = frozenset()
         self._changed = asyncio.Event()
         self._tasks = Tasks(log, "notifications")
@@ -72,13 +77,13 @@ class Notifications:
             if monotonic() >= retry:
                 refused = frozenset()
             try:
-                await self._watch(there - refused, _POLL if refused & there else None)
+                await self._watch(there - refused, self._poll if refused & there else None)
             except Exception as error:  # whatever the operating system, or what speaks with it, makes of it
                 self._warn(error)
                 found = await asyncio.to_thread(_refused_of, there)
                 if found <= refused:  # a moment's trouble, such as a changed file whose name is no text
-                    await self._pause(_POLL)
-                refused, retry = found, monotonic() + _RETRY
+                    await self._pause(self._poll)
+                refused, retry = found, monotonic() + self._retry
 
     def _warn(self, error: Exception) -> None:
         """Log an error, the same one once."""

@@ -33,7 +33,7 @@ from .operations import (
 from .place import place
 from .schema import read_past, read_room
 from .store import Checkpoint, Mark, Past, StoredRoom, StoreError, in_part
-from .writer import Request, Writer
+from .writer import Pace, Request, Writer
 
 __all__ = ["SQLiteStore"]
 
@@ -96,6 +96,9 @@ class SQLiteStore(LoggingConfigurable):
         " the rooms that they belong to are stored only in part until their whole state is stored again.",
     ).tag(config=True)
 
+    rest = Float(5.0, help="Seconds without work after which the file is looked after. No option of a server.")
+    patience = Float(5.0, help="Seconds for which `load` waits while the file is locked. No option of a server.")
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         path = place(self.path, "rooms.db")
@@ -108,7 +111,7 @@ class SQLiteStore(LoggingConfigurable):
         self._cut: dict[str, int] = {}  # the rooms that found the queue full -> their last update refused for it
         self._closed = False
         self.log.info("Rooms are stored in %s", path)
-        self._writer = Writer(database, self.commit_interval, self.log)
+        self._writer = Writer(database, Pace(self.commit_interval, self.rest, self.patience), self.log)
         self._writer.start()
 
     @property

@@ -21,12 +21,6 @@ _FIRST_DELAY = 0.1
 
 _LONGEST_DELAY = 5.0
 
-_PATIENCE = 5.0
-"""How long after a file was found to be locked a `load` waits for the end of that: a backup is soon done."""
-
-_REST = 5.0
-"""How many seconds without work pass before the file is looked after."""
-
 _LAST_TIDYING = 0.3
 """How many seconds giving back free space may take when the store is closed."""
 
@@ -34,6 +28,20 @@ _TRANSACTION = 10_000
 """The most operations of one transaction: after trouble, a long queue makes its way in steps."""
 
 _T = TypeVar("_T")
+
+
+class Pace(NamedTuple):
+    """When things are done, in seconds.
+
+    Attributes:
+        interval: for so long changes gather before they are committed together.
+        rest: after so long without work the file is looked after.
+        patience: so long after a file was found to be locked a `load` waits for the end of that: a backup is soon done.
+    """
+
+    interval: float
+    rest: float
+    patience: float
 
 
 class Request(NamedTuple):
@@ -74,7 +82,7 @@ class Writer(Thread):
     memory any more, and `failing`, the reason why the last try failed, are the thread's.
     """
 
-    def __init__(self, database: Database, interval: float, log: logging.Logger) -> None:
+    def __init__(self, database: Database, pace: Pace, log: logging.Logger) -> None:
         super().__init__(name="jupyter_rtc store", daemon=True)
         self.queue: list[Operation] = []
         self.queued = 0
@@ -87,7 +95,7 @@ class Writer(Thread):
         self._requests: list[Request] = []
         self._backlog: list[Operation] = []
         self._database = database
-        self._interval = interval
+        self._pace = pace
         self._delay = 0.0
         self._failing_since = 0.0
         self._noted: set[str] = set()
@@ -104,12 +112,12 @@ class Writer(Thread):
         self._write()  # nothing yet: whether the file can be written at all is said at once
         going = True
         while going:
-            if not self.work.wait(_REST):
+            if not self.work.wait(self._pace.rest):
                 self._try(self._database.rest)
                 if self.failing:
                     self._write()
                 continue
-            self._urgent.wait(self._delay or self._interval)
+            self._urgent.wait(self._delay or self._pace.interval)
             self.work.clear()
             self._urgent.clear()
             requests = _take(self._requests)  # before the queue: what was queued ahead of them is in it by now
@@ -189,7 +197,8 @@ class Writer(Thread):
             _answer(request, outcome)
 
     def _trouble_is_new(self) -> bool:
-        return self.failing is not None and self._passing and time.monotonic() - self._failing_since < _PATIENCE
+        new = time.monotonic() - self._failing_since < self._pace.patience
+        return self.failing is not None and self._passing and new
 
     def _read(self, request: Request, room: str, patient: bool) -> object:
         waiting = any(operation.room == room and not isinstance(operation, Claim) for operation in self._backlog)

@@ -2,6 +2,7 @@
 
 from .listings import listings_of
 from .mirror import Mirror
+from .patience import Patience
 from .service import MissingError, Service, ServiceError
 from .supernode import Parts, Supernode
 
@@ -9,6 +10,7 @@ __all__ = [
     "Mirror",
     "MissingError",
     "Parts",
+    "Patience",
     "Service",
     "ServiceError",
     "Supernode",

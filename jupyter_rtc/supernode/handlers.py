@@ -16,10 +16,10 @@ from tornado.web import HTTPError, authenticated
 
 from ..relay import NotAllowedError, UserRights
 from .actions import Action, ActionError, Created, declared, fields
+from .patience import Patience
 from .supernode import Supernode
 
 _LARGEST = 1 << 20  # bytes of a body
-_GRACE = 10.0  # seconds for what is under way when its client goes
 
 
 class _Reading(APIHandler):
@@ -73,13 +73,15 @@ class _Bound(NamedTuple):
     owner: Any
 
 
-def routes(owners: Iterable[Any]) -> list[tuple[str, type[APIHandler], dict[str, Any]]]:
+def routes(owners: Iterable[Any], patience: Patience) -> list[tuple[str, type[APIHandler], dict[str, Any]]]:
     """Return the routes of all actions that the classes of `owners` declare."""
     found: dict[str, dict[str, _Bound]] = {}
     for owner in owners:
         for action in declared(type(owner)):
             found.setdefault(action.path, {})[action.method] = _Bound(action, owner)
-    return [(_pattern(path), ActionHandler, {"actions": actions}) for path, actions in found.items()]
+    return [
+        (_pattern(path), ActionHandler, {"actions": actions, "patience": patience}) for path, actions in found.items()
+    ]
 
 
 def _pattern(path: str) -> str:
@@ -99,9 +101,10 @@ class _Refused(HTTPError):
 class ActionHandler(APIHandler):
     """The actions of one route, by their HTTP methods."""
 
-    def initialize(self, actions: Mapping[str, _Bound]) -> None:
+    def initialize(self, actions: Mapping[str, _Bound], patience: Patience) -> None:
         """Take the actions."""
         self.actions = actions
+        self._patience = patience
         self._limit: asyncio.Timeout | None = None
         self.rights = UserRights(self)
 
@@ -125,7 +128,7 @@ class ActionHandler(APIHandler):
         super().on_connection_close()
         if self._limit and not self._limit.expired():
             with suppress(RuntimeError):  # it is through
-                self._limit.reschedule(asyncio.get_running_loop().time() + _GRACE)
+                self._limit.reschedule(asyncio.get_running_loop().time() + self._patience.abandoned)
 
     async def _act(self, found: list[str]) -> Any:
         action, owner = self._bound()

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 
 from ..relay import Member, PlainOwner, Relay, Room, StoredRoom, Verdict
+from .patience import Patience
 from .records import MAPS
 from .service import Service, ServiceError
 from .tables import Change, Table
@@ -17,7 +18,6 @@ from .tables import Change, Table
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _LONGEST_REST = 1.0
-_LONGEST_LOOK = 60.0
 _SHARE = 20  # looking takes at most a twentieth of the time
 _MUCH_GARBAGE = 1 << 20
 _TOO_MUCH_GARBAGE = 1 << 23
@@ -38,7 +38,9 @@ class Mirror(PlainOwner):
     writable = False
     mapped = True
 
-    def __init__(self, service: Service, relay: Relay, interval: float, log: Logger | LoggerAdapter[Any]) -> None:
+    def __init__(
+        self, service: Service, relay: Relay, interval: float, patience: Patience, log: Logger | LoggerAdapter[Any]
+    ) -> None:
         """Show `service` in a room of `relay`; nothing is looked at yet. `interval` 0 turns polling off."""
         self.resource = service.resource
         self.table = Table(MAPS)
@@ -46,6 +48,7 @@ class Mirror(PlainOwner):
         self._service = service
         self._relay = relay
         self._interval = interval
+        self._patience = patience
         self._log = log
         self._room: Room | None = None
         self._paths: frozenset[str] = frozenset()
@@ -124,11 +127,12 @@ class Mirror(PlainOwner):
                 await self._hinted.wait()
 
     async def _look(self) -> None:
+        longest = self._patience.look
         try:
-            async with asyncio.timeout(_LONGEST_LOOK):
+            async with asyncio.timeout(longest):
                 records = await self._service.list()
         except TimeoutError as error:
-            late = error if str(error) else TimeoutError(f"no answer in {_LONGEST_LOOK:g} s")
+            late = error if str(error) else TimeoutError(f"no answer in {longest:g} s")
             self._stumbled("cannot be listed, it stays as it is", late)
             return
         except Exception as error:  # whatever a manager raises: its table stays as it is, and no other is concerned

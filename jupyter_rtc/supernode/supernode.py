@@ -19,6 +19,7 @@ from .kernels import Kernels
 from .lines import Lines
 from .listings import Listings
 from .mirror import Mirror
+from .patience import Patience
 from .service import Service
 from .services import Documents, KernelSpecs, OpenDocuments, Sessions, Status, Terminals
 
@@ -110,13 +111,13 @@ class Supernode(LoggingConfigurable):
         " each change would be sent to everybody. 0 rounds nothing.",
     ).tag(config=True)
 
-    def __init__(self, relay: Relay, parts: Parts, **kwargs: Any) -> None:
+    def __init__(self, relay: Relay, parts: Parts, patience: Patience, **kwargs: Any) -> None:
         """Make the tables of `parts`, to be shown in rooms of `relay`; nothing is looked at before `start`."""
         super().__init__(**kwargs)
         self._tasks: list[asyncio.Task[None]] = []
         self._contents = self._make_contents(parts)
         self._mirrors = {
-            service.name: Mirror(service, relay, self._interval(service.name), self.log)
+            service.name: Mirror(service, relay, self._interval(service.name), patience, self.log)
             for service in self._services(parts)
             if service.name in self.shown
         }

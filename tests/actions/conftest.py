@@ -13,6 +13,7 @@ from awaiting import until
 from jupyter_client.session import Session
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
+from jupyter_rtc.supernode import Patience
 from jupyter_rtc.supernode.actions import Questions
 
 
@@ -31,6 +32,7 @@ class Client:
         app: the server.
         port: where it listens.
         questions: those who ask its kernels.
+        patience: how long it waits for its managers.
         running: what keeps kernels busy.
     """
 
@@ -39,6 +41,7 @@ class Client:
         self.app: Any = server.app
         self.port: int = server.port
         self.questions: Questions = server.extension.questions
+        self.patience: Patience = server.extension.patience
         self._server = server
         self._folder = folder
         self.running: list[asyncio.Task[Any]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from awaiting import until
@@ -12,9 +12,6 @@ from jupyter_server.services.contents.largefilemanager import AsyncLargeFileMana
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from jupyter_server.services.sessions.sessionmanager import SessionManager
 from tornado.web import HTTPError
-
-from jupyter_rtc.supernode import handlers, mirror
-from jupyter_rtc.supernode.actions import shown, turns
 
 from .conftest import Client, refused
 
@@ -34,11 +31,16 @@ class Hub(AsyncMappingKernelManager):
         refuses: the status with which it refuses everything, if it does.
         hanging: how many calls hang.
         hangs: whether the next call hangs.
+        comes_to: set, it ends what hangs.
     """
 
     refuses: int | None = None
     hangs = False
     hanging = 0
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.comes_to = asyncio.Event()
 
     async def start_kernel(self, **options: Any) -> str:
         """Start a kernel, if at all."""
@@ -57,7 +59,7 @@ class Hub(AsyncMappingKernelManager):
             self.hangs = False
             self.hanging += 1
             try:
-                await asyncio.Event().wait()
+                await self.comes_to.wait()
             finally:
                 self.hanging -= 1
 
@@ -65,7 +67,7 @@ class Hub(AsyncMappingKernelManager):
 class Quota(AsyncLargeFileManager):
     """Makes no files any more."""
 
-    refuses: ClassVar[int] = 507
+    refuses = 507
 
     async def new_untitled(self, *args: Any, **options: Any) -> Any:
         """Refuse."""
@@ -106,39 +108,50 @@ async def test_what_a_hub_refuses_is_passed_on(client: Client, status: int, answ
 
 @pytest.mark.traits(ServerApp={"contents_manager_class": Quota})
 @pytest.mark.parametrize(("status", "answered"), [(507, 507), (429, 429), (401, 502)])
-async def test_what_a_contents_manager_refuses_is_passed_on(
-    client: Client, status: int, answered: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Quota, "refuses", status)
+async def test_what_a_contents_manager_refuses_is_passed_on(client: Client, status: int, answered: int) -> None:
+    client.app.contents_manager.refuses = status
     answer = await client.act("POST", "contents", {})
     assert f"the hub says {status}" in refused(answer, answered)
     assert answer.headers.get("Retry-After") == ("7" if answered == status else None)
 
 
 @hub
-async def test_what_never_ends_is_given_up_and_who_waits_is_told(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(turns, "_LONGEST", 2.0)
-    monkeypatch.setattr(turns, "_PATIENCE", 0.2)
+async def test_what_never_ends_is_given_up(client: Client) -> None:
     manager = client.app.kernel_manager
-    manager.hangs = True
-    first = asyncio.ensure_future(client.act("POST", "sessions", SESSION))
-    await until(lambda: manager.hanging == 1)
-    reason = refused(await client.act("POST", "sessions", SESSION), 504)
-    assert reason.startswith("path a.ipynb: the beginning of a session has been under way for")
-    assert "the beginning of a session has not come to an end" in refused(await first, 504)
-    assert manager.hanging == 0
+
+    async def given_up(method: str, path: str, body: Any = None) -> str:
+        """Return why an action is refused whose manager never answers."""
+        manager.hangs = True
+        client.patience.action = 0.5
+        reason = refused(await client.act(method, path, body), 504)
+        client.patience.action = 120.0
+        manager.hangs = False
+        assert manager.hanging == 0
+        return reason
+
+    assert "the beginning of a session has not come to an end" in await given_up("POST", "sessions", SESSION)
     assert (await client.act("POST", "sessions", SESSION)).status == 201
     kernel = (await client.jupyter("sessions"))[0]["kernel"]["id"]
-    manager.hangs = True
-    assert "the end of a kernel" in refused(await client.act("DELETE", f"kernels/{kernel}"), 504)
+    assert "the end of a kernel has not come to an end" in await given_up("DELETE", f"kernels/{kernel}")
     assert (await client.act("DELETE", f"kernels/{kernel}")).status == 204
 
 
 @hub
-async def test_a_turn_ends_with_its_client(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers, "_GRACE", 0.1)
+async def test_who_waits_for_what_does_not_end_is_told(client: Client) -> None:
+    manager = client.app.kernel_manager
+    manager.hangs = True
+    first = asyncio.ensure_future(client.act("POST", "sessions", SESSION))
+    await until(lambda: manager.hanging == 1)
+    client.patience.turn = 0.2
+    reason = refused(await client.act("POST", "sessions", SESSION), 504)
+    assert reason.startswith("path a.ipynb: the beginning of a session has been under way for")
+    manager.comes_to.set()
+    assert (await first).status == 201
+
+
+@hub
+async def test_a_turn_ends_with_its_client(client: Client) -> None:
+    client.patience.abandoned = 0.1
     manager = client.app.kernel_manager
     manager.hangs = True
     _, writer = await asyncio.open_connection("127.0.0.1", client.port)
@@ -153,15 +166,12 @@ async def test_a_turn_ends_with_its_client(client: Client, monkeypatch: pytest.M
 
 
 @pytest.mark.traits(ServerApp={"session_manager_class": Forgetful}, Supernode={"sessions_interval": 0.05})
-async def test_a_table_that_gets_no_answer_says_so_and_holds_up_no_action(
-    client: Client, server: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mirror, "_LONGEST_LOOK", 1.0)
-    monkeypatch.setattr(shown, "_PATIENCE", 0.2)
+async def test_a_table_that_gets_no_answer_says_so_and_holds_up_no_action(client: Client, server: Any) -> None:
+    client.patience.look, client.patience.record = 1.0, 0.2
     manager, table = client.app.session_manager, server.extension.supernode.tables["sessions"]
     manager.hangs = True
     assert (await client.act("POST", "sessions", SESSION)).status == 201
     await until(lambda: table.trouble)
     assert "no answer in 1 s" in (await client.ask("GET", "api/rtc/tables/sessions")).body["trouble"]
-    manager.hangs = False
+    manager.hangs, client.patience.look = False, 60.0
     await until(lambda: table.trouble is None)

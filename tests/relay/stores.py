@@ -34,7 +34,11 @@ def awaited(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 @asynccontextmanager
 async def opened(path: Path, **options: Any) -> AsyncIterator[SQLiteStore]:
-    """Open a store, and close it even where it has trouble to the end."""
+    """Open a store, and close it even where it has trouble to the end.
+
+    It does not wait for the disk, which only a power loss would tell, and no test.
+    """
+    options = {"synchronous": "OFF", **options}
     store = SQLiteStore(path=str(path), log=logging.getLogger("test.store"), **options)
     try:
         yield store

@@ -45,6 +45,7 @@ INSERT INTO checkpoints VALUES (7, 0, 1.0, 2.0, '["ann"]', CAST('past' AS BLOB))
 def query(path: Path, sql: str, *values: Any) -> list[Any]:
     """Return what the database answers."""
     with closing(sqlite3.connect(path)) as database, database:
+        database.execute("PRAGMA synchronous = OFF")
         return database.execute(sql, values).fetchall()
 
 
@@ -233,8 +234,9 @@ async def test_a_database_from_before_the_checksum_of_a_room_goes_on(tmp_path: P
 
 def relay_on(path: Path) -> Relay:
     """Make a relay of free rooms that folds its logs soon."""
-    sizes = {"eviction_delay": 600, "compact_bytes": 1 << 10}
-    return Relay([FreeRooms()], config=Config({"Relay": sizes, "SQLiteStore": {"path": str(path)}}))
+    sizes = {"eviction_delay": 600, "compact_bytes": 1 << 10, "keepalive_interval": 0.1}
+    store = {"path": str(path), "synchronous": "OFF"}
+    return Relay([FreeRooms()], config=Config({"Relay": sizes, "SQLiteStore": store}))
 
 
 async def filled(relay: Relay, *words: tuple[str, str]) -> None:

@@ -11,19 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_rtc.relay import Notifications, notifications
+from jupyter_rtc.relay import Notifications
 
 from .peer import eventually
 
 LOG = logging.getLogger("test_notifications")
 NO_TEXT = os.fsdecode(b"\xff")
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let it look, and try again, often."""
-    monkeypatch.setattr(notifications, "_POLL", 0.05)
-    monkeypatch.setattr(notifications, "_RETRY", 0.3)
 
 
 class Told:
@@ -43,11 +36,16 @@ class Told:
         raise ValueError("the callback fails")
 
 
+def hasty(told: Told) -> Notifications:
+    """Make notifications that look, and try again, often."""
+    return Notifications(told, LOG, 20, poll=0.05, retry=0.3)
+
+
 @asynccontextmanager
 async def watching(*folders: Path) -> AsyncIterator[Told]:
     """Watch folders."""
     told = Told()
-    watcher = Notifications(told, LOG, 20)
+    watcher = hasty(told)
     watcher.watch(map(str, folders))
     try:
         yield told
@@ -90,7 +88,7 @@ async def test_when_the_system_has_no_more_to_give_folders_are_looked_at_until_i
 ) -> None:
     with no_more_files():
         told = Told()
-        watcher = Notifications(told, LOG, 20)
+        watcher = hasty(told)
         watcher.watch([str(tmp_path)])
         await eventually(lambda: told.anything > 3)
         assert told.paths == set()
@@ -120,7 +118,7 @@ async def test_a_changed_file_whose_name_is_no_text_ends_nothing(tmp_path: Path)
 
 async def test_when_it_is_stopped_nothing_is_told(tmp_path: Path) -> None:
     told = Told()
-    watcher = Notifications(told, LOG, 20)
+    watcher = hasty(told)
     watcher.watch([str(tmp_path)])
     await told_of(told, tmp_path / "a.txt")
     watcher.cancel()

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_rtc.relay import writer
 from jupyter_rtc.relay.store import Checkpoint, Mark, StoreError, Version
 
 from .stores import ROOM, append, awaited, locked, log_of, opened, until
@@ -310,12 +309,11 @@ async def test_checkpoints_survive_a_restart(tmp_path: Path) -> None:
 
 @awaited
 async def test_a_path_that_cannot_be_written_is_told_at_once_and_waited_for_by_nobody(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(writer, "_PATIENCE", 1e6)  # whoever waited would do so for ever
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "rooms.db"
-    async with asyncio.timeout(20), opened(path) as store:
+    async with opened(path, patience=1e6) as store:  # whoever waited would do so for ever
         await until(lambda: store.trouble)  # nobody has asked for anything
         (warning,) = caplog.messages
         assert str(path) in warning

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_rtc.relay import writer
 from jupyter_rtc.relay.ahead import Ahead
 from jupyter_rtc.relay.database import Database, Options
 from jupyter_rtc.relay.ledger import NEVER
@@ -190,15 +189,12 @@ def put_in_place_of(path: Path, other: Path) -> None:
 
 @pytest.mark.parametrize("fate", ["removed", "replaced by an older copy", "replaced by another server's"])
 @awaited
-async def test_a_file_that_is_replaced_is_noticed_although_nobody_writes(
-    tmp_path: Path, fate: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jupyter_rtc.relay.writer._REST", 0.05)
+async def test_a_file_that_is_replaced_is_noticed_although_nobody_writes(tmp_path: Path, fate: str) -> None:
     path, copy = tmp_path / "rooms.db", tmp_path / "copy.db"
     if "server" in fate:
         async with opened(copy) as other:
             other.create("a", replace(ROOM, log=log_of(1)))
-    async with opened(path) as store:
+    async with opened(path, rest=0.05) as store:
         store.create("a", ROOM)
         append(store, 1)
         await store.flush()
@@ -455,11 +451,10 @@ async def test_where_not_even_that_can_be_written_down_it_is_said(tmp_path: Path
 @pytest.mark.parametrize("suffix", ["-wal", "-shm"])
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_a_file_beside_the_database_that_is_removed_takes_nothing_with_it(
-    tmp_path: Path, suffix: str, replaced: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, suffix: str, replaced: bool
 ) -> None:
-    monkeypatch.setattr(writer, "_REST", 0.1)
     path, beside, after = tmp_path / "rooms.db", tmp_path / f"rooms.db{suffix}", tmp_path / "after" / "rooms.db"
-    async with opened(path) as store:
+    async with opened(path, rest=0.1) as store:
         store.create("a", ROOM)
         store.create("closed", ROOM)
         append(store, 1)

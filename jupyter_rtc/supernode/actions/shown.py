@@ -6,19 +6,19 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from ..patience import Patience
 from ..service import MissingError, ServiceError
 from ..supernode import Supernode
 from .definition import ActionError
-
-_PATIENCE = 10.0
 
 
 class Shown:
     """What the tables show of the things that actions make and change."""
 
-    def __init__(self, supernode: Supernode) -> None:
+    def __init__(self, supernode: Supernode, patience: Patience) -> None:
         """Look into the tables of `supernode`."""
         self._supernode = supernode
+        self._patience = patience
 
     def resource(self, table: str) -> str:
         """Return what the authorizer is asked about for a table; of one that is not there, about the server's API."""
@@ -49,7 +49,7 @@ class Shown:
         It is what the table shows; where that is switched off, or does not show it, what is in `model`.
         """
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(self._patience.record):
                 await self._supernode.refresh(table)
             record: Mapping[str, Any] = self._supernode.tables[table].table.records[id]
         except (KeyError, ServiceError, TimeoutError):

@@ -8,10 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
 from weakref import WeakValueDictionary
 
+from ..patience import Patience
 from .definition import ActionError
-
-_PATIENCE = 60.0
-_LONGEST = 120.0
 
 
 class _Turn:
@@ -30,15 +28,17 @@ class Turns:
     without end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Patience) -> None:
+        """Begin with no lock; `patience` says how long one is waited for, and held."""
+        self._patience = patience
         self._turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
 
     @asynccontextmanager
     async def of(self, doing: str, *keys: str) -> AsyncIterator[None]:
         """Hold the locks of these keys while something is done; `doing` says what, such as "the start of a kernel".
 
-        Raises ActionError with status 504 where it takes more than two minutes, and is cancelled then; and where
-        another has held one of the locks for more than a minute since this was called.
+        Raises ActionError with status 504 where it takes longer than `Patience.action`, and is cancelled then; and
+        where others have held one of the locks for `Patience.turn` since this was called.
         """
         async with AsyncExitStack() as held:
             for key in sorted(set(keys)):  # in one order for all: nobody waits for somebody who waits for him
@@ -46,17 +46,18 @@ class Turns:
                 await self._take(turn, key)
                 held.callback(turn.lock.release)
                 turn.doing, turn.since = doing, monotonic()
+            longest = self._patience.action
             try:
-                async with asyncio.timeout(_LONGEST) as limit:
+                async with asyncio.timeout(longest) as limit:
                     yield
             except TimeoutError:
                 if not limit.expired():
                     raise
-                raise ActionError(504, f"{doing} has not come to an end in {_LONGEST:g} s, and is given up") from None
+                raise ActionError(504, f"{doing} has not come to an end in {longest:g} s, and is given up") from None
 
     async def _take(self, turn: _Turn, key: str) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(self._patience.turn):
                 await turn.lock.acquire()
         except TimeoutError:
             since = monotonic() - turn.since
