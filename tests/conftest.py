@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
 from hypothesis import settings
-from jupyter_server.serverapp import ServerApp
 from traitlets.config import Config
 from websockets.asyncio.client import connect
 
-from jupyter_rtc.app import JupyterRTC
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
+
+    from jupyter_rtc.app import JupyterRTC
+
+# As if it were not installed. Before anything imports jsonschema, which would have it make a parser for IRIs, for a
+# second or more in each process; nothing here asks for that.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
@@ -92,6 +99,11 @@ class RunningServer:
         headers = {**({"Authorization": f"token {token}"} if token else {}), **options.pop("headers", {})}
         options = {"compression": None, "max_size": None, "proxy": None, **options}
         return connect(self.url(f"{path}/{quote(name)}"), additional_headers=headers, **options)
+
+    async def end_kernels(self) -> None:
+        """End all kernels, and every connection to them; else what they have not read yet is waited for a second."""
+        await self.app.kernel_manager.shutdown_all(now=True)
+        self.app.kernel_manager.context.destroy(linger=0)
 
 
 @pytest.fixture

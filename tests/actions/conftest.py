@@ -118,7 +118,7 @@ def client(server: Any, tmp_path: Path, jp_asyncio_loop: asyncio.AbstractEventLo
     async def end() -> None:
         for running in client.running:
             running.cancel()
-        await server.app.kernel_manager.shutdown_all(now=True)
+        await server.end_kernels()
         if terminals := server.app.web_app.settings.get("terminal_manager"):
             await terminals.terminate_all()
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 from awaiting import PATIENCE
+from documents.process import LIGHT
 from ports import HOST, reserved
 
 TOKEN = "browser-tests"
@@ -116,14 +117,8 @@ class LabServer:
             return False
 
     def _command(self) -> list[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "jupyter",
-            "lab",
-            "--no-browser",
-            f"--ServerApp.root_dir={self.root}",
-        ]
+        main = f"{LIGHT}\nfrom jupyterlab.labapp import main\nmain()"
+        command = [sys.executable, "-c", main, "--no-browser", f"--ServerApp.root_dir={self.root}"]
         command += [f"--ServerApp.ip={HOST}", f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"]
         command += [f"--IdentityProvider.token={TOKEN}", "--ServerApp.allow_root=True"]
         command += ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url="]

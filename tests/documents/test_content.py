@@ -44,6 +44,7 @@ from .examples import (
     read,
     stream,
 )
+from .process import LIGHT
 
 PICTURE = {
     "output_type": "display_data",
@@ -99,8 +100,7 @@ def test_equal_content_is_built_from_equal_bytes(content: dict[str, Any]) -> Non
 
 
 ROOT = Path(jupyter_rtc.__file__).parent.parent
-PROGRAM = """
-import sys
+PROGRAM = f"""{LIGHT}
 from hashlib import sha256
 from jupyter_rtc.documents.content import NotebookContent
 content = NotebookContent()

@@ -37,4 +37,4 @@ def home(
     yield asking
     asking.close()
     jp_asyncio_loop.run_until_complete(supernode.stop())
-    jp_asyncio_loop.run_until_complete(server.app.kernel_manager.shutdown_all(now=True))
+    jp_asyncio_loop.run_until_complete(server.end_kernels())
