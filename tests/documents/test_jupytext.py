@@ -167,6 +167,7 @@ async def test_the_text_and_the_notebook_of_a_script_side_by_side(
     assert [len(shown) for shown in outputs(ada)] == [1, 0]
 
 
+@pytest.mark.server
 async def test_a_restart_between_a_save_and_an_edit_outside(tmp_path: Path, join: Opener) -> None:
     """What the file does not keep is known from before."""
     server = Jupyter(tmp_path / "home", SETUPS["its server extension"] + CONFIG)
