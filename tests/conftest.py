@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "traits(Class={name: value}): configure the server of this test, as a configuration file would;"
         " `Relay.store_class` is MemoryStore unless it is given",
     )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes run tests: three for two cores, for half of the time they wait for a server."""
+    return max(1, 3 * len(os.sched_getaffinity(0)) // 2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
-_FIRST_RETRY = 1.0
 _LONGEST_RETRY = 60.0
 _SHARE = 3.0
 
@@ -31,9 +30,16 @@ class Autosave:
     """
 
     def __init__(
-        self, pace: Pace, watch: Callable[[Callable[[], None]], Callable[[], None]], save: Callable[[], None]
+        self,
+        pace: Pace,
+        watch: Callable[[Callable[[], None]], Callable[[], None]],
+        save: Callable[[], None],
+        first_retry: float = 1.0,
     ) -> None:
-        """Call `save` when it is time. `watch` sets a trip-wire that calls back once, and returns what removes it."""
+        """Call `save` when it is time. `watch` sets a trip-wire that calls back once, and returns what removes it.
+
+        A save that failed is tried again after `first_retry` seconds, then after twice as many, and so on.
+        """
         self.edited = False
         self._pace = pace
         self._watch = watch
@@ -42,6 +48,7 @@ class Autosave:
         self._timer: asyncio.TimerHandle | None = None
         self._last_edit = self._due = 0.0
         self._pause = self._retry = 0.0
+        self._first_retry = first_retry
         self._wish = True
 
     def arm(self) -> None:
@@ -116,7 +123,7 @@ class Autosave:
         self.edited = True
         self.disarm()
         self.cancel()
-        self._retry = min(_LONGEST_RETRY, 2 * self._retry or _FIRST_RETRY)
+        self._retry = min(_LONGEST_RETRY, 2 * self._retry or self._first_retry)
 
     def _trip(self) -> None:
         self.edited = True

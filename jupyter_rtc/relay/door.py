@@ -36,13 +36,18 @@ class Faults:
             self._known.clear()
         self._known[room, username] = (min(count + 1, 10), monotonic() + _FORGOTTEN)
 
-    async def wait(self, room: str, username: str) -> None:
-        """Return when somebody has waited as long as they have to."""
+    def delay(self, room: str, username: str) -> float:
+        """Return how many seconds somebody has to wait."""
         count, until = self._known.get((room, username), (0, 0.0))
         if monotonic() > until:
             self._known.pop((room, username), None)
-        elif count:
-            await asyncio.sleep(min(5.0, 0.05 * 2**count))
+            count = 0
+        return min(5.0, 0.05 * 2.0**count) if count else 0.0
+
+    async def wait(self, room: str, username: str) -> None:
+        """Return when somebody has waited for the `delay`."""
+        if delay := self.delay(room, username):
+            await asyncio.sleep(delay)
 
 
 class Warnings:

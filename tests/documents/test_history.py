@@ -53,10 +53,12 @@ async def type_in_turns(server: Jupyter, path: str, *edits: Callable[[], Any]) -
         before = len(await versions(server, path))
         await asyncio.sleep(2.2)  # a pause ends a version: that is what is tested here
         edit()
-        deadline = time.monotonic() + 20
-        while len(await versions(server, path)) <= before:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.05)
+        await until(lambda before=before: grown(server, path, before))
+
+
+async def grown(server: Jupyter, path: str, before: int) -> bool:
+    """Say whether a document has more than so many versions."""
+    return len(await versions(server, path)) > before
 
 
 async def test_versions_say_who_changed_what_and_when(jupyter: Jupyter, here: Path, join: Opener) -> None:
@@ -82,7 +84,7 @@ async def test_the_past_survives_folding_eviction_and_restart(start: Starter, jo
     (server.root / "a.txt").write_text("0\n")
     ada = await join(server, "a.txt")
     await type_in_turns(server, "a.txt", lambda: ada.type("1\n" * 2000), lambda: ada.type("2\n" * 6000))
-    await until(lambda: server.rooms()[ada.room]["log_bytes"] < 1024, lambda: server.rooms(), 30)
+    await until(lambda: server.rooms()[ada.room]["log_bytes"] < 1024, lambda: server.rooms())
     found = await versions(server, "a.txt")
     await ada.close()
     await until(lambda: ada.room not in server.rooms())
@@ -165,7 +167,7 @@ async def test_a_notebook_of_two_thousand_cells_goes_back_with_nobody_there(star
 
     await type_in_turns(server, "n.ipynb", change, lambda: ada.type("!", 0))
     await ada.close()
-    await until(lambda: ada.room not in server.rooms(), timeout=30)
+    await until(lambda: ada.room not in server.rooms())
     server.kill()
     server.start()
     first, middle, last = (one["id"] for one in await versions(server, "n.ipynb"))
@@ -174,7 +176,7 @@ async def test_a_notebook_of_two_thousand_cells_goes_back_with_nobody_there(star
     assert [cell["change"] for cell in answer["cells"]] == ["removed"] * 1800 + ["changed"]
     assert (await server.ask("POST", "api/rtc/history/n.ipynb", {"version": first}))[0] == 200
 
-    await until(lambda: said(server.root / "n.ipynb") == sources, timeout=30)
+    await until(lambda: said(server.root / "n.ipynb") == sources)
 
 
 async def test_restoring_opens_a_document_that_nobody_has_open_and_saves_it(start: Starter, join: Opener) -> None:
@@ -203,8 +205,10 @@ async def test_what_people_type_while_a_version_is_restored_survives_once(
     await type_in_turns(jupyter, path, lambda: ada.type("a line to be gone\n"))
     first = (await versions(jupyter, path))[0]["id"]
     asking = asyncio.ensure_future(jupyter.ask("POST", f"api/rtc/history/{path}", {"version": first}))
-    number = 0
-    while not asking.done() or number < 50:
+    number, last = 0, 0
+    while not asking.done() or number < last:
+        if not asking.done():
+            last = number + 50  # so many come after it in any case
         bob.source.insert(0, f"<{number}>")
         number += 1
         await asyncio.sleep(0.002)
@@ -308,7 +312,7 @@ class Timeline:
 async def test_the_timeline_goes_back_and_what_it_showed_is_restored(
     jupyter: Jupyter, here: Path, join: Opener
 ) -> None:
-    path = f"{here.name}/n.ipynb"
+    path, begun = f"{here.name}/n.ipynb", time.time()
     (here / "n.ipynb").write_text(as_nbformat(notebook(code("a", id="c0"), code("b", id="c1"))))
     ada, bob = await join(jupyter, path), await join(jupyter, path, token="bob")
     await type_in_turns(jupyter, path, lambda: ada.type(" 1", 0), lambda: ada.type(" 2", 0), lambda: bob.cells.pop(1))
@@ -317,7 +321,7 @@ async def test_the_timeline_goes_back_and_what_it_showed_is_restored(
     stamps = await timeline.open()
     assert len(stamps) == 4
     assert stamps == sorted(stamps)
-    assert all(isinstance(stamp, float) and time.time() - 60 < stamp <= time.time() for stamp in stamps)
+    assert all(isinstance(stamp, float) and begun - 1 <= stamp <= time.time() for stamp in stamps)
     assert await timeline.slide(2) == (200, {"status": "undone"})
     await until(lambda: ada.sources == ["a 1 2", "b"], lambda: ada.sources)
     assert await timeline.slide(0) == (200, {"status": "undone"})

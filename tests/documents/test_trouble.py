@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -102,25 +103,40 @@ class TestSaid:
         assert "trouble" not in (await join(server, "a.txt")).state
 
 
+class Failing:
+    """A document whose saves all fail, and which is edited again and again.
+
+    Attributes:
+        tries: when it was tried to save it, in the time of the event loop.
+    """
+
+    def __init__(self, first_retry: float) -> None:
+        """Save it for the first time at once."""
+        self.tries: list[float] = []
+        pace = SimpleNamespace(save_delay=0.0, max_save_delay=0.0)
+        self.autosave = Autosave(pace, lambda trip: lambda: None, self._save, first_retry)
+        self.autosave.force()
+
+    def _save(self) -> None:
+        self.tries.append(asyncio.get_running_loop().time())
+        self.autosave.failed()
+        self.autosave.touched()
+
+
 async def test_the_tries_become_rarer() -> None:
-    """A second after the first failure, two after the second, and so on; and at once when the cause may be gone."""
-    loop = asyncio.get_running_loop()
-    tries: list[float] = []
+    failing = Failing(first_retry=0.02)
+    await until(lambda: len(failing.tries) > 5)
+    failing.autosave.cancel()
+    for number, (one, next_one) in enumerate(pairwise(failing.tries)):
+        assert next_one - one >= 0.02 * 2**number
 
-    def save() -> None:
-        tries.append(loop.time())
-        autosave.failed()
-        autosave.touched()
 
-    autosave = Autosave(SimpleNamespace(save_delay=0.01, max_save_delay=0.01), lambda trip: lambda: None, save)
-    autosave.force()
-    await until(lambda: len(tries) == 3)
-    assert tries[1] - tries[0] >= 1
-    assert tries[2] - tries[1] >= 2
-    autosave.resume()
-    await until(lambda: len(tries) == 4)
-    autosave.cancel()
-    assert tries[3] - tries[2] < 3
+async def test_a_save_is_tried_at_once_when_its_trouble_may_be_over() -> None:
+    failing = Failing(first_retry=1e6)
+    await until(lambda: len(failing.tries) == 1)
+    failing.autosave.resume()
+    await until(lambda: len(failing.tries) == 2)
+    failing.autosave.cancel()
 
 
 class TestDeletedForGood:

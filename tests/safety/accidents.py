@@ -196,7 +196,7 @@ async def _save_again(world: World) -> None:
     await world.in_sync()
     for desk in world.desks:
         desk.expect_nothing()
-        await desk.people[0].save()
+        await desk.people[0].save(desk.patience)
 
 
 async def written_in_halves(world: World) -> None:

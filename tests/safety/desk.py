@@ -28,6 +28,7 @@ class Desk:
         people: those who have it open as what it is.
         others: those who have it open in another view.
         complaints: what went wrong besides.
+        patience: after how many seconds all waiting ends.
     """
 
     def __init__(self, server: Jupyter, kind: Kind, path: str, rng: random.Random, patience: float) -> None:
@@ -40,7 +41,7 @@ class Desk:
         self.complaints: list[str] = []
         self.rng = rng
         self._server = server
-        self._patience = patience
+        self.patience = patience
         content = kind.start()
         self.file.write_text(content)
         for token in TOKEN.findall(content):
@@ -133,7 +134,7 @@ class Desk:
     async def wait(self, condition: Callable[[], bool], complaint: str) -> None:
         """Wait until something is the case; complain if that takes too long."""
         try:
-            await until(condition, timeout=self._patience)
+            await until(condition, timeout=self.patience)
         except AssertionError:
             self.complaints.append(complaint)
 

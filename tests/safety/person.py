@@ -52,7 +52,7 @@ class Person:
     async def open(self) -> Person:
         """Open the document, and wait until it is shown."""
         self._tending = asyncio.ensure_future(self._tend())
-        await until(lambda: self.shown, lambda: f"{self.path} is not shown", timeout=30)
+        await until(lambda: self.shown, lambda: f"{self.path} is not shown")
         return self
 
     def invent(self, other: Person) -> None:
@@ -108,12 +108,19 @@ class Person:
             f" {len(peer.frames)} updates, could not read {peer.unread}, client {peer.doc.client_id}, has {clocks}"
         )
 
-    async def save(self, timeout: float = 5.0) -> str:
-        """Press Ctrl+S; returns the answer, or ``none``."""
-        try:
-            return await self.peer.save(timeout)
-        except (TimeoutError, ConnectionError):
-            return "none"
+    async def save(self, patience: float) -> str:
+        """Press Ctrl+S, and again where the connection is lost before the answer; return that.
+
+        A server that gives none in `patience` seconds is taken to have none to give: then it is ``none``.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while True:
+                    with suppress(ConnectionError):
+                        if self.peer.online:
+                            return await self.peer.begin_save()
+                    await asyncio.sleep(_IMPATIENCE)
+        return "none"
 
     async def _tend(self) -> None:
         """Open the page, and load it again whenever its document was disposed."""

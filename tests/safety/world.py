@@ -12,6 +12,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from awaiting import PATIENCE
 from documents.disks import small_disk_at
 from documents.process import SOON, Jupyter
 
@@ -55,7 +56,7 @@ class World:
         rng: where all chance comes from.
     """
 
-    def __init__(self, contestant: Contestant, home: Path, seed: str, patience: float = 30.0) -> None:
+    def __init__(self, contestant: Contestant, home: Path, seed: str, patience: float = PATIENCE) -> None:
         """Prepare it all in the folder `home`; nothing is started yet. All waiting ends after `patience` seconds."""
         self.contestant = contestant
         self.rng = random.Random(seed)
