@@ -30,7 +30,7 @@ from .documents.handlers import (
 )
 from .managers import Derived, Managers
 from .relay import Allowances, FreeRooms, Keeper, OneThread, Presence, Relay, RoomOwner, SQLiteStore, settle_in
-from .relay.handlers import RoomsHandler, RoomSocket
+from .relay.handlers import FreeRoomHandler, RoomsHandler, RoomSocket
 from .supernode import Parts, Patience, Supernode, listings_of
 from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Spec, Tables, Terminals, Turns
 from .supernode.handlers import TableHandler, TablesHandler, routes
@@ -140,6 +140,7 @@ class JupyterRTC(ExtensionApp):
             (r"/api/rtc/conflicts", ConflictsHandler, {"documents": self.documents}),
             (r"/api/rtc/conflicts/([^/]+)", ConflictHandler, {"documents": self.documents}),
             (r"/api/rtc/rooms", RoomsHandler, {"relay": self.relay}),
+            (r"/api/rtc/rooms/(.+)", FreeRoomHandler, {"relay": self.relay}),
             (r"/api/rtc/tables", TablesHandler, {"supernode": self.supernode}),
             (r"/api/rtc/tables/([^/]+)", TableHandler, {"supernode": self.supernode}),
             *routes(self.actions, self.patience),

@@ -62,7 +62,9 @@ class Forks(BranchOwner, LoggingConfigurable):
     folder = Unicode(
         "", help="Where forks are described; by default `jupyter_rtc/forks` in Jupyter's data directory."
     ).tag(config=True)
-    max_forks = Integer(20, min=0, help="How many forks a document may have at once.").tag(config=True)
+    max_forks = Integer(
+        20, min=0, help="How many forks a document may have at once; the next is refused with 409."
+    ).tag(config=True)
     max_forks_per_user = Integer(
         100, min=0, help="How many forks a user may have of all documents; the next is refused with 429."
     ).tag(config=True)

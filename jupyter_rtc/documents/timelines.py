@@ -56,12 +56,16 @@ class Timelines(BranchOwner, LoggingConfigurable):
     """Owns the rooms of timelines. They are in memory only, a bounded number of them."""
 
     max_timelines = Integer(
-        32, min=1, help="How many timelines may be open at once; the one that was idle longest goes for a new one."
+        32,
+        min=1,
+        help="How many timelines may be open at once; the one that was idle longest goes for a new one. Where none is"
+        " idle, the new one is refused with 503.",
     ).tag(config=True)
     max_timelines_per_user = Integer(
         4,
         min=1,
-        help="How many timelines a user may have open at once; the one that was idle longest goes for a new one.",
+        help="How many timelines a user may have open at once; the one that was idle longest goes for a new one. Where"
+        " none is idle, the new one is refused with 429.",
     ).tag(config=True)
     timeline_timeout = Float(
         300.0, min=0.0, help="Seconds that a timeline is kept after its last front end has left it."

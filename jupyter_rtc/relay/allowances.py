@@ -37,20 +37,27 @@ class Allowance:
 
     def take(self, user: str, amount: int = 1) -> None:
         """Let a user have some more. Raises ExhaustedError where that is too much."""
-        taken = self._taken.get(user, 0) + amount
-        if taken > self._of_one:
-            raise ExhaustedError(f"{user} has {self._of_one} {self._what} already, and no more are allowed")
+        self.check(user, amount)
+        self.count(user, amount)
+
+    def check(self, user: str, amount: int) -> None:
+        """Raise ExhaustedError where a user may not have so much more; one without a name counts in total only."""
+        if user and self._taken.get(user, 0) + amount > self._of_one:
+            raise ExhaustedError(f"{user} may have {self._of_one} {self._what}, and no more")
         if self.in_total + amount > self._of_all:
-            raise ExhaustedError(f"there are {self._of_all} {self._what} already, and no more are allowed")
-        self._taken[user] = taken
+            raise ExhaustedError(f"there may be {self._of_all} {self._what}, and no more")
+
+    def count(self, user: str, amount: int = 1) -> None:
+        """Take note that a user has so much more now, or less, whatever is allowed."""
         self.in_total += amount
+        taken = self._taken.get(user, 0) + amount
+        self._taken[user] = taken
+        if not taken:
+            del self._taken[user]
 
     def give_back(self, user: str, amount: int = 1) -> None:
         """Take note that a user has so much less now."""
-        self.in_total -= amount
-        self._taken[user] -= amount
-        if not self._taken[user]:
-            del self._taken[user]
+        self.count(user, -amount)
 
     @contextmanager
     def taken(self, user: str, amount: int = 1) -> Iterator[None]:
@@ -112,7 +119,8 @@ class Allowances(LoggingConfigurable):
     max_rooms, max_rooms_in_total = _each(
         500,
         5000,
-        "How many rooms {who} may have brought into memory that are still there; the next is refused with 429.",
+        "How many rooms {who} may have brought into memory that are still there; the next is refused with 429, or with"
+        " 1008 where it was let in before.",
     )
     max_awareness, max_awareness_in_total = _each(
         16 << 20,
@@ -137,8 +145,20 @@ class Allowances(LoggingConfigurable):
         " connection may show an equal share; one that shows more than that is closed with 1008.",
     ).tag(config=True)
     max_room_awareness = Int(
-        8 << 20, min=1 << 10, help="How many bytes of awareness states a room is full with, likewise."
+        8 << 20, min=1 << 10, help="How many bytes of awareness states a room is full with; 1008 as above."
     ).tag(config=True)
+    max_free_rooms, max_free_rooms_in_total = _each(
+        1000,
+        10_000,
+        "How many stored rooms, whose names clients make up, {who} may have begun; the next is refused with 429.",
+    )
+    max_free_bytes, max_free_bytes_in_total = _each(
+        256 << 20,
+        1 << 30,
+        "How many bytes may be stored of the rooms that {who} began under such names; then another is refused with 429,"
+        " and whoever adds to one of them is closed with 1008.",
+        min=1 << 10,
+    )
     max_answers, max_answers_in_total = _each(
         1,
         8,
@@ -162,6 +182,8 @@ class Allowances(LoggingConfigurable):
         super().__init__(**kwargs)
         self.sockets = Allowance("sockets", self.max_sockets, self.max_sockets_in_total)
         self.rooms = Allowance("rooms in memory", self.max_rooms, self.max_rooms_in_total)
+        self.free_rooms = Allowance("stored free rooms", self.max_free_rooms, self.max_free_rooms_in_total)
+        self.free_bytes = Allowance("bytes of stored free rooms", self.max_free_bytes, self.max_free_bytes_in_total)
         self.held = Allowance("bytes of updates that wait to be heard", self.max_held, self.max_held_in_total)
         self.awareness = Allowance("bytes of awareness", self.max_awareness, self.max_awareness_in_total)
         self.answers = Allowance("answers under way", self.max_answers, self.max_answers_in_total)

@@ -195,6 +195,8 @@ class Delivery:
 
     def _take(self, served: ServedRoom, member: Member, frame: bytes, now: float) -> None:
         served.count(frame)
+        if served.charge:
+            served.room.full = served.charge.refusal(len(frame))
         try:
             effects = served.room.receive(member, frame, now)
             share = self._shares[member]
@@ -282,7 +284,7 @@ class Delivery:
     def _persist(self, served: ServedRoom, effect: Persist) -> None:
         name = served.room.name
         if served.stored:
-            served.log_bytes += len(effect.update)
+            served.logs(len(effect.update))
             if served.meanwhile is not None:
                 served.meanwhile.append(effect.update)
             self._store.append(name, effect.seq, effect.update, effect.author)

@@ -31,6 +31,7 @@ from .protocol import CloseCode, ProtocolError, clip_reason
 from .relay import Relay
 from .rights import UserRights
 from .room import Room
+from .store import StoreError
 from .websocket import MessageReader, Opcode
 
 _CHUNK = 1 << 14
@@ -239,8 +240,8 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
             await owner.admit(name)
         except RoomError as error:
             raise HTTPError(404, error.reason) from None
-        if owner.free and not writable and not await self.relay.is_begun(name):
-            raise HTTPError(404, f"no such room yet, and {self.current_user.username} may not begin one: {name}")
+        if owner.free:
+            await self._refuse_to_begin(name, writable)
         self.owner, self.member = owner, Member(self._identity(), writable)
         await self.relay.faults.wait(name, self.member.identity.username)
         if self._on_close_called:  # gone meanwhile
@@ -329,6 +330,19 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
             writable = owner.writable and await self.rights.may("write", owner.resource, paths)
         return writable
 
+    async def _refuse_to_begin(self, name: str, writable: bool) -> None:
+        """Raise HTTPError where there is no free room of this name, and the user may not begin it."""
+        charges, username = self.relay.charges, self.current_user.username
+        with suppress(StoreError):
+            await charges.read()
+        refusal = None if writable else HTTPError(404, f"no such room yet, and {username} may not begin one: {name}")
+        try:
+            charges.refuse_more(username)
+        except ExhaustedError as error:
+            refusal = refusal or HTTPError(429, str(error))
+        if refusal and charges.get(name) is None and not await self.relay.is_begun(name):
+            raise refusal
+
     async def _ask_again(self, name: str, afresh: bool) -> bool | None:
         """Put the request of the handshake once more: whether edits count, or None where it would be refused now.
 
@@ -376,7 +390,7 @@ class RoomsHandler(APIHandler):
     @authenticated
     @authorized
     async def get(self) -> None:
-        """Return the open rooms that the user may read, with members, sizes and counters, and the store's trouble."""
+        """Return the open rooms that the user may read, the free rooms that are stored, and the store's trouble."""
         rights, readable = UserRights(self), []
         for room in self.relay.overview():
             owner = self.relay.owner(room["name"])
@@ -384,4 +398,33 @@ class RoomsHandler(APIHandler):
                 continue
             if await rights.may("read", owner.resource, owner.paths(room["name"])):
                 readable.append(room)
-        self.finish({"rooms": readable, "store": self.relay.keeper.report()})
+        with suppress(StoreError):  # which `store` says
+            await self.relay.charges.read()
+        free = [begun._asdict() for begun in self.relay.charges]
+        self.finish({"rooms": readable, "free": free, "store": self.relay.keeper.report()})
+
+
+class FreeRoomHandler(APIHandler):
+    """``DELETE api/rtc/rooms/<name>``: an end of a free room, which nothing else ends."""
+
+    auth_resource = "contents"
+
+    def initialize(self, relay: Relay) -> None:
+        """Take the relay whose room it is."""
+        self.relay = relay
+
+    @authenticated
+    @authorized
+    async def delete(self, name: str) -> None:
+        """Delete a free room with what is stored of it; whoever is in it is closed with 1001."""
+        owner = self.relay.owner(name)
+        try:
+            if owner is None or not owner.free or not await self.relay.is_begun(name):
+                raise HTTPError(404, f"no such free room: {name}")
+            await self.relay.charges.read()
+        except StoreError as error:
+            raise HTTPError(503, f"the store cannot be read: {error}") from None
+        await self.relay.discard(name)
+        self.log.info("room %s: deleted by %s", name, self.current_user.username)
+        self.set_status(204)
+        self.finish()

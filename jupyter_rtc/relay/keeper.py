@@ -154,7 +154,7 @@ class Keeper(LoggingConfigurable):
         if served.stored and first:
             if loaded.damage:  # only now that there is something to put in its place
                 self._store.set_aside(name, None)
-            self._store.create(name, first)
+            self._store.create(name, first, served.room.opener if served.owner.free else None)
         if loaded.stored:  # what its owner added since is looked at when somebody was sent it
             served.proved = loaded.stored.last
         if kept := first or loaded.stored:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from .awareness import Identity
-from .protocol import ProtocolError
+from .protocol import CloseCode, ProtocolError
 
-_MAX_HELD = 1 << 28
 _MOST_HELD = 10_000
 """How many updates are held. They are seen to, and become one, as soon as the peer has said what it has."""
 
@@ -54,11 +53,11 @@ class Member:
         return self._answers == 0
 
     def hold(self, update: bytes, *, answer: bool = False) -> None:
-        """Keep an update; `answer` says whether it answers a step 1. Raises ProtocolError where it is too much."""
+        """Keep an update; `answer` says whether it answers a step 1. Raises ProtocolError where they are too many."""
         self.held.append(update)
         self._held_size += len(update)
-        if self._held_size > _MAX_HELD or len(self.held) > _MOST_HELD:
-            raise ProtocolError("too many updates before the sync")
+        if len(self.held) > _MOST_HELD:
+            raise ProtocolError("too many updates before the sync", CloseCode.NOT_ALLOWED)
         if answer:
             self.answer()
 

@@ -10,7 +10,7 @@ from typing import Any
 from traitlets.config import LoggingConfigurable
 
 from .protocol import NO_CHANGE
-from .store import Checkpoint, Mark, Past, StoredRoom, StoreError
+from .store import Begun, Checkpoint, Mark, Past, StoredRoom, StoreError
 
 __all__ = ["MemoryStore"]
 
@@ -28,6 +28,7 @@ class _Room:
     checkpoints: tuple[Checkpoint, ...]
     intended: Mark | None
     saved: Mark | None
+    begun_by: str | None
 
 
 class MemoryStore(LoggingConfigurable):
@@ -77,8 +78,17 @@ class MemoryStore(LoggingConfigurable):
         kept = self._rooms[room]
         return Past(stored, tuple(kept.made), kept.checkpoints)
 
-    def create(self, room: str, stored: StoredRoom) -> None:
-        """Begin a room's history with `stored`, in place of whatever stood under that name."""
+    async def begun(self) -> Sequence[Begun]:
+        """Return the rooms whose names clients made up. Raises StoreError on a closed store."""
+        self._require_open()
+        return [
+            Begun(name, room.begun_by, len(room.snapshot) + sum(len(update) for _, update in room.log))
+            for name, room in self._rooms.items()
+            if room.begun_by is not None
+        ]
+
+    def create(self, room: str, stored: StoredRoom, begun_by: str | None = None) -> None:
+        """Begin a room's history with `stored`, in place of whatever stood under that name; a user may have."""
         if not self._closed:
             self._rooms[room] = _Room(
                 lineage=stored.lineage,
@@ -90,6 +100,7 @@ class MemoryStore(LoggingConfigurable):
                 checkpoints=(),
                 intended=stored.intended,
                 saved=stored.saved,
+                begun_by=begun_by,
             )
 
     def append(self, room: str, seq: int, update: bytes, author: str) -> None:

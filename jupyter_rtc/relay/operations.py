@@ -59,10 +59,11 @@ class Append(NamedTuple):
 
 
 class Create(NamedTuple):
-    """Begin a room, in place of whatever stood under its name."""
+    """Begin a room, in place of whatever stood under its name; `begun_by` is the user who made that up, if one did."""
 
     room: str
     stored: StoredRoom
+    begun_by: str | None = None
 
 
 class Compact(NamedTuple):
@@ -186,7 +187,7 @@ class Transaction:
     def _carry_out_one(self, operation: Operation) -> None:
         match operation:
             case Create():
-                self._create(operation.room, operation.stored)
+                self._create(*operation)
             case Compact():
                 self._compact(operation)
             case SetMarks():
@@ -258,9 +259,10 @@ class Transaction:
                 "UPDATE rooms SET released = ? WHERE name = ? AND writer = ?", (now, room, self._writer)
             )
 
-    def _create(self, room: str, stored: StoredRoom) -> None:
+    def _create(self, room: str, stored: StoredRoom, begun_by: str | None) -> None:
         self._forget(room)
         number = self._begin(room, Identity(stored.lineage, stored.genesis, stored.intended, stored.saved))
+        self._connection.execute("UPDATE rooms SET begun_by = ? WHERE id = ?", (begun_by, number))
         put_snapshot(self._connection, number, stored.seq, stored.snapshot)
         now = time.time()
         rows = ((number, seq, now, "", update, checksum(number, seq, update)) for seq, update in stored.log)

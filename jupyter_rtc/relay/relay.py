@@ -16,6 +16,7 @@ from traitlets.config import LoggingConfigurable
 
 from . import protocol
 from .allowances import Allowances
+from .charges import Charges
 from .checkpoints import SEAL
 from .connection import Connection, Transport
 from .delivery import Delivery, Follower
@@ -108,10 +109,11 @@ class Relay(LoggingConfigurable):
         self.store = cast(Store, self.store_class(parent=self))
         self.keeper = Keeper(self.store, parent=self)
         self.allowances = Allowances(parent=self)
+        self.charges = Charges(self.store, self.allowances)
         self._reported = self.keeper.report()
         self._delivery = Delivery(self.store, self.keeper, self._tasks, self.allowances, self.log)
         self._proving = Proving(self.keeper, self._delivery, self._tasks, self.log)
-        self._rooms = Rooms(owners, self.keeper, self._delivery, self.allowances, self.log)
+        self._rooms = Rooms(owners, self.keeper, self._delivery, self.allowances, self.charges, self.log)
         self.faults = self._delivery.faults
         self.warnings = Warnings(self.log)
 
@@ -269,6 +271,7 @@ class Relay(LoggingConfigurable):
         owner = await self._rooms.drop(name)
         if owner and owner.stored:
             self.store.forget(name)
+            self.charges.forget(name)
         self.log.info("room %s: deleted", name)
 
     def tell(self, room: Room, member: Member, message: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send, Sh
 from .intake import Admitted, Intake
 from .member import Member
 from .merging import merged
-from .protocol import NO_CHANGE, Kind
+from .protocol import NO_CHANGE, CloseCode, Kind, ProtocolError
 from .readback import UnfaithfulError
 from .structure import examine
 from .updates import TaintedError, answered, examined, guarded, news, release
@@ -51,6 +51,8 @@ class Room:
         genesis: the client id that built the document first; 0 where any history is welcome.
         doubted: edits of the document, by their clocks, that were perhaps made by a part of its history which was lost
             here: who does not know one of them, but something else, is heard first.
+        full: why nobody may add to the document, in a sentence; empty while all who may write may. What takes away may
+            come in nevertheless.
         opener: the username of whoever had it brought into memory; empty where the server itself needed it.
         shown: whether the document was sent to anybody since the room is in memory.
         given: the number of the last update in what was last sent to somebody who came, written by the document itself.
@@ -65,7 +67,7 @@ class Room:
         self.lineage = lineage
         self.genesis = 0
         self.doubted: Sequence[Mapping[int, int]] = ()
-        self.opener = ""
+        self.full = self.opener = ""
         self.shown = False
         self._mapped = mapped
         self.given = 0
@@ -262,6 +264,7 @@ class Room:
             return self._hold(member, update, answer=False)
         if not member.writable:
             return self._refuse(member, update)
+        self._refuse_growth(update)
         username = member.identity.username
         if self._intake.follows(update):
             guarded(self.doc.apply_update, update)
@@ -317,6 +320,7 @@ class Room:
             # Everybody's step 2 repeats every deletion there ever was, so that they alone are no edit.
             added = news(update, before)
             return self._refuse(member, added) if added != NO_CHANGE else []
+        self._refuse_growth(update)
         with self._observed() as changes:
             admitted, made = self._apply(update)
         # What waits for an update that is missing here changes nothing yet, but must not get lost.
@@ -329,6 +333,11 @@ class Room:
         """Pass over the edit of somebody who may only read."""
         examined(pycrdt.get_state, update)
         return [Refuse(member, update)]
+
+    def _refuse_growth(self, update: bytes) -> None:
+        """Raise ProtocolError where the room is full, and an update would bring more than deletions."""
+        if self.full and news(update, self.doc.get_state()) != NO_CHANGE:
+            raise ProtocolError(self.full, CloseCode.NOT_ALLOWED)
 
     def _accept(self, update: bytes, frame: bytes, sender: Member | None, author: str) -> list[Effect]:
         self.seq += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any
@@ -12,14 +12,15 @@ from uuid import uuid4
 
 from pycrdt import Doc
 
-from .allowances import Allowances
+from .allowances import Allowances, ExhaustedError
+from .charges import Charge, Charges
 from .delivery import Delivery
 from .keeper import Keeper, Loaded
 from .owner import RoomError, RoomGone, RoomOwner
 from .protocol import CloseCode
 from .room import Room
 from .served import ServedRoom
-from .store import StoredRoom
+from .store import StoredRoom, StoreError
 
 _LAST_SAVE = 1.5
 
@@ -40,14 +41,17 @@ class Rooms:
         keeper: Keeper,
         delivery: Delivery,
         allowances: Allowances,
+        charges: Charges,
         log: Logger | LoggerAdapter[Any],
     ) -> None:
         """Begin with none; `keeper` has what is stored of them, `delivery` sees their members off.
 
-        `allowances` say how many each user may have brought here, and what may be shown in each.
+        `allowances` say how many each user may have brought here, and what may be shown in each; `charges` count those
+        that are stored under names that clients made up.
         """
         self.owners = list(owners)
         self._allowances = allowances
+        self._charges = charges
         self._keeper = keeper
         self._delivery = delivery
         self._log = log
@@ -149,15 +153,17 @@ class Rooms:
         if owner is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
         loaded = await self._keeper.load(name, owner) if owner.stored else Loaded(None, Doc())
-        room = Room(name, uuid4().hex, self._allowances.presence(), mapped=owner.mapped)
-        if loaded.stored:
-            await _fill(room, loaded.stored, loaded.doc)
-        room.opener = user
+        if owner.free:
+            with suppress(StoreError):
+                await self._charges.read()
+        room = await self._begun(name, user, owner, loaded)
         served = ServedRoom(room, owner, loaded.unkept, monotonic())
         served.place = place
         first = await self._load(served, loaded.stored)
         await asyncio.to_thread(room.survey)
         self._refuse_if_closing()
+        if owner.free and served.stored:
+            served.charge = self._charge(name, user, begins=first is not None)
         self._keeper.begin(served, loaded, first)
         served.idle_since = monotonic()
         self._served[name] = served
@@ -172,6 +178,27 @@ class Rooms:
             owner.found(room, loaded.remains)
         self._log.info("room %s: open, update %d%s", name, room.seq, served.where)
         return served
+
+    async def _begun(self, name: str, user: str, owner: RoomOwner, loaded: Loaded) -> Room:
+        """Return a room that holds what was stored of it, brought by a user."""
+        room = Room(name, uuid4().hex, self._allowances.presence(), mapped=owner.mapped)
+        room.opener = user
+        if stored := loaded.stored:
+            room.lineage = stored.lineage
+            room.replace(loaded.doc)
+            waiting = await asyncio.to_thread(stored.waiting, loaded.doc)
+            room.begin(stored.last, stored.genesis, waiting=waiting)
+        return room
+
+    def _charge(self, name: str, user: str, begins: bool) -> Charge:
+        """Return what counts the bytes of a room; raises RoomError where a user begins it who may begin no more."""
+        if not begins:  # one that is not known was begun by another server with this store
+            return self._charges.get(name) or self._charges.begin(name, "")
+        try:
+            self._charges.refuse_more(user)
+        except ExhaustedError as error:  # whoever asked at the door before was told so there
+            raise RoomError(CloseCode.NOT_ALLOWED, str(error)) from None
+        return self._charges.begin(name, user)
 
     async def _load(self, served: ServedRoom, stored: StoredRoom | None) -> StoredRoom | None:
         """Let the owner of a room fill it. Raises RoomError, whatever the owner raises."""
@@ -219,10 +246,3 @@ class Rooms:
         """Close everybody in a room."""
         for member in list(served.connections):
             self._delivery.drop(served, member, CloseCode.GOING_AWAY, reason)
-
-
-async def _fill(room: Room, stored: StoredRoom, doc: Doc[Any]) -> None:
-    """Let a room begin with what is stored of it, and the document that this makes."""
-    room.lineage = stored.lineage
-    room.replace(doc)
-    room.begin(stored.last, stored.genesis, waiting=await asyncio.to_thread(stored.waiting, doc))

@@ -16,9 +16,9 @@ from zlib import crc32
 
 from .ledger import IDENTITY, Identity, is_number
 from .protocol import NO_CHANGE
-from .store import Checkpoint, DamagedError, Past, StoredRoom, Version
+from .store import Begun, Checkpoint, DamagedError, Past, StoredRoom, Version
 
-VERSION = 4
+VERSION = 5
 """The `user_version` of the schema below."""
 
 # A snapshot stands apart from its room because SQLite rewrites a whole row, blobs and all, to change one column.
@@ -29,7 +29,7 @@ _ASIDE = (
 _SCHEMA = (
     "CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, lineage TEXT NOT NULL,"
     " genesis INTEGER NOT NULL, writer TEXT NOT NULL, intended_seq INTEGER, intended_hash TEXT,"
-    " saved_seq INTEGER, saved_hash TEXT, released REAL, sum INTEGER)",
+    " saved_seq INTEGER, saved_hash TEXT, released REAL, sum INTEGER, begun_by TEXT)",
     "CREATE TABLE snapshots (room INTEGER PRIMARY KEY, seq INTEGER NOT NULL, state BLOB NOT NULL, sum INTEGER)",
     "CREATE TABLE log (room INTEGER NOT NULL, seq INTEGER NOT NULL, time REAL NOT NULL, author TEXT NOT NULL,"
     " data BLOB NOT NULL, sum INTEGER, PRIMARY KEY (room, seq)) WITHOUT ROWID",
@@ -38,14 +38,21 @@ _SCHEMA = (
     _ASIDE,
     f"PRAGMA user_version={VERSION}",
 )
+_BEGUN = (
+    "ALTER TABLE rooms ADD COLUMN begun_by TEXT",
+    # Nobody knows any more who began one. The names of documents have colons, and forks have 32 hexadecimal digits.
+    "UPDATE rooms SET begun_by = '' WHERE name NOT LIKE '%:%' AND (length(name) <> 32 OR name GLOB '*[^0-9a-f]*')",
+    f"PRAGMA user_version={VERSION}",
+)
 CONVERSIONS = {
     0: _SCHEMA,
     2: (
         *(f"ALTER TABLE {table} ADD COLUMN sum INTEGER" for table in ("rooms", "snapshots", "log", "checkpoints")),
         _ASIDE,
-        f"PRAGMA user_version={VERSION}",
+        *_BEGUN,
     ),
-    3: ("ALTER TABLE rooms ADD COLUMN sum INTEGER", f"PRAGMA user_version={VERSION}"),
+    3: ("ALTER TABLE rooms ADD COLUMN sum INTEGER", *_BEGUN),
+    4: _BEGUN,
 }
 """What makes a file of an older version, 0 is an empty one, one of this.
 
@@ -108,6 +115,15 @@ def read_past(connection: sqlite3.Connection, room: str) -> Past | None:
     number, record = found
     whole = takewhile(lambda version: version is not None, (version for _, version in _versions(connection, number)))
     return Past(record.stored, record.made, tuple(version for version in whole if version))
+
+
+def read_begun(connection: sqlite3.Connection) -> list[Begun]:
+    """Return the rooms whose names clients made up, with their sizes. The caller has begun a transaction."""
+    rows = connection.execute(
+        "SELECT name, begun_by, (SELECT total(length(state)) FROM snapshots WHERE room = id)"
+        " + (SELECT total(length(data)) FROM log WHERE room = id) FROM rooms WHERE begun_by IS NOT NULL"
+    )
+    return [Begun(str(name), str(user), int(size)) for name, user, size in rows]
 
 
 class _Record(NamedTuple):

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from . import websocket
+from .charges import Charge
 from .connection import Connection
 from .effects import Broadcast, Send, Show
 from .member import Member
@@ -32,6 +33,7 @@ class ServedRoom:
         snapshot_seq: the number of the last update in the snapshot in the store.
         snapshot_bytes: its size.
         log_bytes: size of the log after it.
+        charge: what it takes of what the user may have stored who made up its name; None if no user did.
         place: closed when it leaves memory; then whoever brought it may bring another.
         stored: whether the store keeps the room.
         unkept: why it does not, although it should, in a sentence; else empty.
@@ -54,6 +56,7 @@ class ServedRoom:
         self.room = room
         self.owner = owner
         self.place = ExitStack()
+        self.charge: Charge | None = None
         self.stored = owner.stored and not unkept
         self.unkept = unkept
         self.trouble = ""
@@ -97,6 +100,14 @@ class ServedRoom:
     def stores(self, seq: int, snapshot: int, log: int) -> None:
         """Take note of what the store has: a snapshot at update `seq`, and its size and the log's."""
         self.snapshot_seq, self.snapshot_bytes, self.log_bytes = seq, snapshot, log
+        if self.charge:
+            self.charge.grown(snapshot + log)
+
+    def logs(self, more: int) -> None:
+        """Take note that the log in the store has so many more bytes. On the hot path."""
+        self.log_bytes += more
+        if self.charge:
+            self.charge.grown(self.snapshot_bytes + self.log_bytes)
 
     def count(self, frame: bytes) -> None:
         """Count a frame that came in."""

@@ -31,8 +31,8 @@ from .operations import (
     memory,
 )
 from .place import place
-from .schema import read_past, read_room
-from .store import Checkpoint, Mark, Past, StoredRoom, StoreError, in_part
+from .schema import read_begun, read_past, read_room
+from .store import Begun, Checkpoint, Mark, Past, StoredRoom, StoreError, in_part
 from .writer import Pace, Request, Writer
 
 __all__ = ["SQLiteStore"]
@@ -153,8 +153,13 @@ class SQLiteStore(LoggingConfigurable):
         found: Past | None = await self._whole(room, read_past)
         return found
 
-    def create(self, room: str, stored: StoredRoom) -> None:
-        """Begin a room's history with `stored`, in place of whatever stood under that name."""
+    async def begun(self) -> Sequence[Begun]:
+        """Return the rooms whose names clients made up, with everything queued before the call. Raises StoreError."""
+        found: Sequence[Begun] = await self._ask("", read=lambda connection, _: read_begun(connection))
+        return found
+
+    def create(self, room: str, stored: StoredRoom, begun_by: str | None = None) -> None:
+        """Begin a room's history with `stored`, in place of whatever stood under that name; a user may have."""
         if self._closed:
             return
         if self._is_full():
@@ -163,7 +168,7 @@ class SQLiteStore(LoggingConfigurable):
             self._cut_off(room, stored.log[-1][0] if stored.log else stored.seq)
         else:
             self._reconnect(room)
-            self._put(Create(room, stored))
+            self._put(Create(room, stored, begun_by))
 
     def append(self, room: str, seq: int, update: bytes, author: str) -> None:
         """Add update number `seq`, one more than the last, to a room's log."""

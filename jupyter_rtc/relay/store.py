@@ -17,7 +17,18 @@ from .protocol import NO_CHANGE
 from .readback import Read, proved
 from .updates import BadEntryError, restored, unmet, whole_state
 
-__all__ = ["Checkpoint", "DamagedError", "Mark", "Past", "Store", "StoreError", "StoredRoom", "Version", "in_part"]
+__all__ = [
+    "Begun",
+    "Checkpoint",
+    "DamagedError",
+    "Mark",
+    "Past",
+    "Store",
+    "StoreError",
+    "StoredRoom",
+    "Version",
+    "in_part",
+]
 
 
 class StoreError(Exception):
@@ -168,6 +179,17 @@ class Past(NamedTuple):
     checkpoints: tuple[Checkpoint, ...]
 
 
+class Begun(NamedTuple):
+    """Say of a room whose name a client made up, `name`, who began it, and how many bytes are stored of it.
+
+    `user` is a username; empty where it is not known.
+    """
+
+    name: str
+    user: str
+    size: int
+
+
 def in_part(partial: Mapping[str, str]) -> str:
     """Say in a sentence which rooms are stored only in part, and why."""
     room, reason = next(iter(partial.items()))
@@ -209,8 +231,17 @@ class Store(Protocol):
         Only to look at: the room need not be in use here, and does not become so. Raises StoreError as `load` does.
         """
 
-    def create(self, room: str, stored: StoredRoom) -> None:
-        """Begin a room's history with `stored`, in place of whatever stood under that name."""
+    async def begun(self) -> Sequence[Begun]:
+        """Return the rooms whose names clients made up, with everything queued before the call.
+
+        Raises StoreError where the store cannot be read.
+        """
+
+    def create(self, room: str, stored: StoredRoom, begun_by: str | None = None) -> None:
+        """Begin a room's history with `stored`, in place of whatever stood under that name.
+
+        `begun_by` is the user who made the name up; None where the server did.
+        """
 
     def append(self, room: str, seq: int, update: bytes, author: str) -> None:
         """Add update number `seq`, one more than the last, to a room's log."""

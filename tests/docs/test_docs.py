@@ -49,6 +49,30 @@ def test_the_configuration_reference_is_that_of_the_code(make_reference: ModuleT
         assert f"`{name}`" in page
 
 
+def test_the_limits_are_those_of_the_code() -> None:
+    """Every limit that is an option stands there once, with its default; else run `python docs/make_limits.py`."""
+    limits = script("make_limits")
+    assert limits.render() == (DOCS / "reference" / "limits.md").read_text(encoding="utf-8")
+    known = limits.options()
+    assert sorted(option for row in limits.ROWS for option in row.options.values()) == sorted(known)
+
+
+def test_what_a_client_sees_beyond_a_limit_is_what_its_option_says() -> None:
+    """The codes in the table are those in the help of the options, and are ones that the server sends."""
+    limits = script("make_limits")
+    known = limits.options()
+    for row in limits.ROWS:
+        said = {
+            code
+            for option in row.options.values()
+            for code in re.findall(r"\b[14]\d\d\d?\b|\b503\b", known[option].help)
+        }
+        codes = set(re.findall(r"\b\d{3,4}\b", row.beyond))
+        assert codes <= said, (row.what, codes, said)
+        assert {int(code) for code in codes if len(code) == 4} <= set(map(int, CloseCode))
+        assert codes or not said, (row.what, said)
+
+
 def test_options_named_in_the_pages_exist(make_reference: ModuleType) -> None:
     """A page that names `Class.option` means one that there is."""
     options = {f"{cls.__name__}.{name}" for cls in make_reference.configurables() for name in cls.class_trait_names()}

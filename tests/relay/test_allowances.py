@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pycrdt import Text
 from tornado.httpclient import HTTPClientError
 from traitlets.config import Config
 from websockets.exceptions import InvalidStatus
 
-from jupyter_rtc.relay import ExhaustedError, FreeRooms, MemoryStore, Relay, protocol
+from jupyter_rtc.relay import ExhaustedError, FreeRooms, MemoryStore, Relay, RoomError, SQLiteStore, protocol
 from jupyter_rtc.relay.allowances import Allowance, Holding
 from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode
 
-from .by_hand import append
+from .by_hand import append, observed, text_of
 from .peer import Peer, eventually
 from .test_relay import Built, Client, gone, relay_with
 
@@ -28,10 +30,10 @@ class TestAllowance:
         sockets = Allowance("sockets", 2, 3)
         sockets.take(ADA)
         sockets.take(ADA)
-        with pytest.raises(ExhaustedError, match="ada has 2 sockets already"):
+        with pytest.raises(ExhaustedError, match="ada may have 2 sockets"):
             sockets.take(ADA)
         sockets.take(BOB)
-        with pytest.raises(ExhaustedError, match="there are 3 sockets already"):
+        with pytest.raises(ExhaustedError, match="there may be 3 sockets"):
             sockets.take(BOB)
         sockets.give_back(ADA)
         sockets.take(BOB)
@@ -72,12 +74,12 @@ class TestRooms:
     async def test_a_user_and_all_bring_so_many_into_memory_and_what_leaves_makes_place(self) -> None:
         async with relay_with(config=limited(max_rooms=2, max_rooms_in_total=3)) as relay:
             ada = [Client(relay, await relay.open(name, ADA)) for name in ("a", "b")]
-            with pytest.raises(ExhaustedError, match="ada has 2 rooms in memory"):
+            with pytest.raises(ExhaustedError, match="ada may have 2 rooms in memory"):
                 await relay.open("c", ADA)
             for _ in range(3):  # those that are there are open to everybody
                 assert await relay.open("a", ADA) is await relay.open("a", BOB) is ada[0].room
             Client(relay, await relay.open("c", BOB))
-            with pytest.raises(ExhaustedError, match="there are 3 rooms in memory"):
+            with pytest.raises(ExhaustedError, match="there may be 3 rooms in memory"):
                 await relay.open("d", BOB)
             await relay.open("the-servers-own")
             for client in ada:
@@ -115,6 +117,95 @@ class TestRooms:
             assert answer.value.code == 429
             async with server.connect("a") as two, Peer(two) as bob:
                 await bob.until(lambda: bob.synced)
+
+
+class TestFreeRooms:
+    """Rooms under names that clients make up: nothing ends them, and no file has what they hold."""
+
+    async def test_what_a_user_began_may_grow_so_far_and_what_was_there_stays_editable(self) -> None:
+        async with relay_with(config=limited(max_free_bytes=10_000)) as relay:
+            ada, bob = Client(relay, await relay.open("ada", ADA)), Client(relay, await relay.open("bob", BOB), BOB)
+            guest = Client(relay, ada.room, BOB)
+            ada.write("x" * 6000)
+            await eventually(lambda: guest.updates)
+            guest.doc.apply_update(guest.updates[0])
+            before = ada.room.doc.get_state()
+            guest.write("y" * 6000)  # it is Ada's room that grows
+            ((code, reason),) = guest.socket.closed
+            assert (code, "ada may have 10000 bytes of stored free rooms" in reason) == (CloseCode.NOT_ALLOWED, True)
+            assert ada.room.doc.get_state() == before
+            bob.write("z" * 6000)
+            ada.write("x" * 3000)
+            assert [ada.socket.closed, bob.socket.closed] == [[], []]
+
+    async def test_in_a_full_room_there_is_place_again_once_something_is_deleted(self) -> None:
+        config = limited(max_free_bytes=10_000) | {"Keeper": {"compact_updates": 2}}
+        config["Relay"] |= {"keepalive_interval": 0.1}
+        async with relay_with(config=config) as relay:
+            ada = Client(relay, await relay.open("ada", ADA), ADA)
+            ada.write("x" * 9000)
+            again = Client(relay, ada.room, ADA)
+            again.doc.apply_update(ada.room.doc.get_update())
+            ada.write("y" * 2000)
+            assert ada.socket.closed[0][0] == CloseCode.NOT_ALLOWED
+            again.send(protocol.step2(again.doc.get_update()))  # it is greeted, and says what everybody has
+            for _ in range(3):
+                for update in observed(again.doc, lambda doc: doc.get("source", type=Text).__delitem__(slice(0, 2900))):
+                    again.send(protocol.update(update))
+            assert again.socket.closed == []
+            await eventually(lambda: relay.allowances.free_bytes.in_total < 2000)
+            again.write("y" * 6000)
+            assert again.socket.closed == []
+            assert text_of(ada.room.doc) == "x" * 300 + "y" * 6000
+
+    async def test_what_is_stored_counts_after_a_restart_and_until_it_is_deleted(self, tmp_path: Path) -> None:
+        config = limited(max_free_rooms=2, max_free_rooms_in_total=3)
+        config["Relay"]["store_class"] = SQLiteStore
+        config["SQLiteStore"] = {"path": str(tmp_path / "rooms.db")}
+        async with relay_with(config=config) as relay:
+            Client(relay, await relay.open("a", ADA), ADA).write("x" * 1000)
+            await relay.open("b", ADA)
+        async with relay_with(config=config) as relay:
+            with pytest.raises(RoomError, match="ada may have 2 stored free rooms") as refused:
+                await relay.open("c", ADA)
+            assert refused.value.code == CloseCode.NOT_ALLOWED
+            assert relay.get("c") is None
+            assert [(begun.name, begun.user) for begun in relay.charges] == [("a", ADA), ("b", ADA)]
+            assert relay.allowances.free_bytes.in_total > 1000
+            await relay.open("a", ADA)
+            await relay.open("c", BOB)
+            with pytest.raises(RoomError, match="there may be 3 stored free rooms"):
+                await relay.open("d", BOB)
+            await relay.discard("a")
+            assert relay.allowances.free_bytes.in_total < 1000
+            await relay.open("d", ADA)
+
+    @pytest.mark.traits(Allowances={"max_free_rooms_in_total": 2})
+    async def test_one_too_many_is_refused_at_the_handshake_until_one_is_deleted(
+        self, server: Any, jp_fetch: Any
+    ) -> None:
+        for name in ("a", "b/c"):
+            async with server.connect(name) as one, Peer(one) as ada:
+                await ada.until(lambda: ada.synced)
+                await ada.write("text")
+        with pytest.raises(InvalidStatus) as refused:
+            await server.connect("d")
+        assert refused.value.response.status_code == 429
+        async with server.connect("a") as one, Peer(one) as ada:
+            await ada.until(lambda: ada.synced)
+            listed = json.loads((await jp_fetch("api/rtc/rooms")).body)["free"]
+            assert {room["name"] for room in listed} == {"a", "b/c"}
+            assert all(room["size"] > 0 and room["user"] for room in listed)
+            for name, status in (("nobody", 404), ("text:file:x", 404)):
+                with pytest.raises(HTTPClientError) as answer:
+                    await jp_fetch("api/rtc/rooms", name, method="DELETE")
+                assert answer.value.code == status
+            assert (await jp_fetch("api/rtc/rooms", "a", method="DELETE")).code == 204
+            assert (await ada.closed())[0] == CloseCode.GOING_AWAY
+        assert (await jp_fetch("api/rtc/rooms/b/c", method="DELETE")).code == 204
+        assert json.loads((await jp_fetch("api/rtc/rooms")).body)["free"] == []
+        async with server.connect("d") as one, Peer(one) as ada:
+            await ada.until(lambda: ada.synced)
 
 
 class TestHeld:

@@ -212,11 +212,25 @@ async def test_a_database_from_before_checksums_goes_on(tmp_path: Path) -> None:
 
 
 @awaited
+async def test_rooms_from_before_it_was_noted_who_began_them_are_nobodys(tmp_path: Path) -> None:
+    path, fork = tmp_path / "rooms.db", "0123456789abcdef" * 2
+    async with opened(path) as store:
+        for name in ("text:file:a", fork, "free", "z" * 32):
+            store.create(name, ROOM)
+    query(path, "ALTER TABLE rooms DROP COLUMN begun_by")
+    query(path, "PRAGMA user_version=4")
+    async with opened(path) as store:
+        assert sorted(await store.begun()) == [(name, "", len(ROOM.snapshot)) for name in ("free", "z" * 32)]
+        assert await store.load(fork) == ROOM
+
+
+@awaited
 async def test_a_database_from_before_the_checksum_of_a_room_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "rooms.db"
     async with opened(path) as store:
         store.create("a", ROOM)
     query(path, "ALTER TABLE rooms DROP COLUMN sum")
+    query(path, "ALTER TABLE rooms DROP COLUMN begun_by")
     query(path, "PRAGMA user_version=3")
     for saved in (Mark(0, "one"), Mark(0, "two")):
         async with opened(path) as store:

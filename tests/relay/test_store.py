@@ -51,6 +51,21 @@ async def test_a_room_comes_back_as_it_was_created(store: Store) -> None:
 
 
 @awaited
+async def test_rooms_that_users_began_are_listed_with_what_they_take(store: Store) -> None:
+    store.create("server's", ROOM)
+    store.create("ada's", replace(ROOM, log=((4, b"four"),)), "ada")
+    store.create("somebody's", ROOM, "")
+    store.append("ada's", 5, b"fifth", "bob")
+    first = len(ROOM.snapshot)
+    assert sorted(await store.begun()) == [("ada's", "ada", first + 9), ("somebody's", "", first)]
+    store.compact("ada's", 5, b"all")
+    store.forget("somebody's")
+    assert list(await store.begun()) == [("ada's", "ada", 3)]
+    store.create("ada's", ROOM)
+    assert list(await store.begun()) == []
+
+
+@awaited
 async def test_updates_are_kept_in_order(store: Store) -> None:
     store.create("a", ROOM)
     log = tuple((seq, bytes([seq % 256]) * (seq % 7)) for seq in range(4, 1500))

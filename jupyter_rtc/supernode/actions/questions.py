@@ -57,7 +57,7 @@ class Questions(LoggingConfigurable):
     ).tag(config=True)
 
     max_waiting = Integer(
-        50, min=1, help="How many questions may wait for the answer of one kernel; more are refused."
+        50, min=1, help="How many questions may wait for the answer of one kernel; more are refused with 429."
     ).tag(config=True)
 
     def __init__(self, manager: Callable[[], MappingKernelManager], lines: Lines, **kwargs: Any) -> None:
