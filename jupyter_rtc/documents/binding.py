@@ -355,6 +355,10 @@ class FileBinding:
         self.status.well(self.path)
         self._autosave.succeeded(monotonic() - begun)
 
+    def _begin_save(self) -> None:
+        self._pair.saving = True
+        self._autosave.arm()
+
     async def _save(self, asked: bool) -> None:
         """Write what the document says into the file, once what others wrote there is in the document."""
         try:
@@ -362,9 +366,7 @@ class FileBinding:
         except FileError as error:
             if not (asked and error.status == 404):
                 raise
-        value, seq = await self._pair.read()
-        self._pair.saving = True
-        self._autosave.arm()
+        value, seq = await self._pair.read(self._begin_save)
         rendered = await asyncio.to_thread(self._content.render, self._file.original, value)
         again = asked and self._file.note  # what went wrong after the last save is tried once more
         if rendered is self._file.original and not self._file.stale and not again:

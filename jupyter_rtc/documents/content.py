@@ -11,8 +11,8 @@ into a value, and a value into the next body. Nothing here awaits, logs, reads a
 
     with content.read(doc) as reading:                  # on the event loop, while people go on editing
         for _ in reading:
-            await asyncio.sleep(0)
-        value = reading.value                           # the document as it is now, at this very line
+            await asyncio.sleep(0)                      # it is read as it is when this ends
+    value = reading.value()                             # in a thread
     rendered = content.render(original, value)          # in a thread
     if rendered is not original:
         write(rendered.body)                            # and `rendered` is the next original
@@ -114,7 +114,7 @@ class ContentOf(Protocol[AnOriginal]):
         """Make the shared document that equals `original`. May run in any thread."""
 
     def read(self, doc: Doc) -> Reading:
-        """Begin to convert a living document. On the event loop only: the thread that edits `doc`."""
+        """Begin to read a living document. On the event loop only: the thread that edits `doc`."""
 
     def render(self, original: AnOriginal, value: Value) -> AnOriginal:
         """Return what the file should hold now that its document holds `value`. May run in any thread.
@@ -200,7 +200,7 @@ def value_of(content: Content, doc: Doc) -> Value:
     with content.read(doc) as reading:
         for _ in reading:
             pass
-        return reading.value
+    return reading.value()
 
 
 def plain_value_of(content: Content, doc: Doc) -> Value:

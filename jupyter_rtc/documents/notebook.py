@@ -19,18 +19,18 @@ import pycrdt
 from pycrdt import Array, Map, Text, XmlElement, XmlFragment, XmlText
 
 from .align import identified
+from .decoding import decode
 from .ipynb import Ipynb, Notebook
 from .reading import observe
 from .shape import DEEPEST, Shape, flatten, frame_of, project
 from .update import ARRAY, MAP, TEXT, Draft, clean
 
 Doc: TypeAlias = "pycrdt.Doc[Any]"
-_Slot: TypeAlias = "tuple[dict[str, Any], bool] | None"
 
 _DECODER = json.JSONDecoder(parse_int=float, parse_constant=lambda _: None)
-# A slice converts about this much, in characters of JSON: 1 or 2 ms. Each cell
+# A slice reads about this much, in characters of JSON: 1 or 2 ms. Each cell
 # counts as many as it costs by itself.
-_SLICE, _CELL = 200_000, 10_000
+_SLICE, _CELL = 600_000, 10_000
 # What may be left for the last slice, which no pause can interrupt; and how often to go round to get there.
 _LAST_SLICE, _ROUNDS = 20, 5
 _UNSAFE_OUTPUTS = frozenset({"execute_result", "display_data"})
@@ -88,34 +88,46 @@ def _items(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 class NotebookReading:
-    """A notebook being converted in slices, while it is edited (`content.Reading`).
+    """A notebook being read in slices, while it is edited (`content.Reading`).
 
-    The cells have a slot each, empty until the cell is converted. An edit empties the slots of the cells it
+    The cells have a slot each for their JSON, empty until the cell is read. An edit empties the slots of the cells it
     touches, and moves slots as it moves cells; the last slice fills what is empty and can be interrupted by
-    none.
+    none. The JSON is decoded when all of it is there, which takes several times as long.
     """
 
-    value: Notebook
+    _read: tuple[str, list[str]]
 
     def __init__(self, doc: Doc) -> None:
         """Begin to read `doc`, in the thread that edits it."""
         self._doc = doc
         self._cells: Array[Any] = doc.get("cells", type=Array)
         self._meta: Map[Any] = doc.get("meta", type=Map)
-        self._read_meta: dict[str, Any] | None = None
-        self._slots: list[_Slot] = [None] * len(self._cells)
+        self._read_meta: str | None = None
+        self._slots: list[str | None] = [None] * len(self._cells)
         self._end = observe([(self._cells, self._cells_changed), (self._meta, self._meta_changed)])
 
     def __iter__(self) -> Iterator[None]:
-        """Convert the document, a slice at each step."""
+        """Read the document, a slice at each step."""
         try:
             for _ in range(_ROUNDS):
                 if self._slots.count(None) <= _LAST_SLICE and self._read_meta is not None:
                     break
                 yield from self._round()
-            self.value = self._finished()
+            self._read = self._finished()
         finally:
             self.close()
+
+    def value(self) -> Notebook:
+        """Return the notebook that was read."""
+        meta, texts = self._read
+        self._read = meta, []
+        slots = []
+        for at, text in enumerate(texts):
+            texts[at] = ""  # not all of it in memory twice
+            slots.append(_slot(text))
+        cells = [cell for cell, _ in slots]
+        identified(cells)
+        return Notebook(cells, frame_of(_decoded(meta)), trusted=all(trusted for _, trusted in slots))
 
     def __enter__(self) -> NotebookReading:
         """Return the reading itself."""
@@ -130,9 +142,9 @@ class NotebookReading:
         self._end()
 
     def _round(self) -> Iterator[None]:
-        """Convert what is not yet, once through the notebook."""
+        """Read what is not read yet, once through the notebook."""
         if self._read_meta is None:
-            self._read_meta = meta_of(self._meta)
+            self._read_meta = _json(self._meta)
             yield
         at = 0
         while at < len(self._slots):
@@ -140,19 +152,15 @@ class NotebookReading:
             with self._doc.transaction():
                 while at < len(self._slots) and weight < _SLICE:
                     if self._slots[at] is None:
-                        text = _json(self._cells[at])
-                        self._slots[at] = _slot(text)
+                        text = self._slots[at] = _json(self._cells[at])
                         weight += len(text) + _CELL
                     at += 1
             yield
 
-    def _finished(self) -> Notebook:
+    def _finished(self) -> tuple[str, list[str]]:
         with self._doc.transaction():
-            meta = meta_of(self._meta) if self._read_meta is None else self._read_meta
-            slots = [slot or _slot(_json(self._cells[at])) for at, slot in enumerate(self._slots)]
-        cells = [cell for cell, _ in slots]
-        identified(cells)
-        return Notebook(cells, meta, trusted=all(trusted for _, trusted in slots))
+            meta = _json(self._meta) if self._read_meta is None else self._read_meta
+            return meta, [slot or _json(self._cells[at]) for at, slot in enumerate(self._slots)]
 
     def _cells_changed(self, events: list[Any]) -> None:
         # First what moved the cells: the paths of the other events are those after it.
@@ -174,7 +182,7 @@ class NotebookReading:
             elif "delete" in step:
                 del self._slots[at : at + int(step["delete"])]
             else:
-                new: list[_Slot] = [None] * len(step["insert"])
+                new: list[str | None] = [None] * len(step["insert"])
                 self._slots[at:at] = new
                 at += len(new)
 
@@ -207,7 +215,7 @@ def _json(shared: Any) -> str:
 def _decoded(text: str) -> Any:
     """Decode JSON from a document; what is nested too deeply for a file is text in it."""
     try:
-        value = _DECODER.decode(text)
+        value = decode(_DECODER, text)
     except RecursionError:
         return text
     if text.count("[") + text.count("{") > DEEPEST:

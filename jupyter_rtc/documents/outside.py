@@ -46,9 +46,8 @@ class OutsideEdits:
         """
         pair = self._pair
         seen = await pair.file.reread()
-        value, seq = await pair.read()
-        pair.autosave.arm()
         try:
+            value, seq = await pair.read(pair.autosave.arm)
             if left := await asyncio.to_thread(_left, pair.content, seen.original, value):
                 await self._strangers.spare(left)
             with pair.base.assumed(seq):
@@ -69,8 +68,7 @@ class OutsideEdits:
             return True
         if not pair.autosave.edited:
             return False
-        value, seq = await pair.read()
-        pair.autosave.arm()
+        value, seq = await pair.read(pair.autosave.arm)
         if await asyncio.to_thread(pair.content.render, seen.original, value) is not seen.original:
             pair.autosave.force()
             return False

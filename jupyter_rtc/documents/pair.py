@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,13 +37,18 @@ class Pair:
     status: Status
     saving: bool = False
 
-    async def read(self) -> tuple[Any, int]:
-        """Return the value of the document and the number of its last update, both of the same moment."""
+    async def read(self, then: Callable[[], object] = lambda: None) -> tuple[Any, int]:
+        """Return the value of the document and the number of its last update, both of the moment when `then` is called.
+
+        People have gone on to edit when this returns.
+        """
         with self.content.read(self.room.doc) as reading:
             for _ in reading:
                 await asyncio.sleep(0)
             self.base.foresee()
-            return reading.value, self.room.seq
+            seq = self.room.seq
+            then()
+        return await asyncio.to_thread(reading.value), seq
 
     def settle(self, seq: int) -> None:
         """Take note that the file is equal to the document as it was after update `seq`."""

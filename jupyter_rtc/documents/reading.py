@@ -7,17 +7,17 @@ from typing import Any, Protocol
 
 
 class Reading(Protocol):
-    """A document being converted to plain Python, in slices of a few milliseconds, while it is being edited.
+    """A document being read, in slices of a few milliseconds, while it is being edited.
 
-    Iterate to the end, pausing as you like between the slices, and take `value` before anything else can run.
+    Iterate to the end, pausing as you like between the slices; what was read is the document at that moment.
     Use it as a context manager, or `close()` it: while it is open it observes the document. It never writes.
     """
 
-    value: Any
-    """The state of the document at the moment the iteration ended; AttributeError before that."""
-
     def __iter__(self) -> Iterator[None]:
-        """Convert the document; each step is one slice. Ends with a slice that makes `value` exact."""
+        """Read the document; each step is one slice. Ends with a slice that makes what was read exact."""
+
+    def value(self) -> Any:
+        """Return what was read as plain Python, once. May take long, in any thread; AttributeError before the end."""
 
     def __enter__(self) -> Reading:
         """Return the reading itself."""
@@ -32,7 +32,7 @@ class Reading(Protocol):
 class Whole:
     """A reading that has one slice, for what cannot be converted in parts (`Reading`)."""
 
-    value: Any
+    _value: Any
 
     def __init__(self, convert: Callable[[], Any]) -> None:
         """Make a reading that calls `convert`."""
@@ -40,8 +40,12 @@ class Whole:
 
     def __iter__(self) -> Iterator[None]:
         """Convert the document."""
-        self.value = self._convert()
+        self._value = self._convert()
         yield from ()
+
+    def value(self) -> Any:
+        """Return the document as it was converted."""
+        return self._value
 
     def __enter__(self) -> Whole:
         """Return the reading itself."""

@@ -6,6 +6,7 @@ import json
 from json import JSONDecoder
 from typing import NamedTuple
 
+from .decoding import raw_decode
 from .shape import ContentError
 from .style import Span, skip
 
@@ -66,7 +67,7 @@ def _split(text: str) -> Parts:
             spans, gaps, end = _cells(text, start + 1)
             hole = start + 1, end - 1
         else:
-            end = _DECODER.raw_decode(text, start)[1]
+            end = raw_decode(_DECODER, text, start)[1]
         at = _next(text, end, "}")
     if skip(text, at + 1) != len(text):
         raise ContentError(f"there is more after the end, at {at + 1}")
@@ -93,7 +94,7 @@ def _cells(text: str, start: int) -> tuple[list[Span], list[str], int]:
     end, at = start, skip(text, start)
     while text[at] != "]":
         gaps.append(text[end:at])
-        raw, end = _DECODER.raw_decode(text, at)
+        raw, end = raw_decode(_DECODER, text, at)
         spans.append(Span(text, at, end, raw))
         at = _next(text, end, "]")
     gaps.append(text[end:at])

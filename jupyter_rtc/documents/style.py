@@ -14,6 +14,7 @@ from json import JSONDecoder
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any, NamedTuple
 
+from .decoding import raw_decode
 from .diff import hunks
 from .shape import Shape, is_output, part, project, said, same
 from .update import LONE_SURROGATE, clean, fingerprint
@@ -90,8 +91,8 @@ class Style:
             ]
             return self._object(members, depth)
         if isinstance(value, list | tuple):
-            items = [Piece("", self.new(item, depth + 1, part(shape))) for item in value]
-            return self._array(items, depth)
+            each = part(shape)
+            return self._enclosed("[", [self.new(item, depth + 1, each) for item in value], "]", depth)
         return _scalar(value)
 
     def string(self, text: str) -> str:
@@ -191,7 +192,7 @@ class Style:
 def decode(text: str, at: int) -> Span:
     """Decode the JSON value that begins at ``text[at]``, after white space. Raises ValueError where none does."""
     start = skip(text, at)
-    raw, end = _DECODER.raw_decode(text, start)
+    raw, end = raw_decode(_DECODER, text, start)
     return Span(text, start, end, raw)
 
 

@@ -46,7 +46,7 @@ def read(content: Content, doc: Doc) -> Any:
     with content.read(doc) as reading:
         for _ in reading:
             pass
-        return reading.value
+    return reading.value()
 
 
 # ------------------------------------------------------------------ files
