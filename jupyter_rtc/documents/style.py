@@ -23,6 +23,8 @@ from .update import LONE_SURROGATE, clean, fingerprint
 # parsed before.
 _DECODER = JSONDecoder(parse_int=float, parse_constant=lambda _: None, strict=False)
 _SAFE_INTEGER = (1 << 53) - 1
+_AT_ONCE = 10_000
+"""So many items are joined while no other thread runs."""
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _SPACE = re.compile(r"[ \t\n\r]*")
 # What nbformat splits into lines besides text/* (nbformat/v4/rwbase.py: _non_text_split_mimes).
@@ -186,7 +188,9 @@ class Style:
         if not texts:
             return opening + closing
         inner = self.line(depth + 1)
-        return opening + inner + (self.comma + inner).join(texts) + self.line(depth) + closing
+        between = self.comma + inner
+        joined = between.join(between.join(texts[at : at + _AT_ONCE]) for at in range(0, len(texts), _AT_ONCE))
+        return opening + inner + joined + self.line(depth) + closing
 
 
 def decode(text: str, at: int) -> Span:

@@ -25,9 +25,10 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
 from .allowances import ExhaustedError, Holding
 from .awareness import Identity
+from .intake import LONG_FRAME
 from .member import Member
 from .owner import RoomError, RoomOwner
-from .protocol import CloseCode, ProtocolError, clip_reason
+from .protocol import CloseCode, Prepared, ProtocolError, clip_reason
 from .relay import Relay
 from .rights import UserRights
 from .room import Room
@@ -89,6 +90,7 @@ class RoomProtocol(WebSocketProtocol13):
         self._messages: deque[tuple[int, bytes]] = deque()
         self._listening, self._begun = False, 0.0
         self._overdue: asyncio.TimerHandle | None = None
+        self._preparing: asyncio.Task[None] | None = None
         self._socket = self.stream.socket
         self._loop = cast(BaseAsyncIOLoop, self.stream.io_loop).selector_loop
         try:
@@ -97,6 +99,7 @@ class RoomProtocol(WebSocketProtocol13):
             while (reading := asyncio.ensure_future(self.stream.read_bytes(_CHUNK, partial=True))).done():
                 self._take(reading.result())
                 while self._messages:
+                    await self._prepare()
                     self._work_off(monotonic() + _LONG)
                     await asyncio.sleep(self.handler.relay.pause(_LONG) if self._messages else 0)
             self._go_on()
@@ -113,6 +116,8 @@ class RoomProtocol(WebSocketProtocol13):
         self._messages.clear()
         if self._overdue:
             self._overdue.cancel()
+        if self._preparing:
+            self._preparing.cancel()
 
     def _listen(self) -> None:
         if not self._listening:
@@ -154,7 +159,25 @@ class RoomProtocol(WebSocketProtocol13):
         if self._listening:
             self._listening = False
             self._loop.remove_reader(self._socket.fileno())
-        self._loop.call_later(self.handler.relay.pause(spent), self._go_on)
+        if self._messages and _is_unprepared(self._messages[0]):
+            self._preparing = asyncio.ensure_future(self._prepare_and_go_on(begun))
+        else:
+            self._loop.call_later(self.handler.relay.pause(spent), self._go_on)
+
+    async def _prepare_and_go_on(self, begun: float) -> None:
+        try:
+            await self._prepare()
+        except Exception:  # a fault of ours, or no memory
+            self.handler.log_exception(*sys.exc_info())
+            self._abort()
+        self._go_on(begun)
+
+    async def _prepare(self) -> None:
+        """Have the next message prepared, if that is a long one; those after it wait."""
+        if self._messages and _is_unprepared(message := self._messages[0]):
+            frame = await self.handler.relay.prepare(message[1])
+            if self._messages and self._messages[0] is message:
+                self._messages[0] = message[0], frame
 
     def _take(self, data: bytes) -> None:
         """Take in the next bytes of the stream: messages that they complete, and a part of the next one."""
@@ -184,7 +207,9 @@ class RoomProtocol(WebSocketProtocol13):
     def _work_off(self, deadline: float) -> None:
         """Hand on the messages that came, frames together, until the time is up; say what is wrong with the rest."""
         while self._messages and not self.stream.closed():
-            frames = [payload for _, payload in takewhile(lambda message: message[0] == Opcode.BINARY, self._messages)]
+            frames = [payload for _, payload in takewhile(_is_ready, self._messages)]
+            if not frames and _is_unprepared(self._messages[0]):
+                break
             if frames and not self.client_terminated:
                 for _ in range(self._hand_on(frames, deadline)):
                     self._messages.popleft()
@@ -207,6 +232,15 @@ class RoomProtocol(WebSocketProtocol13):
             self.handler.log_exception(*sys.exc_info())
             self._abort()
             return len(frames)
+
+
+def _is_ready(message: tuple[int, bytes]) -> bool:
+    return message[0] == Opcode.BINARY and not _is_unprepared(message)
+
+
+def _is_unprepared(message: tuple[int, bytes]) -> bool:
+    opcode, frame = message
+    return len(frame) > LONG_FRAME and opcode == Opcode.BINARY and not isinstance(frame, Prepared)
 
 
 class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):

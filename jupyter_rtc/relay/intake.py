@@ -9,12 +9,23 @@ from typing import Any, NamedTuple
 import pycrdt
 from pycrdt import Doc
 
+from . import protocol
 from .causality import Order, Parts, Plan, parted
 from .merging import Runs, deletion, merged
 from .nesting import Nesting
-from .protocol import NO_CHANGE, CloseCode, ProtocolError, decode_state_vector, read_uint, write_uint
+from .protocol import (
+    NO_CHANGE,
+    CloseCode,
+    Kind,
+    Message,
+    Prepared,
+    ProtocolError,
+    decode_state_vector,
+    read_uint,
+    write_uint,
+)
 from .shapes import HAS_LEFT, HAS_RIGHT, STRING
-from .structure import outline, typed
+from .structure import Examined, outline, typed
 from .surrogates import Pairs, cuts, halved, has_pairs
 from .updates import answered
 
@@ -37,6 +48,29 @@ class Admitted(NamedTuple):
     first: bytes
     plan: Plan
     cut: Runs
+
+
+LONG_FRAME = 1 << 16
+"""Bytes of a frame from which on it is prepared in a thread: it may take several milliseconds, or seconds."""
+
+
+def prepared(frame: bytes) -> Prepared:
+    """Return a frame decoded, and what takes long before the update in it is applied done. May run in any thread.
+
+    Never raises: what is wrong with it is found when it is received.
+    """
+    made = Prepared(frame)
+    try:
+        kind, payload = protocol.decode(frame)
+        if kind in (Kind.UPDATE, Kind.STEP2):
+            payload = Examined.of(payload)
+            if payload.outline.scattered:
+                payload = Examined.of(merged([payload]))
+                made = Prepared(protocol.update(payload) if kind is Kind.UPDATE else protocol.step2(payload))
+        made.message = Message(kind, payload)
+    except ProtocolError:
+        pass
+    return made
 
 
 class Intake:

@@ -146,12 +146,20 @@ def write_bytes(data: bytes) -> bytes:
     return write_uint(len(data)) + data
 
 
+class Prepared(bytes):
+    """A frame that was decoded before, where that takes long: `message`, unless it cannot be decoded."""
+
+    message: Message | None = None
+
+
 def decode(frame: bytes) -> Message:
     """Decode one frame, which holds exactly one message.
 
     Raises:
         ProtocolError: the frame is empty, truncated, of no known type, or longer than its message.
     """
+    if isinstance(frame, Prepared) and frame.message:
+        return frame.message
     kind, at = read_uint(frame, 0)
     if kind == _SYNC:
         step, at = read_uint(frame, at)

@@ -22,10 +22,12 @@ from .connection import Connection, Transport
 from .delivery import Delivery, Follower
 from .door import Ask, Warnings
 from .effects import Broadcast, Send
+from .intake import prepared
 from .keeper import Keeper
 from .member import Member
 from .memory import give_back
 from .owner import RoomGone, RoomOwner
+from .pool import Pool
 from .protocol import ProtocolError
 from .proving import Proving
 from .room import EditError, Room
@@ -111,6 +113,7 @@ class Relay(LoggingConfigurable):
         self.allowances = Allowances(parent=self)
         self.charges = Charges(self.store, self.allowances)
         self._reported = self.keeper.report()
+        self._preparing = Pool()
         self._delivery = Delivery(self.store, self.keeper, self._tasks, self.allowances, self.log)
         self._proving = Proving(self.keeper, self._delivery, self._tasks, self.log)
         self._rooms = Rooms(owners, self.keeper, self._delivery, self.allowances, self.charges, self.log)
@@ -174,6 +177,10 @@ class Relay(LoggingConfigurable):
             return self._delivery.receive(self._rooms.served(room), member, frames, deadline)
         except RoomGone:
             return len(frames)
+
+    async def prepare(self, frame: bytes) -> bytes:
+        """Return a long frame, to be received, with what can be done of that in a thread done."""
+        return await self._preparing.run(prepared, frame)
 
     def pause(self, spent: float) -> float:
         """Return how long a peer is not read whose messages took `spent` seconds."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from sys import maxsize
 
 from .blocks import Reader
-from .protocol import read_uint
+from .protocol import ProtocolError, read_uint
 from .shapes import HAS_LEFT, HAS_RIGHT, TYPED, Block, Id, Outline
 
 _MOST_VALUES = 1 << 22
@@ -74,6 +74,8 @@ def typed(update: bytes) -> re.Match[bytes] | None:
 
 def outline(update: bytes) -> Outline:
     """Walk over an update as `examine` does, and leave nothing out: that knows no ids of what was typed."""
+    if isinstance(update, Examined):
+        return update.outline
     reader = Reader(update, max(_MOST_VALUES, len(update) // _LEAST_SIZE))
     held = reader.outline()
     reader.refuse_parents()
@@ -82,7 +84,32 @@ def outline(update: bytes) -> Outline:
 
 def made_here(update: bytes) -> Outline:
     """Walk over an update as `outline` does, but one that was let through before, or was made here: of any size."""
+    if isinstance(update, Examined):
+        return update.outline
     return Reader(update, maxsize).outline()
+
+
+class Examined(bytes):
+    """An update that was walked over before, where that takes long; who does it again gets what came of it."""
+
+    _found: Outline | ProtocolError
+
+    @property
+    def outline(self) -> Outline:
+        """What it holds. Raises ProtocolError as the function `outline` did."""
+        if isinstance(self._found, ProtocolError):
+            raise self._found
+        return self._found
+
+    @classmethod
+    def of(cls, update: bytes) -> Examined:
+        """Walk over an update."""
+        examined = cls(update)
+        try:
+            examined._found = outline(update)
+        except ProtocolError as error:
+            examined._found = error
+        return examined
 
 
 def blocks(update: bytes) -> Iterator[Block]:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from .protocol import read_uint, write_uint
 from .shapes import SKIP, STRING, Block, Id
-from .structure import blocks, deletions, neighbours
+from .structure import Examined, blocks, deletions, neighbours
 
 _IN_BYTES = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
 _IN_TEXT = re.compile("[\U00010000-\U0010ffff]")
@@ -32,6 +32,8 @@ _HALVES = "\ufffd\ufffd"
 
 def has_pairs(update: bytes) -> bool:
     """Say whether an update may hold a character of two ids. False for nearly all, at the speed of a search."""
+    if isinstance(update, Examined):
+        return update.outline.paired
     return any(_IN_BYTES.search(update, at, at + _SLICE + 3) for at in range(0, len(update), _SLICE))
 
 
