@@ -154,7 +154,7 @@ class Keeper(LoggingConfigurable):
         if served.stored and first:
             if loaded.damage:  # only now that there is something to put in its place
                 self._store.set_aside(name, None)
-            self._store.create(name, first, served.room.opener if served.owner.free else None)
+            self._store.create(name, first, served.begun_by)
         if loaded.stored:  # what its owner added since is looked at when somebody was sent it
             served.proved = loaded.stored.last
         if kept := first or loaded.stored:
@@ -228,7 +228,7 @@ class Keeper(LoggingConfigurable):
             self._store.compact(room.name, stored.seq, stored.snapshot)
             self._store.mark(room.name, saved=stored.saved)
         else:
-            self._store.create(room.name, stored)
+            self._store.create(room.name, stored, served.begun_by)
         self._go_on(served, stored)
         return True
 
@@ -236,7 +236,7 @@ class Keeper(LoggingConfigurable):
         """Put a history that begins now in place of a room's, whose record is set aside."""
         if served.stored:
             self._store.set_aside(served.room.name, None)
-            self._store.create(served.room.name, stored)
+            self._store.create(served.room.name, stored, served.begun_by)
         self._go_on(served, stored)
 
     def _go_on(self, served: ServedRoom, stored: StoredRoom) -> None:

@@ -88,6 +88,11 @@ class ServedRoom:
         return f" ({next(iter(paths))})" if len(paths) == 1 else ""
 
     @property
+    def begun_by(self) -> str | None:
+        """The user who made up the room's name; None if none did."""
+        return self.charge.user if self.charge else None
+
+    @property
     def in_use(self) -> bool:
         """Whether somebody is here, or is being heard."""
         return bool(self.connections or self.heard)

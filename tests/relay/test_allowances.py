@@ -9,12 +9,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycrdt import Text
+from pycrdt import Doc, Text
 from tornado.httpclient import HTTPClientError
 from traitlets.config import Config
 from websockets.exceptions import InvalidStatus
 
-from jupyter_rtc.relay import ExhaustedError, FreeRooms, MemoryStore, Relay, RoomError, SQLiteStore, protocol
+from jupyter_rtc.relay import (
+    ExhaustedError,
+    FreeRooms,
+    MemoryStore,
+    Relay,
+    RoomError,
+    SQLiteStore,
+    StoredRoom,
+    protocol,
+)
 from jupyter_rtc.relay.allowances import Allowance, Holding
 from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode
 
@@ -179,6 +188,13 @@ class TestFreeRooms:
             await relay.discard("a")
             assert relay.allowances.free_bytes.in_total < 1000
             await relay.open("d", ADA)
+
+    async def test_a_room_that_goes_on_with_another_history_is_still_its_users(self) -> None:
+        async with relay_with(config=limited()) as relay:
+            room = await relay.open("a", ADA)
+            stored = StoredRoom("f" * 32, 5, Doc().get_update(), 0, (), None, None)
+            assert relay.adopt(room, stored)
+            assert [begun.user for begun in await relay.store.begun()] == [ADA]
 
     @pytest.mark.traits(Allowances={"max_free_rooms_in_total": 2})
     async def test_one_too_many_is_refused_at_the_handshake_until_one_is_deleted(
