@@ -65,6 +65,12 @@ ROWS = (
         "reload the page",
     ),
     Row(
+        "bytes of updates that wait for missing ones",
+        {"a room": "Allowances.max_room_waiting", **_each("max_waiting")},
+        "1008",
+        "connect again: the sync brings what is missing; mend a client that leaves out updates",
+    ),
+    Row(
         "bytes of presence in all rooms",
         _each("max_awareness"),
         "1008",

@@ -15,6 +15,11 @@ from traitlets.config import LoggingConfigurable
 
 from .awareness import Awareness
 
+MOST_WAITING = 1 << 18
+"""How many bytes of updates may wait in a room, where nothing else is configured."""
+
+_WAITING = "bytes of updates that wait for missing ones"
+
 
 class ExhaustedError(Exception):
     """A user, or all together, would have more of something than they may; the text says what, and how much that is."""
@@ -24,12 +29,13 @@ class Allowance:
     """How much of one thing each user may have, and all together.
 
     Attributes:
+        what: the thing, in words.
         in_total: how much of it all have now.
     """
 
     def __init__(self, what: str, of_one: int, of_all: int) -> None:
         """Let each have at most `of_one` of `what`, and all together `of_all`."""
-        self._what = what
+        self.what = what
         self._of_one = of_one
         self._of_all = of_all
         self._taken: dict[str, int] = {}
@@ -43,9 +49,9 @@ class Allowance:
     def check(self, user: str, amount: int) -> None:
         """Raise ExhaustedError where a user may not have so much more; one without a name counts in total only."""
         if user and self._taken.get(user, 0) + amount > self._of_one:
-            raise ExhaustedError(f"{user} may have {self._of_one} {self._what}, and no more")
+            raise ExhaustedError(f"{user} may have {self._of_one} {self.what}, and no more")
         if self.in_total + amount > self._of_all:
-            raise ExhaustedError(f"there may be {self._of_all} {self._what}, and no more")
+            raise ExhaustedError(f"there may be {self._of_all} {self.what}, and no more")
 
     def count(self, user: str, amount: int = 1) -> None:
         """Take note that a user has so much more now, or less, whatever is allowed."""
@@ -90,6 +96,49 @@ class Holding:
         self._amount = amount
 
 
+class Shares:
+    """What several users hold of an allowance in one room, of which only the sum is known: updates that wait there.
+
+    Whoever makes it grow has what it grows by. What goes is taken to be what was there longest.
+    """
+
+    def __init__(self, allowance: Allowance, most: int) -> None:
+        """Hold nothing yet, and at most `most`."""
+        self._allowance = allowance
+        self._most = most
+        self._size = 0
+        self._of: dict[str, int] = {}
+
+    def hold(self, user: str, size: int) -> None:
+        """Hold so much from now on; where it is more than before, that is the user's. Raises ExhaustedError."""
+        more = size - self._size
+        if more > 0:
+            if size > self._most:
+                raise ExhaustedError(f"there may be {self._most} {self._allowance.what} in a room, and no more")
+            self._allowance.check(user, more)
+        self._change(user, more)
+
+    def begin(self, size: int) -> None:
+        """Hold so much that was there before anybody knew whose it is, whatever is allowed."""
+        self._change("", -self._size)
+        self._change("", size)
+
+    def _change(self, user: str, more: int) -> None:
+        self._size += more
+        if more > 0:
+            self._of[user] = self._of.get(user, 0) + more
+            self._allowance.count(user, more)
+        while more < 0:
+            oldest, held = next(iter(self._of.items()))
+            gone = min(held, -more)
+            more += gone
+            self._allowance.count(oldest, -gone)
+            if gone == held:
+                del self._of[oldest]
+            else:
+                self._of[oldest] = held - gone
+
+
 def _each(of_one: int, of_all: int, text: str, min: int = 1) -> tuple[Int[int, int], Int[int, int]]:
     """Return two options, of one user and of all together, with a text of help that has ``{who}`` in it."""
     one = Int(of_one, min=min, help=text.format(who="one user")).tag(config=True)
@@ -116,6 +165,19 @@ class Allowances(LoggingConfigurable):
         " they hold; a peer that brings more is closed with 1008.",
         min=1 << 10,
     )
+    max_waiting, max_waiting_in_total = _each(
+        4 << 20,
+        64 << 20,
+        "How many bytes of updates of {who} may wait, in all rooms, for updates that have not come; a peer that brings"
+        " more is closed with 1008.",
+        min=1 << 10,
+    )
+    max_room_waiting = Int(
+        MOST_WAITING,
+        min=1 << 10,
+        help="How many bytes of updates may wait in one room, where they are tried again as what they wait for comes; a"
+        " peer that brings more is closed with 1008.",
+    ).tag(config=True)
     max_rooms, max_rooms_in_total = _each(
         500,
         5000,
@@ -184,6 +246,7 @@ class Allowances(LoggingConfigurable):
         self.rooms = Allowance("rooms in memory", self.max_rooms, self.max_rooms_in_total)
         self.free_rooms = Allowance("stored free rooms", self.max_free_rooms, self.max_free_rooms_in_total)
         self.free_bytes = Allowance("bytes of stored free rooms", self.max_free_bytes, self.max_free_bytes_in_total)
+        self.waiting = Allowance(_WAITING, self.max_waiting, self.max_waiting_in_total)
         self.held = Allowance("bytes of updates that wait to be heard", self.max_held, self.max_held_in_total)
         self.awareness = Allowance("bytes of awareness", self.max_awareness, self.max_awareness_in_total)
         self.answers = Allowance("answers under way", self.max_answers, self.max_answers_in_total)
@@ -192,3 +255,12 @@ class Allowances(LoggingConfigurable):
     def presence(self) -> Awareness:
         """Return what holds the awareness states of one room."""
         return Awareness(self.max_states, self.max_state_size, self.max_room_states, self.max_room_awareness)
+
+    def waits(self) -> Shares:
+        """Return what counts the updates that wait in one room."""
+        return Shares(self.waiting, self.max_room_waiting)
+
+
+def waits_alone() -> Shares:
+    """Return what counts the updates that wait in a room that is the only one."""
+    return Shares(Allowance(_WAITING, MOST_WAITING, MOST_WAITING), MOST_WAITING)

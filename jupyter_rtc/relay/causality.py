@@ -59,6 +59,11 @@ class Plan(NamedTuple):
     clocks: Mapping[int, int]
     waiting: Sequence[Parts]
 
+    @property
+    def size(self) -> int:
+        """How many bytes wait then."""
+        return sum(len(parts.rest) for parts in self.waiting)
+
 
 class Order:
     """Puts updates in an order in which a document can take each in at once.

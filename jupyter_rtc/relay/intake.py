@@ -15,7 +15,6 @@ from .merging import Runs, deletion, merged
 from .nesting import Nesting
 from .protocol import (
     NO_CHANGE,
-    CloseCode,
     Kind,
     Message,
     Prepared,
@@ -29,8 +28,6 @@ from .structure import Examined, outline, typed
 from .surrogates import Pairs, cuts, halved, has_pairs
 from .updates import answered
 
-MOST_WAITING = 1 << 18
-"""How many bytes of updates may wait for others: they are tried again as what they wait for comes."""
 _MOST_MET = 1000
 
 
@@ -162,8 +159,6 @@ class Intake:
         plan = order.plan(update, held)
         if plan.steps != (update,):
             answered(pycrdt.get_state, update)  # what cannot be read shall neither wait nor be stored
-        if plan.waits and sum(len(parts.rest) for parts in plan.waiting) > MOST_WAITING:
-            raise ProtocolError("too much that builds on missing updates", CloseCode.NOT_ALLOWED)
         return Admitted(update, deletion(cut), plan, cut)
 
     def took(self, admitted: Admitted) -> None:

@@ -14,6 +14,7 @@ import pycrdt
 from pycrdt import Doc, TransactionEvent
 
 from . import protocol
+from .allowances import ExhaustedError, Shares, waits_alone
 from .awareness import Awareness
 from .causality import marked
 from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send, Show
@@ -58,10 +59,19 @@ class Room:
         given: the number of the last update in what was last sent to somebody who came, written by the document itself.
     """
 
-    def __init__(self, name: str, lineage: str, awareness: Awareness | None = None, *, mapped: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        lineage: str,
+        awareness: Awareness | None = None,
+        waits: Shares | None = None,
+        *,
+        mapped: bool = False,
+    ) -> None:
         """Make an empty room, where any history is welcome until it begins with one of its own.
 
-        `mapped` says whether values of maps are content of the document (see `RoomOwner.mapped`).
+        `waits` counts the updates that wait in it, and says how many may. `mapped` says whether values of maps are
+        content of the document (see `RoomOwner.mapped`).
         """
         self.name = name
         self.lineage = lineage
@@ -79,6 +89,7 @@ class Room:
         self._tail: list[bytes] = []
         self._tail_size = 0
         self._intake = Intake()
+        self._waits_of = waits or waits_alone()
 
     def begin(self, seq: int, genesis: int, snapshot: bytes | None = None, waiting: bytes = NO_CHANGE) -> None:
         """Begin to count, once `doc` holds what was stored or read from a file.
@@ -88,6 +99,7 @@ class Room:
         """
         self.seq, self.genesis = seq, genesis
         self._intake.begin(self.doc, waiting)
+        self._waits_of.begin(0 if waiting == NO_CHANGE else len(waiting))
         self.forget_full_state()
         if snapshot is not None:
             self._full = (protocol.step2_header(len(snapshot)), snapshot)
@@ -95,6 +107,10 @@ class Room:
     def survey(self) -> None:
         """Prepare for the first update. May run in any thread, as long as nothing else is done here."""
         self._intake.survey(self.doc)
+
+    def end(self) -> None:
+        """Count nothing of the room any more."""
+        self._waits_of.begin(0)
 
     def replace(self, doc: Doc[Any]) -> None:
         """Serve another document from now on, one that holds the same updates."""
@@ -269,7 +285,7 @@ class Room:
         if self._intake.follows(update):
             guarded(self.doc.apply_update, update)
             return self._accept(update, frame, member, username)
-        admitted, before = self._apply(update)
+        admitted, before = self._apply(update, username)
         if admitted.update is not update:
             frame = protocol.update(admitted.update)
         return [*self._take(before, username), *self._accept(admitted.update, frame, member, username)]
@@ -321,12 +337,13 @@ class Room:
             added = news(update, before)
             return self._refuse(member, added) if added != NO_CHANGE else []
         self._refuse_growth(update)
+        username = member.identity.username
         with self._observed() as changes:
-            admitted, made = self._apply(update)
+            admitted, made = self._apply(update, username)
         # What waits for an update that is missing here changes nothing yet, but must not get lost.
         if not (changes or admitted.plan.waits):
             return []
-        username, frame = member.identity.username, protocol.update(admitted.update)
+        frame = protocol.update(admitted.update)
         return [*self._take(made, username), *self._accept(admitted.update, frame, member, username)]
 
     def _refuse(self, member: Member, update: bytes) -> list[Effect]:
@@ -355,9 +372,13 @@ class Room:
     def _announce(self, clients: list[int]) -> list[Effect]:
         return [Show(clients, None)] if clients else []
 
-    def _apply(self, update: bytes) -> tuple[Admitted, list[bytes]]:
-        """Apply an update of a peer; return how that was done, and the updates that were made before."""
+    def _apply(self, update: bytes, user: str) -> tuple[Admitted, list[bytes]]:
+        """Apply an update of a user's; return how that was done, and the updates that were made before."""
         admitted = self._intake.admit(self.doc, update)
+        try:
+            self._waits_of.hold(user, admitted.plan.size)
+        except ExhaustedError as error:
+            raise ProtocolError(str(error), CloseCode.NOT_ALLOWED) from None
         before: list[bytes] = []
         if admitted.first != NO_CHANGE:
             with self._observed() as before:

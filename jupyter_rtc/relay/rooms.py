@@ -157,6 +157,7 @@ class Rooms:
             with suppress(StoreError):
                 await self._charges.read()
         room = await self._begun(name, user, owner, loaded)
+        place.callback(room.end)
         served = ServedRoom(room, owner, loaded.unkept, monotonic())
         served.place = place
         first = await self._load(served, loaded.stored)
@@ -181,7 +182,7 @@ class Rooms:
 
     async def _begun(self, name: str, user: str, owner: RoomOwner, loaded: Loaded) -> Room:
         """Return a room that holds what was stored of it, brought by a user."""
-        room = Room(name, uuid4().hex, self._allowances.presence(), mapped=owner.mapped)
+        room = Room(name, uuid4().hex, self._allowances.presence(), self._allowances.waits(), mapped=owner.mapped)
         room.opener = user
         if stored := loaded.stored:
             room.lineage = stored.lineage

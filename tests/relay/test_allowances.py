@@ -24,7 +24,7 @@ from jupyter_rtc.relay import (
     StoredRoom,
     protocol,
 )
-from jupyter_rtc.relay.allowances import Allowance, Holding
+from jupyter_rtc.relay.allowances import Allowance, Holding, Shares
 from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode
 
 from .by_hand import append, observed, text_of
@@ -222,6 +222,88 @@ class TestFreeRooms:
         assert json.loads((await jp_fetch("api/rtc/rooms")).body)["free"] == []
         async with server.connect("d") as one, Peer(one) as ada:
             await ada.until(lambda: ada.synced)
+
+
+class TestShares:
+    @given(st.lists(st.tuples(st.sampled_from([ADA, BOB, ""]), st.integers(0, 12)), max_size=40))
+    def test_what_users_hold_together_is_within_the_allowance_of_whoever_adds_to_it(
+        self, steps: list[tuple[str, int]]
+    ) -> None:
+        allowance = Allowance("bytes", 6, 9)
+        shares = Shares(allowance, 8)
+        held = 0
+        for user, size in steps:
+            try:
+                shares.hold(user, size)
+                held = size
+            except ExhaustedError:
+                assert size > held
+            assert allowance.in_total == held <= 8
+        shares.begin(20)  # what was stored before is counted, whatever is allowed
+        assert allowance.in_total == 20
+        shares.begin(0)
+        allowance.take(ADA, 6)
+        allowance.take(BOB, 3)
+
+
+class TestWaiting:
+    """Updates that build on others which have not come."""
+
+    @pytest.mark.parametrize(
+        ("traits", "taken"),
+        [({"max_waiting": 5000}, 2), ({"max_waiting_in_total": 5000}, 1), ({"max_room_waiting": 1500}, 0)],
+    )
+    async def test_so_much_waits_in_all_rooms_and_a_room(self, traits: dict[str, int], taken: int) -> None:
+        """Ada brings 2000 bytes to one room, and Bob; then Ada to another: once, and once more."""
+        async with relay_with(config=limited(**traits)) as relay:
+            one, other = await relay.open("one"), await relay.open("other")
+            clients = [
+                Client(relay, one, ADA),
+                Client(relay, one, BOB),
+                Client(relay, other, ADA),
+                Client(relay, other, ADA),
+            ]
+            missing = []
+            for client in clients:
+                first, early = [*observed(client.doc, append("first")), *observed(client.doc, append("x" * 2000))]
+                missing.append(first)
+                before = client.room.doc.get_state()
+                client.send(protocol.update(early))
+                assert client.room.doc.get_state() == before
+            closed = [client.socket.closed for client in clients]
+            refused = [bool(one) for one in closed]
+            assert refused == {2: [False, False, False, True], 1: [False, False, True, True], 0: [True] * 4}[taken]
+            for (code, reason), *_ in filter(None, closed):
+                assert (code, "bytes of updates that wait" in reason) == (CloseCode.NOT_ALLOWED, True)
+            clients[0].send(protocol.update(missing[0]))
+            assert len(text_of(one.doc)) == (2005 if taken else 0)
+            if taken:  # what waits no longer makes place
+                assert relay.allowances.waiting.in_total < 2100 * taken
+                again = Client(relay, other, ADA)
+                again.send(
+                    protocol.update([*observed(again.doc, append("a")), *observed(again.doc, append("x" * 900))][1])
+                )
+                assert again.socket.closed == []
+                clients.append(again)
+            for client in clients:
+                relay.leave(client.room, client.member)
+            await eventually(lambda: gone(relay, "one") and gone(relay, "other"))
+            assert relay.allowances.waiting.in_total == 0
+
+    async def test_what_waits_when_a_room_is_loaded_counts_for_all_together(self, tmp_path: Path) -> None:
+        config = limited()
+        config["Relay"]["store_class"] = SQLiteStore
+        config["SQLiteStore"] = {"path": str(tmp_path / "rooms.db")}
+        counted = []
+        for _ in range(2):
+            async with relay_with(config=config) as relay:
+                client = Client(relay, await relay.open("a"), ADA)
+                if not counted:
+                    _, early = [*observed(client.doc, append("first")), *observed(client.doc, append("x" * 2000))]
+                    client.send(protocol.update(early))
+                counted.append(relay.allowances.waiting.in_total)
+            assert relay.allowances.waiting.in_total == 0
+        assert min(counted) > 2000
 
 
 class TestHeld:

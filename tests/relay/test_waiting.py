@@ -14,8 +14,8 @@ from pycrdt import Doc, Map, Text
 from traitlets.config import Config
 
 from jupyter_rtc.relay import FreeRooms, Identity, Member, MemoryStore, Relay, Room, SQLiteStore, StoredRoom, protocol
+from jupyter_rtc.relay.allowances import MOST_WAITING
 from jupyter_rtc.relay.effects import Broadcast, Persist
-from jupyter_rtc.relay.intake import MOST_WAITING
 from jupyter_rtc.relay.protocol import NO_CHANGE, CloseCode, ProtocolError
 from jupyter_rtc.relay.room import EditError
 from jupyter_rtc.relay.store import DamagedError
