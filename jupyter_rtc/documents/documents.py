@@ -129,7 +129,7 @@ class Documents(LoggingConfigurable):
         except FileError:
             raise
         except Exception as error:  # whatever a contents manager raises: the WebSocket says it, see below
-            self.log.warning("%s cannot be looked at: %s", path, _named(error))
+            self.log.warning("%s cannot be looked at: %s", path, _named(error), exc_info=error)
         known = self._open_id(path, form, kind) or self._file_ids().get_id(path)
         file_id = known or self._file_ids().index(path)
         if file_id is None:
@@ -188,12 +188,11 @@ class Documents(LoggingConfigurable):
 
     def reverted(self, path: str) -> None:
         """Let the open documents of a file follow it that was set back just now."""
+        self._tasks.spawn(self._follow(path))
 
-        async def follow() -> None:
-            async with self.reverting(path):
-                pass
-
-        self._tasks.spawn(follow())
+    async def _follow(self, path: str) -> None:
+        async with self.reverting(path):
+            pass  # it is done already
 
     def seek(self, name: DocumentName, path: str) -> bool:
         """Follow a file that is not at `path` any more; return whether the manager of file ids knows where it is."""
@@ -425,6 +424,7 @@ class Documents(LoggingConfigurable):
             async with asyncio.timeout(_LONGEST_LOOK):
                 infos = await self.files.glance([binding.path for binding in bindings])
         except Exception:  # a disk hangs; or whatever else it is, a look at each says so, and finds what can be found
+            self.log.debug("the open files cannot be looked at together", exc_info=True)
             return bindings
         both = zip(bindings, infos, strict=True)
         return [binding for binding, info in both if not (info and binding.is_as_seen(info))]

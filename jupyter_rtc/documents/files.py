@@ -220,6 +220,7 @@ class ManagedFiles:
             saved = _info(await self._thread.ask(self._manager.save, model, path))
         except Exception as error:  # whatever a manager raises, or a hook once all is written
             if written := await self._found(path, kind, form, change):
+                self._manager.log.warning("%s is saved, but its contents manager had trouble", path, exc_info=error)
                 return written._replace(note=f"its contents manager had trouble: {reason(error)}")
             if isinstance(error, HTTPError):
                 raise file_error(error) from None
@@ -285,6 +286,7 @@ def _on_this_thread(emit: Callable[..., Any]) -> Callable[..., Any]:
     loop, home = asyncio.get_running_loop(), get_ident()
 
     def emitting(data: dict[str, Any]) -> None:
+        """Emit an event there."""
         if get_ident() == home:
             emit(data=data)
         else:

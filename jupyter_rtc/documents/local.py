@@ -140,6 +140,7 @@ class LocalFiles(ManagedFiles):
             try:
                 await step()
             except Exception as error:  # whatever a hook, a disk or a database makes of it
+                self._manager.log.warning("%s is saved, but %s", path, what, exc_info=error)
                 notes.append(f"{what}: {reason(error)}")
         self._manager.emit(data={"action": "save", "path": path})
         return "; ".join(notes)
@@ -266,7 +267,7 @@ class LocalFiles(ManagedFiles):
 
     def _write(self, os_path: str, path: str, change: Change) -> FileInfo:
         digest, size = hashlib.new(self._manager.hash_algorithm), 0
-        opener = self._opener(path, change.over)
+        opener = partial(self._open_over, path, change.over)
         parts = [*encoded(change.original)]  # at hand: the less is done while the file is half written, the better
         try:
             with self._manager.atomic_writing(os_path, text=False, opener=opener) as file:
@@ -287,32 +288,28 @@ class LocalFiles(ManagedFiles):
             raise FileError(500, f"{path}: {reason(error)}") from None
         return FileInfo(_stamp(written), True, digest.hexdigest())
 
-    def _opener(self, path: str, over: FileInfo | None) -> Callable[[str, int], int]:
-        """Return what opens a file to be written, and empties it only if it is `over` then.
+    def _open_over(self, path: str, over: FileInfo | None, os_path: str, flags: int) -> int:
+        """Open a file to be written, as `os.open` does, and empty it only if it is `over` then.
 
         It is opened before it is looked at: whoever puts another file in its place later has theirs left alone.
         """
-
-        def open_it(os_path: str, flags: int) -> int:
-            flags &= ~os.O_TRUNC
-            if over is not None:  # what somebody has just removed is not made again
-                flags &= ~os.O_CREAT
-            try:
-                file = os.open(os_path, flags, 0o666)
-            except FileNotFoundError:
-                if over is None:
-                    raise
-                raise _overtaken(os_path, path) from None
-            try:
-                if not self._is_over(os_path, over):
-                    raise _overtaken(os_path, path)
-                os.ftruncate(file, 0)
-            except BaseException:  # whatever it is: nobody else closes it
-                os.close(file)
+        flags &= ~os.O_TRUNC
+        if over is not None:  # what somebody has just removed is not made again
+            flags &= ~os.O_CREAT
+        try:
+            file = os.open(os_path, flags, 0o666)
+        except FileNotFoundError:
+            if over is None:
                 raise
-            return file
-
-        return open_it
+            raise _overtaken(os_path, path) from None
+        try:
+            if not self._is_over(os_path, over):
+                raise _overtaken(os_path, path)
+            os.ftruncate(file, 0)
+        except BaseException:  # whatever it is: nobody else closes it
+            os.close(file)
+            raise
+        return file
 
     def _is_over(self, os_path: str, over: FileInfo | None) -> bool:
         """Say whether a file holds what `over` did, whatever its stamp says; where that is None, whether it is new."""

@@ -63,6 +63,7 @@ def watch(roots: Sequence[Any], callback: Callable[[], None]) -> Callable[[], No
     fired = False
 
     def call_once(_: list[Any]) -> None:
+        """Call back the first time: a transaction may change several roots."""
         nonlocal fired
         if not fired:
             fired = True
@@ -76,6 +77,7 @@ def observe(callbacks: Iterable[tuple[Any, Callable[[list[Any]], None]]]) -> Cal
     subscriptions = [(root, root.observe_deep(callback)) for root, callback in callbacks]
 
     def unsubscribe() -> None:
+        """End the subscriptions, once."""
         while subscriptions:
             root, subscription = subscriptions.pop()
             root.unobserve(subscription)

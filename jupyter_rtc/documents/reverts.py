@@ -21,11 +21,13 @@ def follow_reverts(manager: Any, documents: Documents) -> None:
 
     @wraps(restore)
     async def awaited(checkpoint_id: str, path: str) -> Any:
+        """Restore a checkpoint; return when the documents have followed."""
         async with documents.reverting(path):
             return await restore(checkpoint_id, path)
 
     @wraps(restore)
     def called(checkpoint_id: str, path: str) -> Any:
+        """Restore a checkpoint; the documents follow later."""
         result = restore(checkpoint_id, path)
         documents.reverted(path)
         return result

@@ -150,7 +150,7 @@ class Database:
                 transaction.carry_out(operations)
                 if transaction.aside:
                     forget_oldest(connection, self._options.size_limit // _ASIDE_SHARE)
-        except BaseException as error:
+        except BaseException as error:  # whatever it is: what is to blame is left out, and the rest written
             if _is_about_the_file(error):
                 raise
             middle = len(operations) // 2
@@ -169,7 +169,7 @@ class Database:
 
     def _give_up(self, operation: Operation, error: BaseException) -> None:
         """Go on without an operation; its room takes no more of them before its whole state is stored."""
-        self._log.error("room %r: a change cannot be stored: %s", operation.room, error)
+        self._log.error("room %r: a change cannot be stored: %s", operation.room, error, exc_info=error)
         ledger = self._ledger.copy()
         reason = f"a change cannot be stored: {error}"
         match operation:

@@ -115,7 +115,8 @@ class Rights:
                 async with asyncio.timeout(_LONGEST_ANSWER):
                     answer = await asked.ask(afresh)
             except Exception as error:  # whatever an identity provider raises: it does not know, so nothing changes
-                self._log.warning("cannot ask again what %s may do: %r", member.identity.username, error)
+                told = "cannot ask again what %s may do: %r"
+                self._log.warning(told, member.identity.username, error, exc_info=error)
             else:
                 if member in self._asking:
                     asked.settle(answer)

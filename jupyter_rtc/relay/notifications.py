@@ -92,7 +92,9 @@ class Notifications:
             if len(self._warned) >= _MOST_WARNED:
                 self._warned.clear()
             self._warned.add(text)
-            self._log.warning("changes of some files are not told by the system, they are looked for: %s", text)
+            self._log.warning(
+                "changes of some files are not told by the system, they are looked for: %s", text, exc_info=error
+            )
 
     async def _watch(self, folders: Collection[str], limit: float | None) -> None:
         """Watch folders until others are to be watched, or for `limit` seconds."""
@@ -127,6 +129,6 @@ def _refused_of(folders: Iterable[str]) -> frozenset[str]:
         try:
             for _ in watch(folder, stop_event=at_once, recursive=False):
                 break
-        except Exception:
+        except (OSError, RuntimeError, ValueError):  # of the system; of watchfiles; its name is no text
             refused.add(folder)
     return frozenset(refused)

@@ -143,7 +143,7 @@ class Rooms:
         """Bring a room into memory for a user; it takes a `place` there until it leaves."""
         try:
             return await self._bring(name, user, place)
-        except BaseException:
+        except BaseException:  # whatever it is: nobody else gives it back
             place.close()
             raise
 
@@ -209,7 +209,7 @@ class Rooms:
             return await served.owner.load(room, stored)
         except RoomError:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever an owner raises: it concerns nobody but who wants to come in
             self._log.exception("room %s: cannot be opened", room.name)
             raise RoomError(CloseCode.LOAD_FAILED, f"the room cannot be opened: {error}") from error
         finally:

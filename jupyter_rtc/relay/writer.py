@@ -126,7 +126,7 @@ class Writer(Thread):
             for request in requests:
                 try:
                     self._serve(request, patient=going)
-                except BaseException as error:
+                except BaseException as error:  # whoever asked must not wait for ever
                     self._note(error)
                     _answer(request, StoreError(f"it cannot be answered: {error}"))
             if self._backlog or self._requests or (going and not self.failing and self._try(self._database.tidy)):
@@ -136,7 +136,7 @@ class Writer(Thread):
         """Do what need not be done now: where it fails, the next time does it."""
         try:
             return chore()
-        except BaseException as error:
+        except BaseException as error:  # as in `_note`
             self._note(error)
             self._log.debug("the store's housekeeping is put off: %s", error)
             return None
@@ -152,7 +152,7 @@ class Writer(Thread):
             while self._backlog:
                 self._database.write(self._backlog[:_TRANSACTION])
                 del self._backlog[:_TRANSACTION]
-        except BaseException as error:
+        except BaseException as error:  # as in `_note`: what cannot be written waits
             self._note(error)
             self._fail(error)
         else:
@@ -208,7 +208,7 @@ class Writer(Thread):
             return self._database.read(request.read, room)
         except DamagedError as error:
             return error
-        except BaseException as error:
+        except BaseException as error:  # as in `_note`: it is for whoever asked
             self._note(error)
             return StoreError(f"{room} cannot be read: {error}", frozenset([room]))
 

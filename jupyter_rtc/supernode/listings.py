@@ -74,7 +74,7 @@ class ManagedListings:
             if model["type"] != "directory":
                 return Listing(model, None)
             return Listing(model, (await self._thread.ask_last(self._manager.get, path, type="directory"))["content"])
-        except Exception as error:  # Tornado's HTTPError, which has no place here
+        except Exception as error:  # Tornado's HTTPError has no place here
             if 400 <= getattr(error, "status_code", 500) < 500:
                 raise MissingError(f"{path or '/'}: {getattr(error, 'log_message', None) or error}") from None
             raise
@@ -146,8 +146,8 @@ class LocalListings:
             if not os.path.isdir(folder):
                 return Listing(self._model(path, folder), None)
             model = FileContentsManager._dir_model(self._manager, path, content=False)
-        except Exception as error:  # OSError; or Tornado's HTTPError, which has no place here
-            if isinstance(error, OSError) or 400 <= getattr(error, "status_code", 500) < 500:
+        except Exception as error:  # Tornado's HTTPError has no place here
+            if _is_missing(error):
                 raise MissingError(f"{path or '/'}: {getattr(error, 'log_message', None) or error}") from None
             raise
         before, seen = self._seen.pop(path, {}), {}
@@ -181,8 +181,10 @@ class LocalListings:
         try:
             local_path = self.local_path(path) or ""
             stat = os.lstat(local_path)
-        except Exception:  # OSError; or Tornado's HTTPError, which has no place here
-            return None
+        except Exception as error:  # Tornado's HTTPError has no place here
+            if _is_missing(error):
+                return None
+            raise
         return (*_stamp(stat), os.access(local_path, os.W_OK)) if S_ISREG(stat.st_mode) else None
 
     def _entry(
@@ -213,3 +215,8 @@ class LocalListings:
 
 def _stamp(stat: os.stat_result) -> tuple[int, ...]:
     return stat.st_ino, stat.st_mode, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
+
+
+def _is_missing(error: Exception) -> bool:
+    """Say whether an error of a file manager means that there is nothing, or nothing to be shown."""
+    return isinstance(error, OSError) or 400 <= getattr(error, "status_code", 500) < 500

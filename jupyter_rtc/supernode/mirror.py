@@ -136,7 +136,7 @@ class Mirror(PlainOwner):
             self._stumbled("cannot be listed, it stays as it is", late)
             return
         except Exception as error:  # whatever a manager raises: its table stays as it is, and no other is concerned
-            self._stumbled("cannot be listed, it stays as it is", error)
+            self._stumbled("cannot be listed, it stays as it is", error, traced=True)
             return
         try:
             await self._write(records)

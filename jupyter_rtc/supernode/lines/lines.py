@@ -62,7 +62,7 @@ async def started(kernel: KernelManager) -> None:
     try:
         await asyncio.shield(asyncio.wrap_future(ready) if isinstance(ready, Future) else ready)
     except Exception as error:  # whatever kept it from starting
-        raise LineBroken(f"the kernel is dead: {error}") from None
+        raise LineBroken(f"the kernel is dead: {error}") from error
 
 
 async def answer(line: Line, kind: str, content: dict[str, Any]) -> dict[str, Any]:
