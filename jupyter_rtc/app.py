@@ -88,6 +88,7 @@ class JupyterRTC(ExtensionApp):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.patience = Patience()
+        self.turns = Turns(self.patience)
 
     def initialize_settings(self) -> None:
         """Build the parts. Until the routes are registered, too, the front ends are told to do without."""
@@ -143,7 +144,7 @@ class JupyterRTC(ExtensionApp):
             (r"/api/rtc/rooms/(.+)", FreeRoomHandler, {"relay": self.relay}),
             (r"/api/rtc/tables", TablesHandler, {"supernode": self.supernode}),
             (r"/api/rtc/tables/([^/]+)", TableHandler, {"supernode": self.supernode}),
-            *routes(self.actions, self.patience),
+            *routes(self.actions, self.turns, self.patience),
         ]
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
@@ -180,7 +181,7 @@ class JupyterRTC(ExtensionApp):
 
     def _build_actions(self, managers: Managers, shown: Shown, lines: Lines) -> Sequence[object]:
         """Return those who carry out actions."""
-        turns = Turns(self.patience)
+        turns = self.turns
         self.questions = Questions(managers.kernels, lines, parent=self)
         kernels = Kernels(managers.kernels, managers.kernelspecs, shown, turns)
         owners = [

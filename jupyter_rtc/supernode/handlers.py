@@ -15,7 +15,7 @@ from jupyter_server.utils import url_escape, url_path_join
 from tornado.web import HTTPError, authenticated
 
 from ..relay import NotAllowedError, UserRights
-from .actions import Action, ActionError, Created, declared, fields
+from .actions import Action, ActionError, Created, Turns, declared, fields
 from .patience import Patience
 from .supernode import Supernode
 
@@ -73,15 +73,16 @@ class _Bound(NamedTuple):
     owner: Any
 
 
-def routes(owners: Iterable[Any], patience: Patience) -> list[tuple[str, type[APIHandler], dict[str, Any]]]:
-    """Return the routes of all actions that the classes of `owners` declare."""
+def routes(
+    owners: Iterable[Any], turns: Turns, patience: Patience
+) -> list[tuple[str, type[APIHandler], dict[str, Any]]]:
+    """Return the routes of all actions that the classes of `owners` declare, who take `turns`."""
     found: dict[str, dict[str, _Bound]] = {}
     for owner in owners:
         for action in declared(type(owner)):
             found.setdefault(action.path, {})[action.method] = _Bound(action, owner)
-    return [
-        (_pattern(path), ActionHandler, {"actions": actions, "patience": patience}) for path, actions in found.items()
-    ]
+    shared = {"turns": turns, "patience": patience}
+    return [(_pattern(path), ActionHandler, {"actions": actions, **shared}) for path, actions in found.items()]
 
 
 def _pattern(path: str) -> str:
@@ -101,9 +102,11 @@ class _Refused(HTTPError):
 class ActionHandler(APIHandler):
     """The actions of one route, by their HTTP methods."""
 
-    def initialize(self, actions: Mapping[str, _Bound], patience: Patience) -> None:
+    def initialize(self, actions: Mapping[str, _Bound], turns: Turns, patience: Patience) -> None:
         """Take the actions."""
         self.actions = actions
+        self._turns = turns
+        self._task: asyncio.Task[Any] | None = None
         self._patience = patience
         self._limit: asyncio.Timeout | None = None
         self.rights = UserRights(self)
@@ -111,6 +114,7 @@ class ActionHandler(APIHandler):
     @authenticated
     async def post(self, *parts: str | None) -> None:
         """Carry out the action."""
+        self._task = asyncio.current_task()
         try:
             async with asyncio.timeout(None) as limit:
                 self._limit = limit
@@ -124,8 +128,13 @@ class ActionHandler(APIHandler):
     get = put = patch = delete = post
 
     def on_connection_close(self) -> None:
-        """Give up in a moment what nobody waits for: a manager may never answer, and others want their turn."""
+        """Give up what nobody waits for: at once while it waits for its turn, in a moment while it has it.
+
+        A manager may never answer, and others want their turn.
+        """
         super().on_connection_close()
+        if self._task:
+            self._turns.abandon(self._task)
         if self._limit and not self._limit.expired():
             with suppress(RuntimeError):  # it is through
                 self._limit.reschedule(asyncio.get_running_loop().time() + self._patience.abandoned)

@@ -74,6 +74,22 @@ class Quota(AsyncLargeFileManager):
         raise Limited(self.refuses)
 
 
+class Stuck(AsyncLargeFileManager):
+    """Makes no file before it comes to; `called` says how many it was asked for."""
+
+    called = 0
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.comes_to = asyncio.Event()
+
+    async def new_untitled(self, *args: Any, **options: Any) -> Any:
+        """Make a file, at last."""
+        self.called += 1
+        await self.comes_to.wait()
+        return await super().new_untitled(*args, **options)
+
+
 class Forgetful(SessionManager):
     """Never comes to an end with the list of its sessions, as long as it hangs."""
 
@@ -88,6 +104,16 @@ class Forgetful(SessionManager):
 
 hub = pytest.mark.traits(ServerApp={"kernel_manager_class": Hub})
 SESSION = {"path": "a.ipynb", "type": "notebook"}
+
+
+async def begin(client: Client, path: str, body: Any) -> asyncio.StreamWriter:
+    """Ask for an action on a connection of its own, and wait for no answer."""
+    _, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    data = json.dumps(body)
+    head = f"POST {client.app.base_url}api/rtc/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(data)}\r\n"
+    token = f"Authorization: token {client.app.identity_provider.token}\r\n\r\n"
+    writer.write((head + token + data).encode())
+    return writer
 
 
 @hub
@@ -154,15 +180,29 @@ async def test_a_turn_ends_with_its_client(client: Client) -> None:
     client.patience.abandoned = 0.1
     manager = client.app.kernel_manager
     manager.hangs = True
-    _, writer = await asyncio.open_connection("127.0.0.1", client.port)
-    body = json.dumps(SESSION)
-    head = f"POST {client.app.base_url}api/rtc/sessions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
-    token = f"Authorization: token {client.app.identity_provider.token}\r\n\r\n"
-    writer.write((head + token + body).encode())
+    writer = await begin(client, "sessions", SESSION)
     await until(lambda: manager.hanging == 1)
     writer.close()
     assert (await client.act("POST", "sessions", SESSION)).status == 201
     assert manager.hanging == 0
+
+
+@pytest.mark.traits(ServerApp={"contents_manager_class": Stuck})
+async def test_one_whose_client_has_gone_leaves_the_queue_and_never_acts(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.patience.abandoned = 1000.0
+    manager = client.app.contents_manager
+    first = asyncio.ensure_future(client.act("POST", "contents", {"type": "file"}))
+    await until(lambda: manager.called == 1)
+    gone = await begin(client, "contents", {"type": "notebook"})
+    last = asyncio.ensure_future(client.act("POST", "contents", {"type": "file"}))
+    gone.close()
+    await until(lambda: any("504 POST" in record.getMessage() for record in caplog.records))
+    manager.comes_to.set()
+    assert (await first).status == (await last).status == 201
+    assert manager.called == 2
+    assert {model["type"] for model in (await client.jupyter("contents"))["content"]} == {"file"}
 
 
 @pytest.mark.traits(ServerApp={"session_manager_class": Forgetful}, Supernode={"sessions_interval": 0.05})
