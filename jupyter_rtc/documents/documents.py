@@ -18,6 +18,7 @@ from traitlets.config import LoggingConfigurable
 from ..relay import (
     CloseCode,
     Member,
+    Pool,
     Read,
     Relay,
     Room,
@@ -90,7 +91,7 @@ class Documents(LoggingConfigurable):
         self._files = files
         self.kinds = Kinds()
         self.recovery = Recovery(self._recovered, parent=self)
-        self.thinking = asyncio.Semaphore(_THOUGHTS)
+        self.thinking = Pool(_THOUGHTS)
         self._file_ids = file_ids
         self._emit = emit
         self._bindings: dict[str, FileBinding] = {}

@@ -214,7 +214,7 @@ class Forks(BranchOwner, LoggingConfigurable):
             raise HistoryError(503, f"the store cannot be read: {error}") from None
         if stored is None:
             raise HistoryError(503, "the document is not in the store")
-        state = await asyncio.to_thread(stored.state, stored.last)
+        state = await self._documents.relay.asked.run(stored.state, stored.last)
         return StoredRoom(stored.lineage, stored.genesis, state, 1, (), None, None)
 
     async def _clean(self) -> None:

@@ -183,7 +183,7 @@ class CopyHandler(_OneCopyHandler):
                 self.set_header("Content-Disposition", answers.attachment(restore.filename(copy)))
                 await self.send(data, "application/octet-stream")
             else:
-                await self.send(await asyncio.to_thread(answers.copy_model, copy, data))
+                await self.send(await self.documents.relay.asked.run(answers.copy_model, copy, data))
 
     @authenticated
     @authorized
@@ -382,12 +382,12 @@ class HistoryHandler(_LargeHandler):
         """Return what is asked for of a document's past."""
         if "version" in self.request.arguments:
             version, original = await self.history.version(subject, _number(self, "version"))
-            return await asyncio.to_thread(answers.version_model, subject, version, original)
+            return await self.history.asked.run(answers.version_model, subject, version, original)
         if "from" in self.request.arguments or "to" in self.request.arguments:
             old, new = _number(self, "from"), _number(self, "to")
             found = await self.history.difference(subject, old, new)
             about = {"path": subject.path, "type": subject.kind, "from": old, "to": new}
-            return await asyncio.to_thread(answers.encoded, {**about, **found})
+            return await self.history.asked.run(answers.encoded, {**about, **found})
         chronicle = await self.history.chronicle(subject)
         versions = [answers.about(one) for one in (chronicle.versions if chronicle else ())]
         room = str(subject.name) if chronicle else None

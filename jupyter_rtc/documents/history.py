@@ -6,7 +6,6 @@ is an edit like any other: the document is set to what it held, with the smalles
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -60,12 +59,14 @@ class History:
 
     Attributes:
         allowances: how much of it each user may have in memory.
+        asked: the threads in which it is read.
     """
 
     def __init__(self, documents: Documents) -> None:
         """Look into the past of `documents`."""
         self._documents = documents
         self.allowances = documents.relay.allowances
+        self.asked = documents.relay.asked
 
     async def subject(self, path: str, form: str, kind: str) -> Subject:
         """Return whose past is asked for; `form` and `kind` may be empty. Raises BadRequest and FileError."""
@@ -89,18 +90,18 @@ class History:
             raise HistoryError(503, f"the store cannot be read: {error}") from None
         if past is None:
             return None
-        return Chronicle(past, await asyncio.to_thread(self._versions, past, content))
+        return Chronicle(past, await self.asked.run(self._versions, past, content))
 
     async def version(self, subject: Subject, seq: int) -> tuple[Version, Original]:
         """Return a version and the file that it would be. Raises HistoryError."""
         chronicle, version = await self._version(subject, seq)
-        return version, await asyncio.to_thread(chronicle.original, self.content(subject), version.seq)
+        return version, await self.asked.run(chronicle.original, self.content(subject), version.seq)
 
     async def difference(self, subject: Subject, old: int, new: int) -> dict[str, Any]:
         """Return what differs between two versions (see `changes.difference`). Raises HistoryError."""
         chronicle, _ = await self._version(subject, old)
         await self._version(subject, new)
-        return await asyncio.to_thread(_differ, chronicle, self.content(subject), old, new)
+        return await self.asked.run(_differ, chronicle, self.content(subject), old, new)
 
     async def restore(self, subject: Subject, seq: int, author: str) -> None:
         """Bring a document back to a version, as an edit by the user `author`.

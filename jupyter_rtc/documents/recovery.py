@@ -31,7 +31,7 @@ from uuid import uuid4
 from traitlets import Float, Integer, Unicode
 from traitlets.config import LoggingConfigurable
 
-from ..relay import place
+from ..relay import Pool, place
 from .content import Original, encoded
 from .names import DocumentName
 
@@ -132,6 +132,7 @@ class Recovery(LoggingConfigurable):
         self._folder = place(self.folder, "recovery")
         self._announce = announce
         self._lock = asyncio.Lock()
+        self._reading = Pool()
         self._known: list[RecoveryCopy] | None = None
         self._strange: set[str] = set()  # what stands under the id of a copy, and is none
 
@@ -184,7 +185,7 @@ class Recovery(LoggingConfigurable):
 
     async def read(self, id: str) -> tuple[RecoveryCopy, bytes]:
         """Return a copy and its content. Raises RecoveryError."""
-        return await asyncio.to_thread(self._read, id)
+        return await self._reading.run(self._read, id)
 
     async def find(self, id: str) -> RecoveryCopy:
         """Return what is known of a copy. Raises RecoveryError."""

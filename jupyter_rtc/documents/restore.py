@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
@@ -114,9 +113,9 @@ async def set_to(relay: Relay, room: Room, content: Content, original: Original,
     Raises RoomGone, and changes nothing, where the room went out of memory before it was done.
     """
     seq, state = room.seq, room.whole_state()
-    update = await asyncio.to_thread(outside, state, content, original)
+    update = await relay.asked.run(outside, state, content, original)
     if room.seq != seq:  # people are typing: what they are at stays
-        update = await asyncio.to_thread(outside, state, content, original, room.whole_state())
+        update = await relay.asked.run(outside, state, content, original, room.whole_state())
     relay.seal(room)
     relay.merge(room, update, author)
 
@@ -146,7 +145,7 @@ async def _parsed(place: Place, copy: RecoveryCopy, data: bytes) -> tuple[Conten
         return content, content.parse(body)
 
     try:
-        return await asyncio.to_thread(parse)
+        return await place.relay.asked.run(parse)
     except KeyError:
         raise RecoveryError(409, f"nobody registered the type {copy.name.kind} of recovery copy {copy.id}") from None
     except (ContentError, UnicodeDecodeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from ..relay import StoredRoom, StoreError
@@ -55,7 +54,7 @@ async def _recorded(documents: Documents, name: str) -> dict[str, dict[str, Any]
         return recorded(room.doc)
     try:
         stored = await documents.relay.store.load(name)
-        return await asyncio.to_thread(_stored, stored) if stored else {}
+        return await documents.relay.asked.run(_stored, stored) if stored else {}
     except StoreError as error:
         raise HistoryError(503, f"the store cannot be read: {error}") from None
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from ..relay import Mark, Member, Relay, StoredRoom, StoreError, Verdict, covers, state_without
+from ..relay import Mark, Member, Pool, Relay, StoredRoom, StoreError, Verdict, covers, state_without
 from .base import noted
 from .content import Original
 from .files import FileError
@@ -39,7 +38,7 @@ class StrangersHost(Protocol):
 
     relay: Relay
     recovery: Recovery
-    thinking: asyncio.Semaphore
+    thinking: Pool
 
 
 @dataclass(frozen=True)
@@ -277,8 +276,7 @@ class Strangers:
 
     async def _think(self, work: Callable[[], _Result]) -> _Result:
         """Do something in a thread; of what may be large, there is a bounded number at once."""
-        async with self._host.thinking:
-            return await asyncio.to_thread(work)
+        return await self._host.thinking.run(work)
 
     def _remember(self, stranger: Stranger, known: Stranger | None) -> None:
         self._known = [other for other in self._known if other is not known] + [stranger]

@@ -124,7 +124,7 @@ class Timelines(BranchOwner, LoggingConfigurable):
 
     async def _show(self, timeline: Timeline, at: int) -> None:
         version = timeline.chronicle.versions[at]
-        original = await asyncio.to_thread(timeline.chronicle.original, timeline.content, version.seq)
+        original = await self._documents.relay.asked.run(timeline.chronicle.original, timeline.content, version.seq)
         room = self._documents.relay.get(timeline.room)
         try:
             if room is None:
@@ -177,7 +177,7 @@ class Timelines(BranchOwner, LoggingConfigurable):
     async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
         """Begin with the present, and the history of the root."""
         root = self._timelines[room.name].chronicle.past.stored
-        await branch_off(room, root, await asyncio.to_thread(root.state, root.last))
+        await branch_off(room, root, await self._documents.relay.asked.run(root.state, root.last))
         return None
 
     def left(self, room: Room, member: Member) -> None:

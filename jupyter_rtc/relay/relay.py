@@ -41,7 +41,11 @@ _GIVING_BACK = 10.0
 
 
 class Relay(LoggingConfigurable):
-    """All rooms of one server process."""
+    """All rooms of one server process.
+
+    Attributes:
+        asked: threads for what users ask for; however much it is, rooms are loaded and saved meanwhile.
+    """
 
     store_class = Type(
         SQLiteStore,
@@ -114,6 +118,7 @@ class Relay(LoggingConfigurable):
         self.charges = Charges(self.store, self.allowances)
         self._reported = self.keeper.report()
         self._preparing = Pool()
+        self.asked = Pool()
         self._delivery = Delivery(self.store, self.keeper, self._tasks, self.allowances, self.log)
         self._proving = Proving(self.keeper, self._delivery, self._tasks, self.log)
         self._rooms = Rooms(owners, self.keeper, self._delivery, self.allowances, self.charges, self.log)

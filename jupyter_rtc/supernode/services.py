@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 from jupyter_core.utils import ensure_async
 from jupyter_server.utils import url_path_join
 
+from ..relay import Pool
 from .kernels import Kernels
 from .records import DocumentRecord, KernelSpecRecord, SessionRecord, StatusRecord, TerminalRecord, iso
 from .service import Changed
@@ -37,6 +37,7 @@ class KernelSpecs:
         self._kernels = kernels
         self._base_url = base_url
         self._host = host
+        self._pool = Pool()  # a folder that hangs costs two threads, and not those in which documents are saved
 
     async def list(self) -> Mapping[str, KernelSpecRecord]:
         """Return the kernelspecs by name."""
@@ -44,8 +45,8 @@ class KernelSpecs:
         if inspect.iscoroutinefunction(manager.get_all_specs):
             specs = await manager.get_all_specs()
         else:  # reads a folder for each
-            specs = await asyncio.to_thread(manager.get_all_specs)
-        return await asyncio.to_thread(self._records, specs, self._kernels().default_kernel_name)
+            specs = await self._pool.run(manager.get_all_specs)
+        return await self._pool.run(self._records, specs, self._kernels().default_kernel_name)
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Have nothing to watch."""
