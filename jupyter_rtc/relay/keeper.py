@@ -15,7 +15,7 @@ from traitlets.config import LoggingConfigurable
 from .anew import anew
 from .checkpoints import Limits, Watch, fold, sealed, versions
 from .ledger import NEVER
-from .owner import RoomOwner
+from .owner import RoomOwner, where
 from .protocol import ProtocolError, decode_state_vector
 from .readback import Read, UnfaithfulError, compare, read_again
 from .room import Room
@@ -100,13 +100,14 @@ class Keeper(LoggingConfigurable):
             if stored is None:
                 return Loaded(None, Doc())
             if await self._store.is_outrun(name, stored):
-                self.log.warning("room %s: %s; the document begins anew", name, _OUTRUN)
+                self.log.warning("room %s: %s; the document begins anew%s", name, _OUTRUN, where(owner, name))
                 return Loaded(None, Doc(), damage=f"{_OUTRUN}; it began anew", remains=stored.updates())
             return await self._prove_record(name, owner, stored)
         except DamagedError as error:
             return await self._salvage(name, owner, error)
         except StoreError as error:
-            self.log.error("room %s: served without the store, which cannot be read: %s", name, error)
+            told = "room %s: served without the store, which cannot be read: %s%s"
+            self.log.error(told, name, error, where(owner, name))
             return Loaded(None, Doc(), unkept=f"what is stored of it cannot be read: {error}")
 
     async def _salvage(self, name: str, owner: RoomOwner, damage: DamagedError) -> Loaded:
@@ -119,7 +120,7 @@ class Keeper(LoggingConfigurable):
                 break
             except DamagedError as error:
                 seqs |= error.seqs
-        self.log.error("room %s: the store has a damaged record of it: %s", name, damage)
+        self.log.error("room %s: the store has a damaged record of it: %s%s", name, damage, where(owner, name))
         if damage.stored.misses(seqs):
             return Loaded(None, Doc(), damage=f"{damage}; it began anew", remains=rest.updates())
         self._store.set_aside(name, seqs)
@@ -136,7 +137,7 @@ class Keeper(LoggingConfigurable):
             return Loaded(stored, doc)
         except UnfaithfulError as error:
             damage = f"what is stored of it cannot be given out: {error}; it began anew"
-            self.log.error("room %s: %s", name, damage)
+            self.log.error("room %s: %s%s", name, damage, where(owner, name))
         if not owner.free:
             return Loaded(None, Doc(), damage=damage, remains=stored.updates())
         renewed, doc = await asyncio.to_thread(_renewed, stored)
@@ -168,33 +169,35 @@ class Keeper(LoggingConfigurable):
             return bool(error.rooms) and name not in error.rooms
         return True
 
-    async def checkpoints(self, name: str, watch: Watch | None) -> list[Checkpoint] | None:
+    async def checkpoints(self, served: ServedRoom) -> list[Checkpoint] | None:
         """Return what is to be kept of a room's past, sealed; None for what is."""
+        name, watch = served.room.name, served.owner.watch(served.room)
         try:
             past = await self._store.past(name)
         except StoreError as error:
-            self.log.warning("room %s: its latest versions are not kept: %s", name, error)
+            self.log.warning("room %s: its latest versions are not kept: %s%s", name, error, served.where)
             return None
         return await asyncio.to_thread(sealed, past, watch, self.limits, time()) if past and watch else None
 
-    async def secure(self, name: str, seq: int, *, kept: bool) -> None:
+    async def secure(self, served: ServedRoom, seq: int) -> None:
         """Make a room's log durable up to update `seq`, with which its file is about to be written.
 
         Where that cannot be, what is stored is marked as older than the file (`Store.outrun`): after a crash it would
-        be taken for the base of what the file has more, although that came from here. `kept` says whether the store
-        keeps the room at all.
+        be taken for the base of what the file has more, although that came from here.
         """
+        name, kept = served.room.name, served.stored
         try:
             async with asyncio.timeout(_FLUSH_TIMEOUT):  # wait_for may swallow a cancellation until Python 3.12
                 if kept and await self.has_all(name):
                     return
         except TimeoutError:
             pass
-        self.log.warning("room %s: going on while the store has trouble", name)
+        self.log.warning("room %s: going on while the store has trouble%s", name, served.where)
         try:
             await self._store.outrun(name, seq if kept else NEVER)
         except StoreError as error:
-            self.log.error("room %s: after a crash, what is saved now may stand twice: %s", name, error)
+            told = "room %s: after a crash, what is saved now may stand twice: %s%s"
+            self.log.error(told, name, error, served.where)
 
     async def settle(self) -> None:
         """Wait until everything that was queued is stored; not for long, where the store has trouble."""

@@ -184,6 +184,12 @@ class RoomOwner(Protocol):
         ...
 
 
+def where(owner: RoomOwner, name: str) -> str:
+    """Return what ends a line of the log: the path of the file, in brackets, where the room is that of one."""
+    paths = owner.paths(name)
+    return f" ({next(iter(paths))})" if len(paths) == 1 else ""
+
+
 class PlainOwner:
     """Rooms that belong to nothing but their members: no file, no requests, any history welcome."""
 

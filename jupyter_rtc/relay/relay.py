@@ -231,7 +231,7 @@ class Relay(LoggingConfigurable):
 
         Raises RoomGone.
         """
-        await self.keeper.secure(room.name, seq, kept=self._rooms.served(room).stored)
+        await self.keeper.secure(self._rooms.served(room), seq)
 
     def mark(self, room: Room, saved: Mark | None = None, intended: Mark | None = None) -> None:
         """Let the store know which update a room's file holds, or is about to. Raises RoomGone."""
@@ -257,7 +257,7 @@ class Relay(LoggingConfigurable):
 
         Its past stays, with what it is now as the last version. Raises RoomGone.
         """
-        checkpoints = await self.keeper.checkpoints(room.name, self._rooms.served(room).owner.watch(room))
+        checkpoints = await self.keeper.checkpoints(self._rooms.served(room))
         self.replace(room, seq, snapshot, checkpoints)
 
     def replace(self, room: Room, seq: int, snapshot: bytes, checkpoints: Sequence[Checkpoint] | None = None) -> None:

@@ -210,7 +210,7 @@ class Rooms:
         except RoomError:
             raise
         except Exception as error:  # whatever an owner raises: it concerns nobody but who wants to come in
-            self._log.exception("room %s: cannot be opened", room.name)
+            self._log.exception("room %s: cannot be opened%s", room.name, served.where)
             raise RoomError(CloseCode.LOAD_FAILED, f"the room cannot be opened: {error}") from error
         finally:
             del self._loading[room.name]

@@ -11,7 +11,7 @@ from .charges import Charge
 from .connection import Connection
 from .effects import Broadcast, Send, Show
 from .member import Member
-from .owner import RoomOwner
+from .owner import RoomOwner, where
 from .pace import Pace
 from .room import Room
 
@@ -84,8 +84,7 @@ class ServedRoom:
     @property
     def where(self) -> str:
         """What ends a line of the log: the path of the file, in brackets, where the room is that of one."""
-        paths = self.owner.paths(self.room.name)
-        return f" ({next(iter(paths))})" if len(paths) == 1 else ""
+        return where(self.owner, self.room.name)
 
     @property
     def begun_by(self) -> str | None:

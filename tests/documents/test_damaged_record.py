@@ -105,6 +105,9 @@ async def test_what_is_noted_of_saves(start: Starter, join: Opener, column: str,
     everything = "elsewhere\n" + "base\n" * 200 + "before\nafter\n"
     await until(lambda: ada.text == bob.text == everything and ada.online, lambda: [ada.closes, bob.closes])
     assert "was damaged; what it had is in the table damaged" in server.log()
+    said = [line for line in server.log().splitlines() if "damaged record" in line and "room " in line]
+    assert said
+    assert all("a.txt" in line for line in said)  # and not only the room's name, which nobody knows
     await bob.close()
     await is_durable_again(server, join, ada, everything)
 

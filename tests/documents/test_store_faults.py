@@ -268,6 +268,8 @@ async def test_what_was_saved_while_nothing_could_be_noted_stands_once_after_a_c
         peers[0].type("during\n" + "-" * 300_000 + "\n")
         await until(lambda: "during" in (server.root / "a.txt").read_text(), timeout=30)
         await until(lambda: "may stand twice" in server.log())
+        said = [line for line in server.log().splitlines() if "may stand twice" in line or "going on while" in line]
+        assert all(line.endswith("(a.txt)") for line in said)
         peers[1].type("unsaved\n")
         await until(lambda: "unsaved" in peers[0].text)
         server.kill()
