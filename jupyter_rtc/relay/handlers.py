@@ -25,10 +25,10 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
 from .allowances import ExhaustedError, Holding
 from .awareness import Identity
-from .intake import LONG_FRAME
+from .intake import is_long
 from .member import Member
 from .owner import RoomError, RoomOwner
-from .protocol import CloseCode, Prepared, ProtocolError, clip_reason
+from .protocol import CloseCode, ProtocolError, clip_reason
 from .relay import Relay
 from .rights import UserRights
 from .room import Room
@@ -85,9 +85,13 @@ class RoomProtocol(WebSocketProtocol13):
 
     handler: RoomSocket
 
+    def __init__(self, handler: RoomSocket, mask_outgoing: bool, params: Any) -> None:
+        """Read what the client of a handler sends."""
+        super().__init__(handler, mask_outgoing, params)
+        self._messages: deque[tuple[int, bytes]] = deque()
+
     async def _receive_frame_loop(self) -> None:
         self._reader = MessageReader(self.params.max_message_size, _websocket_mask)
-        self._messages: deque[tuple[int, bytes]] = deque()
         self._listening, self._begun = False, 0.0
         self._overdue: asyncio.TimerHandle | None = None
         self._preparing: asyncio.Task[None] | None = None
@@ -107,8 +111,8 @@ class RoomProtocol(WebSocketProtocol13):
         except StreamClosedError:
             self._abort()
         finally:
+            self.handler.on_ws_connection_close(self.close_code, self.close_reason)  # which takes the rest
             self._let_go()
-            self.handler.on_ws_connection_close(self.close_code, self.close_reason)
 
     def _let_go(self) -> None:
         """Give back what is kept of messages: now, and not when somebody looks for cycles, which may be much later."""
@@ -179,6 +183,12 @@ class RoomProtocol(WebSocketProtocol13):
             if self._messages and self._messages[0] is message:
                 self._messages[0] = message[0], frame
 
+    def rest(self) -> list[bytes]:
+        """Return the frames that came whole and were not handed on yet, and let go of them."""
+        frames = [payload for opcode, payload in self._messages if opcode == Opcode.BINARY]
+        self._messages.clear()
+        return frames
+
     def _take(self, data: bytes) -> None:
         """Take in the next bytes of the stream: messages that they complete, and a part of the next one."""
         messages = self._reader.feed(data)
@@ -240,7 +250,7 @@ def _is_ready(message: tuple[int, bytes]) -> bool:
 
 def _is_unprepared(message: tuple[int, bytes]) -> bool:
     opcode, frame = message
-    return len(frame) > LONG_FRAME and opcode == Opcode.BINARY and not isinstance(frame, Prepared)
+    return opcode == Opcode.BINARY and is_long(frame)
 
 
 class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
@@ -255,6 +265,7 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         self.owner: RoomOwner | None = None
         self.room: Room | None = None
         self.member: Member | None = None
+        self._protocol: RoomProtocol | None = None
         self._unfinished: Holding | None = None
         self.rights = UserRights(self)
 
@@ -321,7 +332,9 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
     def get_websocket_protocol(self) -> RoomProtocol | None:
         """Return our way to read in place of Tornado's, of which everything else is taken."""
         tornados = super().get_websocket_protocol()
-        return RoomProtocol(self, False, tornados.params) if isinstance(tornados, WebSocketProtocol13) else None
+        if isinstance(tornados, WebSocketProtocol13):
+            self._protocol = RoomProtocol(self, False, tornados.params)
+        return self._protocol
 
     def on_frames(self, frames: list[bytes], deadline: float) -> int:
         """Hand binary messages on that came together, until a time; return how many."""
@@ -347,8 +360,8 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
     def on_close(self) -> None:
         """Leave the room, and let go of it: the ping, which nobody else stops, keeps this handler for half a minute."""
         if self.room is not None and self.member is not None:
-            self.relay.leave(self.room, self.member)
-        self.room = self.member = None
+            self.relay.leave(self.room, self.member, self._protocol.rest() if self._protocol else [])
+        self.room = self.member = self._protocol = None
         if self.ping_callback is not None:
             self.ping_callback.stop()
 

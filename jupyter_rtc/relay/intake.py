@@ -51,6 +51,11 @@ LONG_FRAME = 1 << 16
 """Bytes of a frame from which on it is prepared in a thread: it may take several milliseconds, or seconds."""
 
 
+def is_long(frame: bytes) -> bool:
+    """Say whether a frame should be prepared before it is received."""
+    return len(frame) > LONG_FRAME and not isinstance(frame, Prepared)
+
+
 def prepared(frame: bytes) -> Prepared:
     """Return a frame decoded, and what takes long before the update in it is applied done. May run in any thread.
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import takewhile
 from math import inf
 from time import monotonic
 from typing import Any, cast
@@ -22,7 +23,7 @@ from .connection import Connection, Transport
 from .delivery import Delivery, Follower
 from .door import Ask, Warnings
 from .effects import Broadcast, Send
-from .intake import prepared
+from .intake import is_long, prepared
 from .keeper import Keeper
 from .member import Member
 from .memory import give_back
@@ -38,6 +39,8 @@ from .store import Checkpoint, Mark, Store, StoredRoom, StoreError
 from .tasks import Tasks, logged
 
 _GIVING_BACK = 10.0
+_TURN = 0.001
+"""Seconds for which the frames of a peer that is gone are taken in, before it is others' turn."""
 
 
 class Relay(LoggingConfigurable):
@@ -167,10 +170,28 @@ class Relay(LoggingConfigurable):
         self._delivery.join(served, member, connection, ask, self.identity_check_interval)
         return connection
 
-    def leave(self, room: Room, member: Member) -> None:
-        """Let a peer go whose socket is closed. Does nothing the second time, nor where the room went first."""
+    def leave(self, room: Room, member: Member, rest: Sequence[bytes] = ()) -> None:
+        """Let a peer go whose socket is closed, once the `rest` of its frames is taken in: nobody sends them again.
+
+        Does nothing the second time, nor where the room went first.
+        """
+        if rest:
+            self._tasks.spawn(self._leave_after(room, member, list(rest)))
+            return
         with suppress(RoomGone):
             self._delivery.leave(self._rooms.served(room), member)
+
+    async def _leave_after(self, room: Room, member: Member, rest: list[bytes]) -> None:
+        try:
+            while rest:
+                if is_long(rest[0]):
+                    rest[0] = await self.prepare(rest[0])
+                begun = monotonic()
+                ready = takewhile(lambda frame: not is_long(frame), rest)
+                del rest[: self.receive(room, member, *ready, deadline=begun + _TURN)]
+                await asyncio.sleep(self.pause(monotonic() - begun))
+        finally:
+            self.leave(room, member)
 
     def receive(self, room: Room, member: Member, *frames: bytes, deadline: float = inf) -> int:
         """Take in frames of a peer that came together. What is wrong with one closes this peer, and only this one.
