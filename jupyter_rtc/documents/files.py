@@ -102,11 +102,13 @@ class Written(NamedTuple):
         info: what is known of it now.
         body: what a read gives now, where that may be something else than what was to be written; else None.
         note: what went wrong afterwards, such as a checkpoint that could not be made; empty if nothing did.
+        seen: whether it is known what a read gives; not, where somebody else wrote right after.
     """
 
     info: FileInfo
     body: Body | None = None
     note: str = ""
+    seen: bool = True
 
 
 class Files(Protocol):
@@ -213,7 +215,8 @@ class ManagedFiles:
     async def write(self, path: str, kind: str, form: str, change: Change) -> Written:
         """Replace the content of a file, with all that the contents manager does when it saves.
 
-        What the manager made of it is read back.
+        What the manager made of it is read back, between two looks at the file that agree: a manager that looks before
+        it reads may give what somebody else has written, or begun to write, since it looked.
         """
         model = model_of(change.original.body, kind, form, change.sign)
         try:
@@ -227,10 +230,10 @@ class ManagedFiles:
             raise
         with suppress(FileError):
             now = await self.read(path, kind, form)
-            if now.info.stamp[0] == saved.stamp[0]:
+            if now.info.stamp[0] == saved.stamp[0] and now.info.stamp == (await self.stat(path, kind)).stamp:
                 return Written(now.info, now.body)
         # Somebody else wrote in between, or it cannot be read; the next look shall find out.
-        return Written(_hashed(saved, change.original.body))
+        return Written(_hashed(saved, change.original.body), seen=False)
 
     async def _found(self, path: str, kind: str, form: str, change: Change) -> Written | None:
         """Return what is known of a file if it holds what was to be written, all of it."""

@@ -215,13 +215,22 @@ class KnownFile:
         self.accept(Seen(original, written.info, kept=await self._kept_of(original, written)))
 
     async def _kept_of(self, original: Original, written: Written) -> Original | None:
-        """Return what the file holds of what was written, where that is less; take note of what it does not keep."""
+        """Return what the file holds of what was written, where that is less; take note of what it does not keep.
+
+        Where this could not be seen, it is what the file has not kept until now.
+        """
+        if not written.seen:
+            return await asyncio.to_thread(self._presumed, original) if self.unkept else None
         kept, unkept = None, list[str]()
         if written.body is not None:
             with suppress(ContentError):  # then it is not known; whoever reads it next says so
                 kept, unkept = await asyncio.to_thread(self._compared, original, written.body)
         self.unkept = unkept
         return kept
+
+    def _presumed(self, original: Original) -> Original:
+        presumed: Original = self._content.render(original, self._content.without(original.value, self.unkept))
+        return presumed
 
     def _compared(self, original: Original, body: Body) -> tuple[Original | None, list[str]]:
         kept = self._content.parse(body)

@@ -24,6 +24,24 @@ SETUPS = {
 }
 CONFIG = "\nc.Documents.poll_interval = 0.2\n"
 SCRIPT = "# %%\none = 1\n\n# %%\ntwo = 2\n\n# %% [markdown]\n# three\n"
+MEANWHILE = """
+from pathlib import Path
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from jupytext.async_contentsmanager import build_async_jupytext_contents_manager_class
+
+class Meanwhile(AsyncLargeFileManager):
+    async def get(self, path, content=True, **how):
+        script, program = Path(self.root_dir, path), Path(self.root_dir, path + ".program")
+        if not (content and program.exists()):
+            return await super().get(path, content, **how)
+        script.write_text("")
+        model = await super().get(path, content, **how)
+        program.replace(script)
+        return model
+
+c.ServerApp.contents_manager_class = build_async_jupytext_contents_manager_class(Meanwhile)
+"""
+"""Jupytext over a disk where a program writes a script in the moment in which it is read, `<script>.program`."""
 PAIRED = {"jupytext": {"formats": "ipynb,py:percent"}}
 
 
@@ -195,5 +213,30 @@ async def test_a_restart_between_a_save_and_an_edit_outside(tmp_path: Path, join
         assert ids(bob) == known
         assert await bob.save() == "success"
         assert cells_of(script) == bob.sources
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("name", ["a.ipynb", "a.py"])
+async def test_a_program_writes_while_a_save_is_read_back(name: str, tmp_path: Path, join: Opener) -> None:
+    """No cell stands twice or is lost, and no output, whether it writes the script of a pair or one alone."""
+    server = Jupyter(tmp_path / "home", MEANWHILE + CONFIG)
+    notebook_path, script, program = (server.root / each for each in ("a.ipynb", "a.py", "a.py.program"))
+    if name == notebook_path.name:
+        notebook_path.write_text(json.dumps(notebook(code("one = 1"), code("two = 2"), **PAIRED)))
+    else:
+        script.write_text("# %%\none = 1\n\n# %%\ntwo = 2\n")
+    server.start()
+    try:
+        ada, bob = await join(server, name, "notebook"), await join(server, name, "notebook", token="bob")
+        run(ada, 0, "1\n")
+        assert await ada.save() == "success"
+        program.write_text(script.read_text().replace("one = 1", "one = 10").replace("two = 2", "two = 22"))
+        ada.type("0", 0)
+        await until(lambda: not program.exists())
+        await until(lambda: ada.sources == bob.sources == ["one = 10", "two = 22"], lambda: ada.sources)
+        assert [len(shown) for shown in outputs(bob)] == [1, 0]
+        assert await bob.save() == "success"
+        assert cells_of(script) == ["one = 10", "two = 22"]
     finally:
         server.kill()
