@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import stat
 import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from awaiting import PATIENCE, until
+from jupyter_core.paths import jupyter_data_dir
+from jupyter_server_fileid.manager import ArbitraryFileIdManager
 from pycrdt import Text
 
 from .pages import DOCS, README, blocks
@@ -67,12 +70,18 @@ async def test_the_script_that_acts_on_the_server(server, jp_root_dir: Path) -> 
 
 @pytest.mark.traits(Relay={"store_class": "jupyter_rtc.relay.SQLiteStore"})
 async def test_the_script_that_backs_up_the_store(server, tmp_path: Path) -> None:
-    """While the server runs and somebody types, it copies a whole database with what is stored by then."""
+    """While the server runs and somebody types, it copies all that is stored by then, readable by nobody else."""
     await run(example(README, "runs"), server)
     await server.extension.relay.store.flush()
+    ids = ArbitraryFileIdManager(root_dir=str(tmp_path), db_path=str(Path(jupyter_data_dir(), "file_id_manager.db")))
+    id = ids.index("thesis.ipynb")
     code = example(DOCS / "how-to" / "back-up.md", "backup")
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=tmp_path)
     assert await process.wait() == 0
     with closing(sqlite3.connect(tmp_path / "rooms-copy.db")) as copy:
         assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert ("my-room",) in copy.execute("SELECT name FROM rooms").fetchall()
+    with closing(sqlite3.connect(tmp_path / "file-ids-copy.db")) as copy:
+        assert (id,) in copy.execute("SELECT id FROM Files").fetchall()
+    for name in ("rooms-copy.db", "file-ids-copy.db"):
+        assert stat.S_IMODE(os.stat(tmp_path / name).st_mode) == 0o600
