@@ -382,6 +382,7 @@ class TestLimits:
 class TestFullRoom:
     """Beyond a bound on all states together, an equal share is what each member may hold."""
 
+    @pytest.mark.slow
     def test_a_thousand_people_have_a_place(self, here: Awareness) -> None:
         """Each with a large state, in three windows, who renew it and leave."""
         for client in range(3000):

@@ -95,6 +95,7 @@ def test_what_is_refused_is_not_counted() -> None:
         nesting.refuse_depth(examine(update).types)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_types_beside_each_other_take_linear_time() -> None:
     """400,000 of them, in 3 MB: with the square of that, this would take hours."""

@@ -273,6 +273,7 @@ def typed_apart(count: int, content: bytes, info: int) -> bytes:
 SCATTERED = {"text": typed_apart(150_000, b"\x01x", 4), "values": typed_apart(50_000, b"\x01\x7e", 8)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SCATTERED)
 def test_many_short_blocks_take_no_memory(kind: str) -> None:
     """yrs takes the square of their number: 9 GB for 20,000 values in 120 kB."""

@@ -101,6 +101,7 @@ class TestLongLog:
         assert text_of(room.document()) == text_of(doc) == "ab" * 5 + "ab" * 250
         assert text_of(room.document(500)) == "ab" * 250
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("bad", [1, 999, 1000, 1001, 2500])
     def test_what_cannot_be_applied_is_found_where_it_is(self, bad: int) -> None:
         log = list(enumerate(typed(*["a"] * 2500), 1))

@@ -89,6 +89,7 @@ def test_a_room_that_comes_later_is_filled() -> None:
     assert doc.get(RECORDS, type=Map).to_py() == records
 
 
+@pytest.mark.slow
 def test_twenty_thousand_changes_leave_it_as_small_as_it_was() -> None:
     shown = Shown()
     record = {"execution_state": "idle", "reason": ""}
