@@ -33,6 +33,7 @@ class OutsideEdits:
     async def take_in(self) -> None:
         """Merge what somebody else wrote, if anything. Raises FileError while the file is not whole."""
         self.astray = True
+        await self._host.relay.whole(self._pair.room)
         seen = await self._pair.file.look()
         if seen and not await self._is_ours(seen):
             await self._merge(seen)
@@ -45,6 +46,7 @@ class OutsideEdits:
         typed meanwhile is merged. Raises FileError where the file cannot be read, or the copy cannot be kept.
         """
         pair = self._pair
+        await self._host.relay.whole(pair.room)
         seen = await pair.file.reread()
         try:
             value, seq = await pair.read(pair.autosave.arm)

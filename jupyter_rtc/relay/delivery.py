@@ -207,13 +207,18 @@ class Delivery:
         except ProtocolError as error:
             self.fault(served, member, error)
             if isinstance(error, TaintedError):
-                self._tasks.spawn(self._keeper.restore(served))
+                self.rebuild(served)
         else:
             self._apply(served, effects)
 
     def _put_off(self, served: ServedRoom, member: Member) -> None:
         """Close a member that cannot be sent the document: it comes back, and finds one that was made anew."""
         self.drop(served, member, CloseCode.TOO_SLOW, "the document is being made anew")
+
+    def rebuild(self, served: ServedRoom) -> None:
+        """Have a document built again from what is stored, for something failed half-way in it."""
+        if served.rebuilding is None or served.rebuilding.done():
+            served.rebuilding = self._tasks.spawn(self._keeper.restore(served))
 
     # ------------------------------------------------------------------ effects
 

@@ -22,7 +22,7 @@ from .checkpoints import SEAL
 from .connection import Connection, Transport
 from .delivery import Delivery, Follower
 from .door import Ask, Warnings
-from .effects import Broadcast, Send
+from .effects import Broadcast, Effect, Send
 from .intake import is_long, prepared
 from .keeper import Keeper
 from .member import Member
@@ -231,8 +231,17 @@ class Relay(LoggingConfigurable):
             raise half.error from None
 
     def merge(self, room: Room, update: bytes, author: str) -> None:
-        """Apply an update that was made on a fork of the room's document, for `author`. Raises RoomGone."""
-        self._delivery.carry_out(self._rooms.served(room), room.merge(update, author))
+        """Apply an update that was made on a fork of the room's document, for `author`.
+
+        Raises RoomGone; and what the merge raises: then the document is built again without it (see `whole`).
+        """
+        served = self._rooms.served(room)
+        self._delivery.carry_out(served, self._merged(served, update, author))
+
+    async def whole(self, room: Room) -> None:
+        """Return when nothing that failed half-way is in a room's document any more. Raises RoomGone."""
+        if rebuilding := self._rooms.served(room).rebuilding:
+            await asyncio.wait([rebuilding])
 
     def seal(self, room: Room) -> None:
         """Let what the document says now be a version of its past, whatever comes next. Raises RoomGone."""
@@ -242,7 +251,7 @@ class Relay(LoggingConfigurable):
     async def merge_durably(self, room: Room, update: bytes, author: str) -> None:
         """Apply an update as `merge` does; nobody is shown it before it is stored, or the store has trouble."""
         served = self._rooms.served(room)
-        effects = room.merge(update, author)
+        effects = self._merged(served, update, author)
         self._delivery.carry_out(served, [effect for effect in effects if not isinstance(effect, Broadcast)])
         await self.keeper.settle()
         self._delivery.carry_out(served, [effect for effect in effects if isinstance(effect, Broadcast)])
@@ -337,6 +346,13 @@ class Relay(LoggingConfigurable):
             await self.store.close()
         except StoreError as error:
             self.log.error("not everything is stored: %s", error)
+
+    def _merged(self, served: ServedRoom, update: bytes, author: str) -> list[Effect]:
+        try:
+            return served.room.merge(update, author)
+        except BaseException:  # nobody knows how much of it is in the document
+            self._delivery.rebuild(served)
+            raise
 
     # ------------------------------------------------------------------ time
 

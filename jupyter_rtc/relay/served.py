@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
@@ -48,6 +49,7 @@ class ServedRoom:
         proving: whether that is being looked at.
         prove_after: when that may be looked at again, in seconds of the relay's clock.
         fold_after: when the log may be folded again, likewise.
+        rebuilding: the task that builds the document again, or did so last; None if it never had to be.
         meanwhile: the updates that came while the document is being built again; None while it is not.
     """
 
@@ -74,6 +76,7 @@ class ServedRoom:
         self.heard: set[Member] = set()
         self.lost_from: set[str] = set()
         self.told: dict[tuple[str, frozenset[int]], str] = {}
+        self.rebuilding: asyncio.Task[None] | None = None
         self.meanwhile: list[bytes] | None = None
         self._pending: list[tuple[bytes, Member | None]] = []
         self._stale: dict[int, None] = {}

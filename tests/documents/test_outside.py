@@ -28,8 +28,10 @@ from jupyter_rtc.relay.room import Room
 merge = Room.merge
 
 def refusing(self, update, author):
-    '''Refuse every update of the server's own while there is a file of this name.'''
+    '''Refuse every update of the server's own while there is a file of this name: at once, or when it is applied.'''
     if pathlib.Path({gate!r}).exists():
+        if {applied!r}:
+            self.doc.apply_update(update)
         raise ProtocolError("not today")
     return merge(self, update, author)
 
@@ -79,12 +81,13 @@ def said(file: Path) -> str:
     return "\n".join("".join(cell["source"]) for cell in on_disk(file).get("cells", []))
 
 
+@pytest.mark.parametrize("applied", [False, True], ids=["refused", "half-way"])
 @pytest.mark.parametrize("typed", ["before", "after"])
 async def test_an_edit_that_could_not_be_merged_is_found_again_and_not_saved_over(
-    start: Starter, join: Opener, tmp_path: Path, typed: str
+    start: Starter, join: Opener, tmp_path: Path, typed: str, applied: bool
 ) -> None:
     gate = tmp_path / "refusing"
-    server = start(REFUSING.format(gate=str(gate)))
+    server = start(REFUSING.format(gate=str(gate), applied=applied))
     file = server.root / "a.txt"
     file.write_text("one\n")
     peer = await join(server, "a.txt")
