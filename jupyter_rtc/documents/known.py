@@ -92,6 +92,7 @@ class KnownFile:
         self.unkept: Sequence[str] = ()
         self.note = ""
         self._kept: Original | None = None  # what a read gave, where that is less than `original`
+        self._unseen = False  # whether it is not known what a read gives since the last save
         self._doubted = 0.0  # until when a stamp does not tell whether the file was changed after it was seen
         self._begun: Begun | None = None  # what a save that failed may have left in the file, or a part of it
 
@@ -137,7 +138,7 @@ class KnownFile:
     def accept(self, seen: Seen) -> None:
         """Take note that the file holds what was seen in it."""
         self.original, self.info, _, self._kept = seen
-        self._seen, self._begun = seen.info, None
+        self._seen, self._begun, self._unseen = seen.info, None, False
         self._doubted = monotonic() + _TICK if seen.info.coarse else 0.0
 
     async def look(self) -> Seen | None:
@@ -213,24 +214,18 @@ class KnownFile:
         self.missing = self.gone = False
         self.note = written.note
         self.accept(Seen(original, written.info, kept=await self._kept_of(original, written)))
+        self._unseen = not written.seen
 
     async def _kept_of(self, original: Original, written: Written) -> Original | None:
-        """Return what the file holds of what was written, where that is less; take note of what it does not keep.
-
-        Where this could not be seen, it is what the file has not kept until now.
-        """
+        """Return what the file holds of what was written, where that is less; take note of what it does not keep."""
         if not written.seen:
-            return await asyncio.to_thread(self._presumed, original) if self.unkept else None
+            return None
         kept, unkept = None, list[str]()
         if written.body is not None:
             with suppress(ContentError):  # then it is not known; whoever reads it next says so
                 kept, unkept = await asyncio.to_thread(self._compared, original, written.body)
         self.unkept = unkept
         return kept
-
-    def _presumed(self, original: Original) -> Original:
-        presumed: Original = self._content.render(original, self._content.without(original.value, self.unkept))
-        return presumed
 
     def _compared(self, original: Original, body: Body) -> tuple[Original | None, list[str]]:
         kept = self._content.parse(body)
@@ -239,13 +234,21 @@ class KnownFile:
         return kept, self._content.unkept(original.value, kept.value)
 
     async def _carried(self, seen: Seen) -> Seen:
-        """Return what was seen in the file with what it does not keep of its document."""
-        if self._kept is None:
+        """Return what was seen in the file with what it does not keep of its document.
+
+        Where nobody could see what it held after the last save, it is taken to keep no part that it has in no cell now.
+        """
+        if self._kept is None and not self._unseen:
             return seen
-        full, kept = self.original.value, self._kept.value
-        return seen._replace(
-            original=await asyncio.to_thread(self._content.carry, full, kept, seen.original), kept=seen.original
-        )
+        return await asyncio.to_thread(self._carry, seen)
+
+    def _carry(self, seen: Seen) -> Seen:
+        full, now = self.original.value, seen.original
+        if self._kept is not None:
+            kept = self._kept.value
+        else:
+            kept = self._content.without(full, [*self.unkept, *self._content.unkept(full, now.value)])
+        return seen._replace(original=self._content.carry(full, kept, now), kept=now)
 
     def _completed(self, seen: Seen, stored: StoredRoom) -> Seen:
         """Return what was seen in the file with what it did not keep when it was last saved."""
