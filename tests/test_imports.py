@@ -21,6 +21,7 @@ PURE = {
     "relay/effects.py",
     "relay/room.py",
     "relay/nesting.py",
+    "relay/places.py",
     "relay/structure.py",
     "relay/blocks.py",
     "relay/shapes.py",

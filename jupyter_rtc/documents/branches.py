@@ -22,6 +22,10 @@ class BranchOwner(PlainOwner):
         """Return those of the document."""
         return self._documents.paths(self.root(name))
 
+    def lists(self, name: str) -> Collection[str]:
+        """Return those of the document."""
+        return self._documents.lists(self.root(name))
+
     async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
         """Let no other history in: this is a copy of one document."""
         brought = await asyncio.to_thread(document_of, updates)

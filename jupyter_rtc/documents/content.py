@@ -25,7 +25,7 @@ into a value, and a value into the next body. Nothing here awaits, logs, reads a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -99,6 +99,10 @@ class ContentOf(Protocol[AnOriginal]):
     """The type's name in a room id: ``notebook``, ``file``, ..."""
     version: str
     """The version of the shared document's schema, as jupyter_ydoc numbers it."""
+
+    @property
+    def lists(self) -> Collection[str]:
+        """The names of the roots of the document that are arrays or maps, and hold no text."""
 
     def parse(self, body: Body, *, trusted: bool = False) -> AnOriginal:
         """Parse the body of a file. May run in any thread; holds the GIL for a few milliseconds at most.
@@ -264,6 +268,7 @@ class TextContent:
     """
 
     version = "1.0.0"
+    lists = ("state",)
 
     def __init__(self, kind: str = "file") -> None:
         """Make the content of text files, under the name they have in room ids."""
@@ -335,6 +340,7 @@ class NotebookContent:
     """A notebook file: YNotebook 2.0.0. See ipynb.py for the file and notebook.py for the document."""
 
     version = "2.0.0"
+    lists = ("cells", "meta", "state")
 
     def __init__(self, kind: str = "notebook") -> None:
         """Make the content of notebooks, under the name they have in room ids."""

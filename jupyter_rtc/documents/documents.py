@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from posixpath import dirname
@@ -241,6 +241,10 @@ class Documents(LoggingConfigurable):
     def paths_of(self, copy: RecoveryCopy) -> list[str]:
         """Return the path that the file of a recovery copy had when it was kept, and the one that it has now."""
         return [copy.path, *self.paths(copy.room)]
+
+    def lists(self, name: str) -> Collection[str]:
+        """Return those of the type of the document."""
+        return self.kinds.content(self._document(name).kind).lists
 
     async def admit(self, name: str) -> None:
         """Raise RoomError for a type or a format that does not exist, or a file id that nobody gave out."""

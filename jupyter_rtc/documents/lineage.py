@@ -15,7 +15,15 @@ from typing import Any, TypeAlias
 import pycrdt
 from pycrdt import Array, Map, Text
 
-from ..relay import covers, decode_state_vector, document_of, salvaged, whole_state
+from ..relay import (
+    covers,
+    decode_state_vector,
+    delete_misplaced,
+    document_of,
+    refuse_misplaced,
+    salvaged,
+    whole_state,
+)
 from .conflicts import Note, merged, records, write
 from .content import Content, Original, rendered, value_of
 from .likeness import holds, may_share_an_edit
@@ -77,6 +85,7 @@ def examine(content: Content, original: Original, updates: Sequence[bytes]) -> B
     Raises ProtocolError where it cannot be read.
     """
     doc = document_of(updates)
+    refuse_misplaced(doc, content.lists)
     state: Map[Any] = doc.get("state", type=Map)
     clocks = decode_state_vector(doc.get_state())
     said = [state.get(key) for key in ("hash", "saving", "lineage", "genesis")]
@@ -119,6 +128,7 @@ def lacking(content: Content, original: Original, updates: Sequence[bytes], live
     The document is only read, and never written: that it cannot be may be why it is not gone on with.
     """
     doc = salvaged(updates)
+    delete_misplaced(doc, content.lists)
     left, now = rendered(content, doc, original), rendered(content, document_of([live]), original)
     return None if left is now or holds(now.value, left.value) else left
 

@@ -16,6 +16,7 @@ from .shape import ContentError
 from .update import Built, Draft, genesis
 
 Doc: TypeAlias = "pycrdt.Doc[Any]"
+_LISTS = (pycrdt.Array, pycrdt.Map, pycrdt.XmlFragment)
 
 _MOST_CLIENTS = 2**53
 _PLAIN = (str, bool, int, float, list, dict, type(None))
@@ -45,6 +46,7 @@ class RegisteredContent:
         self.kind = kind
         self.version: str = example.version
         self._made_by = made_by
+        self.lists = ["state", *(name for name, root in example.ydoc.items() if isinstance(root, _LISTS))]
         self._roots = {name: type(root) for name, root in example.ydoc.items() if name != "state" and root is not None}
 
     def parse(self, body: Any, *, trusted: bool = False) -> RegisteredOriginal:

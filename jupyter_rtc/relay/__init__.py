@@ -22,7 +22,7 @@ from .store import Mark, Past, Store, StoredRoom, StoreError, Version
 from .structure import deletions, only_sets_values
 from .tasks import Tasks, logged
 from .threads import OneThread
-from .updates import document_of, salvaged, whole_state
+from .updates import delete_misplaced, document_of, refuse_misplaced, salvaged, whole_state
 
 __all__ = [
     "PRESENCE",
@@ -61,12 +61,14 @@ __all__ = [
     "Watch",
     "covers",
     "decode_state_vector",
+    "delete_misplaced",
     "deletions",
     "document",
     "document_of",
     "logged",
     "only_sets_values",
     "place",
+    "refuse_misplaced",
     "salvaged",
     "settle_in",
     "state_without",

@@ -312,7 +312,10 @@ class Reader:
         data = self._data[start : self._at]
         if data.isascii():
             return len(data)
-        text = data.decode(errors="replace")
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            raise ProtocolError("text that is not UTF-8") from None
         units = len(text.encode("utf-16-le")) // 2
         self.found.paired |= units > len(text)
         return units

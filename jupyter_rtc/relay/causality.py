@@ -12,7 +12,7 @@ Source: how yjs integrates structs (src/utils/encoding.js, `integrateStructs`), 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ from .protocol import NO_CHANGE, read_uint, write_uint
 from .shapes import DELETED, GC, HAS_LEFT, HAS_RIGHT, SKIP, TYPE, Block, Id, Outline
 from .structure import blocks, deletions, neighbours
 
+_BETWEEN = HAS_LEFT | HAS_RIGHT
+
 
 class Parts(NamedTuple):
     """An update in two.
@@ -28,7 +30,7 @@ class Parts(NamedTuple):
     Attributes:
         ready: what can be taken in.
         rest: what has to wait; NO_CHANGE where nothing does.
-        missing: what that waits for: a clock of each client that is to be known first.
+        missing: what that waits for: a clock of each client that is to be known before more of it can be taken in.
         clocks: how much of each client the document has with `ready`, of those clients that are in it.
     """
 
@@ -111,9 +113,9 @@ class Order:
             self.clocks[client] = max(clock, self.clocks.get(client, 0))
 
     def _has(self, held: Outline) -> bool:
-        """Say whether the document has all that an update builds on, without the update itself."""
+        """Say whether the document has all that an update builds on, without the update itself, and nothing of it."""
         known = self.clocks.get
-        begun = all(known(client, 0) >= clock for client, clock in held.begins.items())
+        begun = all(known(client, 0) == clock for client, clock in held.begins.items())
         return begun and not held.gaps and all(known(client, 0) > clock for client, clock in held.needs.items())
 
 
@@ -148,6 +150,9 @@ def parted(update: bytes, known: Mapping[int, int]) -> Parts:
         while others and others[0][0] < clocks[client]:
             turn.append(heappop(others)[1])
     missing = {client: others[0][0] for client, others in blocked.items() if others}
+    for client, queue in queues.items():
+        if queue:  # somebody else may bring what is next, and then it does not matter what this one lacks
+            missing[client] = min(queue[0].clock, missing.get(client, queue[0].clock))
     done, later = _deletions(update, {**known, **clocks}, missing)
     ready = [(client, begins[client], some) for client, some in taken.items()]
     rest = [(client, *_remaining(update, queue, clocks[client])) for client, queue in queues.items()]
@@ -215,20 +220,54 @@ def _parent(update: bytes, block: Block) -> Id | None:
     return client, read_uint(update, at)[0]
 
 
-def foreign_parents(update: bytes) -> set[Id]:
-    """Return the ids of the types that items of an update are in and that it does not bring."""
+def foreign_parents(update: bytes) -> dict[Id, Runs]:
+    """Return the ids of the types that items of an update are in and that it does not bring, with those items."""
     own = {(block.client, block.clock) for block in blocks(update) if block.kind == TYPE}
-    return {parent for block in blocks(update) if (parent := _parent(update, block))} - own
+    found: dict[Id, Runs] = {}
+    for block in blocks(update):
+        if (parent := _parent(update, block)) and parent not in own:
+            add_block(found.setdefault(parent, {}), block)
+    return found
 
 
-def hold_items(state: bytes, parents: set[Id]) -> bool:
-    """Say whether what a document has under some ids, as `state` says, may hold items, or is deleted."""
+def add_block(runs: Runs, block: Block) -> None:
+    """Add the ids of a block to some runs."""
+    runs.setdefault(block.client, []).append((block.clock, block.clock + block.length))
+
+
+def no_types(state: bytes, ids: Collection[Id]) -> set[Id]:
+    """Return those of some ids under which a document, as `state` says, has neither a type nor what was deleted."""
+    found: set[Id] = set()
     for block in blocks(state):
-        if block.info == GC or block.kind in (TYPE, DELETED, SKIP):
-            continue
-        if any((block.client, clock) in parents for clock in range(block.clock, block.clock + block.length)):
-            return False
-    return True
+        if block.info != GC and block.kind not in (TYPE, DELETED, SKIP):
+            found |= {id for id in ids if id[0] == block.client and 0 <= id[1] - block.clock < block.length}
+    return found
+
+
+def crossings(update: bytes) -> dict[int, list[tuple[int, int, Block]]]:
+    """Return the blocks that have two items of one client beside them, of which the right one is not the later one.
+
+    With them the clocks of the left and the right one, all by that client. That is so where somebody types into what
+    they typed before; or where the two stand in the other order.
+    """
+    found: dict[int, list[tuple[int, int, Block]]] = {}
+    for block in blocks(update):
+        if block.info not in (GC, SKIP) and block.info & _BETWEEN == _BETWEEN:
+            left, right, _ = neighbours(update, block)
+            if left and right and left[0] == right[0] and right[1] <= left[1]:
+                found.setdefault(left[0], []).append((left[1], right[1], block))
+    return found
+
+
+def breaks(client: int, *updates: bytes) -> list[int]:
+    """Return the clocks at which a client did not go on at the item that it made before."""
+    found = []
+    for update in updates:
+        for block in blocks(update):
+            goes_on = block.info not in (GC, SKIP) and block.info & HAS_LEFT
+            if block.client == client and not (goes_on and neighbours(update, block)[0] == (client, block.clock - 1)):
+                found.append(block.clock)
+    return found
 
 
 def _deletions(update: bytes, known: Mapping[int, int], missing: dict[int, int]) -> tuple[Runs, Runs]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import pycrdt
@@ -13,22 +13,14 @@ from . import protocol
 from .causality import Order, Parts, Plan, parted
 from .merging import Runs, deletion, merged
 from .nesting import Nesting
-from .protocol import (
-    NO_CHANGE,
-    Kind,
-    Message,
-    Prepared,
-    ProtocolError,
-    decode_state_vector,
-    read_uint,
-    write_uint,
-)
-from .shapes import HAS_LEFT, HAS_RIGHT, STRING
+from .places import Found, Places
+from .protocol import NO_CHANGE, Kind, Message, Prepared, ProtocolError, decode_state_vector, write_uint
+from .shapes import HAS_LEFT, HAS_RIGHT, STRING, Id
 from .structure import Examined, outline, typed
 from .surrogates import Pairs, cuts, halved, has_pairs
-from .updates import answered
+from .updates import MISPLACED, answered, crossed, release
 
-_MOST_MET = 1000
+_MOST_AUTHORS, _MOST_WAITED = 1000, 100_000
 
 
 class Admitted(NamedTuple):
@@ -39,12 +31,44 @@ class Admitted(NamedTuple):
         first: an edit that has to be made before, for everybody; mostly NO_CHANGE.
         plan: what is to be given to pycrdt then.
         cut: the characters that `first` deletes.
+        found: what it puts where.
     """
 
     update: bytes
     first: bytes
     plan: Plan
     cut: Runs
+    found: Sequence[Found]
+
+
+class _Author(NamedTuple):
+    """Somebody who types.
+
+    Attributes:
+        client: the client.
+        clock: that of the next item.
+        right: the id of what stands on its right, as it is written; empty where nothing does.
+        next: what an update begins with that goes on, up to the length of its text.
+    """
+
+    client: int
+    clock: int
+    right: bytes
+    next: bytes
+
+    @classmethod
+    def of(cls, found: re.Match[bytes], client: int, clock: int) -> _Author:
+        """Return the author of an update that `typed` found, and after which the next item has this clock."""
+        info = found.string[found.end(2)]
+        own, other = found.group(3, 4) if info == STRING | HAS_RIGHT else found.group(7, 8)
+        right = found[1] + own if own else other or b""
+        return cls(client, 0, right, b"").at(found[1], clock)
+
+    def at(self, written: bytes, clock: int) -> _Author:
+        """Return the author, whose client is `written` so, with another clock."""
+        info = STRING | HAS_LEFT | (HAS_RIGHT if self.right else 0)
+        head = (b"\x01\x01", written, write_uint(clock), bytes([info]), written, write_uint(clock - 1), self.right)
+        return _Author(self.client, clock, self.right, b"".join(head))
 
 
 LONG_FRAME = 1 << 16
@@ -78,22 +102,24 @@ def prepared(frame: bytes) -> Prepared:
 class Intake:
     """Refuses what would do harm to one document, and changes what yrs cannot take as it is.
 
-    It knows of the document its clocks, how deeply its types are nested, where its characters of two ids are, and what
-    waits for others. pycrdt is given nothing that waits.
+    It knows of the document its clocks, how deeply its types are nested, where its characters of two ids are, what is
+    in no text, and what waits for others. pycrdt is given nothing that waits.
     """
 
-    def __init__(self) -> None:
-        """Begin with a document that is empty."""
+    def __init__(self, lists: Collection[str] = ()) -> None:
+        """Begin with a document that is empty; `lists` are the names of its roots that hold no text."""
+        self._lists = lists
         self._nesting = Nesting()
         self._pairs: Pairs | None = Pairs()
+        self._places: Places | None = Places(lists)
         self._order: Order | None = None
         self._waiting: Sequence[Parts] = ()
-        self._authors: dict[bytes, tuple[bytes, int, int]] = {}
-        self._met: set[bytes] = set()
+        self._authors: dict[bytes, _Author] = {}
+        self._waited: set[Id] = set()
 
-    def begin(self, doc: Doc[Any], waiting: bytes) -> None:
-        """Take note that `doc` was filled by others; `waiting` is what of it waits."""
-        self._pairs = None
+    def begin(self, doc: Doc[Any], waiting: bytes, places: Places | None = None) -> None:
+        """Take note that `doc` was filled by others; `waiting` is what of it waits, `places` what is where."""
+        self._pairs, self._places = None, places
         self._order = Order(decode_state_vector(doc.get_state()))
         if waiting != NO_CHANGE:
             self._order.waiting = [parted(waiting, self._order.clocks)]
@@ -104,49 +130,38 @@ class Intake:
         if self._order is not None:
             self._waiting, self._order = self._order.waiting, None
         self._authors.clear()
-        self._met.clear()
 
     def waiting(self, doc: Doc[Any]) -> bytes:
         """Return all that waits, as one update; NO_CHANGE if nothing does."""
         return self._ordered(doc).rest
 
-    def survey(self, doc: Doc[Any]) -> Pairs:
-        """Find the characters that have two ids, if that is not done yet. May run in any thread, at rest."""
-        if self._pairs is None:
-            self._pairs = Pairs(doc.get_update(), self.waiting(doc))
-        return self._pairs
+    def survey(self, doc: Doc[Any]) -> tuple[Pairs, Places]:
+        """Find out what has to be known of the document, if that is not done yet. May run in any thread, at rest."""
+        if self._pairs is None or self._places is None:
+            state = doc.get_update()
+            self._pairs = Pairs(state)
+            self._places = self._places or Places(self._lists, state)
+        return self._pairs, self._places
 
     def follows(self, update: bytes) -> bool:
-        """Say whether an update can be given to pycrdt as it is: it is what somebody goes on to type.
+        """Say whether an update can be given to pycrdt as it is: its author goes on to type what was admitted.
 
         If so, take note of it. On the hot path.
         """
         order = self._order
-        if order is None or order.waiting or self._pairs is None or (found := typed(update)) is None:
+        if order is None or order.waiting or (found := typed(update)) is None:
             return False
-        expected, client, clock = self._authors.get(found[1], _NOBODY)
-        if found[2] != expected or any(id and id not in self._met for id in found.group(4, 6, 8)):
-            return False
-        if self._pairs and self._cuts(found, client):
+        author = self._authors.get(found[1])
+        if author is None or not update.startswith(author.next):
             return False
         text = update[found.end() : -1]
         try:
-            clock += len(text) if text.isascii() else len(text.decode())
+            clock = author.clock + (len(text) if text.isascii() else len(text.decode()))
         except UnicodeDecodeError:
             return False
-        self._authors[found[1]] = write_uint(clock), client, clock
-        order.clocks[client] = max(clock, order.clocks.get(client, 0))
+        self._authors[found[1]] = author.at(found[1], clock)
+        order.clocks[author.client] = clock
         return True
-
-    def _cuts(self, found: re.Match[bytes], client: int) -> bool:
-        """Say whether what is typed is inside a character of its author's; those of others were looked at before."""
-        pairs = self._pairs or Pairs()
-        alone = found[3] and found.string[found.end(2)]
-        left = found[5] or (found[3] if alone == STRING | HAS_LEFT else None)
-        right = found[7] or (found[3] if alone == STRING | HAS_RIGHT else None)
-        if left and (client, read_uint(left, 0)[0] + 1) in pairs:
-            return True
-        return bool(right and (client, read_uint(right, 0)[0]) in pairs)
 
     def admit(self, doc: Doc[Any], update: bytes) -> Admitted:
         """Say what is to be done with a peer's update; it is done to `doc` before `took` is called.
@@ -159,47 +174,74 @@ class Intake:
             update = merged([update])
         order = self._ordered(doc)
         cut: Runs = {}
-        if self.survey(doc) or held.paired:
+        pairs, places = self.survey(doc)
+        if pairs or held.paired or order.waiting:
             update, cut = self._uncut(order, update, paired=held.paired)
         plan = order.plan(update, held)
         if plan.steps != (update,):
             answered(pycrdt.get_state, update)  # what cannot be read shall neither wait nor be stored
-        return Admitted(update, deletion(cut), plan, cut)
+        found = [places.look(step, order.clocks) for step in plan.steps]
+        # What waits is looked at too: without what it builds on, all that it says itself of its place.
+        seen = [*found, places.look(update, order.clocks)] if plan.waits else found
+        if any(one.misplaced or one.unfit for one in seen):
+            raise ProtocolError(MISPLACED)
+        if any(crossed(doc, step) for step in plan.steps):
+            raise ProtocolError("an item between two that come in the other order")
+        return Admitted(update, deletion(cut), plan, cut, found)
 
-    def took(self, admitted: Admitted) -> None:
-        """Take note that what was to be done with an update is done."""
-        self._took_pairs(admitted.update, admitted.cut)
+    def took(self, doc: Doc[Any], admitted: Admitted) -> Runs:
+        """Take note that what was to be done with an update is done, and apply what that released.
+
+        Returns what of that is to be deleted then.
+        """
+        pairs, places = self.survey(doc)
+        pairs.forget(admitted.cut)
+        for step in admitted.plan.steps:
+            pairs.note(step)
+        for found in admitted.found:
+            places.take(found)
+        unfit: Runs = {}
+        for step in admitted.plan.released:
+            for client, runs in release(doc, places, step).items():
+                unfit.setdefault(client, []).extend(runs)
+            pairs.note(step)
+        if admitted.plan.waits:
+            if len(self._waited) > _MOST_WAITED:
+                self._waited.clear()
+            self._waited.update(cuts(admitted.update))
         if self._order is None:  # the first edit was the server's
             self._waiting = admitted.plan.waiting
-            return
-        self._order.follow(admitted.plan)
-        self._remember(admitted)
+        else:
+            self._order.follow(admitted.plan)
+            self._remember(admitted)
+        return unfit
 
     def _remember(self, admitted: Admitted) -> None:
-        """Make it quick for an author to go on to type."""
-        if len(self._met) > _MOST_MET or len(self._authors) > _MOST_MET:
-            self._met.clear()
-            self._authors.clear()
+        """Make it quick for an author to go on to type; not at what somebody else brought in their name."""
         plan = admitted.plan
-        if self._order and len(plan.clocks) == 1 and not plan.waits and (found := typed(admitted.update)):
-            ((client, _),) = plan.clocks.items()
-            clock = self._order.clocks[client]
-            self._authors[found[1]] = write_uint(clock), client, clock
-            self._met.update(id for id in found.group(4, 6, 8) if id)
+        if len(self._authors) > _MOST_AUTHORS:
+            self._authors.clear()
+        for client in plan.clocks:
+            self._authors.pop(write_uint(client), None)
+        if len(plan.clocks) == 1 and plan.steps == (admitted.update,) and (found := typed(admitted.update)):
+            ((client, clock),) = plan.clocks.items()
+            self._authors[found[1]] = _Author.of(found, client, clock)
 
     def trust(self, doc: Doc[Any], update: bytes) -> tuple[bytes, bytes]:
         """Return an update that the server made, however large it is, and an edit that has to be made before."""
-        if not (self.survey(doc) or has_pairs(update)):
+        pairs, _ = self.survey(doc)
+        if not (pairs or has_pairs(update)):
             return update, NO_CHANGE
         update, cut = self._uncut(self._ordered(doc), update, paired=has_pairs(update))
-        self._took_pairs(NO_CHANGE, cut)
+        pairs.forget(cut)
         return update, deletion(cut)
 
-    def note(self, doc: Doc[Any], update: bytes) -> None:
+    def note(self, update: bytes) -> None:
         """Take note of an update that the server made in `doc` itself."""
         self.forget()
-        if has_pairs(update):
-            self.survey(doc).note(update)
+        for known in (self._pairs, self._places):
+            if known is not None:  # else it will be seen in the document
+                known.note(update)
 
     def _ordered(self, doc: Doc[Any]) -> Order:
         if self._order is None:
@@ -211,24 +253,15 @@ class Intake:
         """Return an update, and the characters that it would cut.
 
         `paired` says whether it brings such characters itself. Those of them that it cuts, or that something else
-        waits to cut, are halved in it.
+        waits to cut, or ever did, are halved in it: whoever reads the log again halves them.
         """
         if paired:
-            update = halved(update, {*cuts(update), *cuts(order.rest), *order.clocks.items()})
+            update = halved(update, {*cuts(update), *cuts(order.rest), *self._waited, *order.clocks.items()})
+        if Pairs(*(parts.rest for parts in order.waiting)).cut_by(update):
+            raise ProtocolError("half a character that is not here yet")
         cut: Runs = {}
         for client, clock in self._pairs.cut_by(update) if self._pairs else ():
-            if clock >= order.clocks.get(client, 0):
-                raise ProtocolError("half a character that is not here yet")
             cut.setdefault(client, []).append((clock - 1, clock + 1))
         if cut:
             answered(pycrdt.get_state, update)  # what cannot be read shall change nothing
         return update, cut
-
-    def _took_pairs(self, update: bytes, cut: Runs) -> None:
-        """Take note of characters that are gone, and of those that an update brought."""
-        if self._pairs is not None:
-            self._pairs.forget(cut)
-            self._pairs.note(update)
-
-
-_NOBODY = b"", 0, 0

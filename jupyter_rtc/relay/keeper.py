@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from time import time
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,18 +17,20 @@ from .anew import anew
 from .checkpoints import Limits, Watch, fold, sealed, versions
 from .ledger import NEVER
 from .owner import RoomOwner, where
+from .places import Places
 from .protocol import ProtocolError, decode_state_vector
 from .readback import Read, UnfaithfulError, compare, read_again
 from .room import Room
 from .served import ServedRoom
 from .store import Checkpoint, DamagedError, Past, Store, StoredRoom, StoreError, Version, in_part
-from .updates import guarded
+from .updates import delete_misplaced, guarded, whole_state
 
 _DAY = 86_400.0
 _SHARE = 8
 """A room over its limit is folded whenever its log is so many times smaller than its snapshot, or larger."""
 
 _FLUSH_TIMEOUT = 5.0
+_MISPLACED = "what is stored of it had items where no client puts them; it goes on without them"
 _OUTRUN = "the file was saved while the store could not be written, so that what is stored is older than the file"
 
 
@@ -39,7 +42,8 @@ class Loaded(NamedTuple):
 
     `unkept` says why the store may not keep the room from now on, in a sentence; it is empty where it may. `damage`
     says what became of a record that was damaged, and `remains` are the updates that it still held, where the room has
-    to begin without it. `renewed` says that `stored` takes the place of such a record.
+    to begin without it. `renewed` says that `stored` takes the place of such a record. `places` is what is where in the
+    document, if that is known.
     """
 
     stored: StoredRoom | None
@@ -48,6 +52,7 @@ class Loaded(NamedTuple):
     damage: str = ""
     remains: Sequence[bytes] = ()
     renewed: bool = False
+    places: Places | None = None
 
 
 class Keeper(LoggingConfigurable):
@@ -132,9 +137,14 @@ class Keeper(LoggingConfigurable):
 
         Else it begins anew from its file, or, where it has none, from what is in it. Raises DamagedError.
         """
+        cleared, places = await asyncio.to_thread(_cleared, stored, owner.lists(name))
+        damage = "" if cleared is stored else _MISPLACED
+        if damage:
+            self.log.error("room %s: %s%s", name, damage, where(owner, name))
+        stored = cleared
         try:
             doc, _ = await asyncio.to_thread(stored.proved, read=owner.reader(name))
-            return Loaded(stored, doc)
+            return Loaded(stored, doc, damage=damage, renewed=bool(damage), places=places)
         except UnfaithfulError as error:
             damage = f"what is stored of it cannot be given out: {error}; it began anew"
             self.log.error("room %s: %s%s", name, damage, where(owner, name))
@@ -391,6 +401,21 @@ def _read_back(state: bytes, vector: bytes) -> None:
     """Raise UnfaithfulError where a state cannot be read, or is not that of a document with this state vector."""
     if decode_state_vector(read_again(state).get_state()) != decode_state_vector(vector):
         raise UnfaithfulError("what is written of it has other lengths than what was typed")
+
+
+def _cleared(stored: StoredRoom, lists: Collection[str]) -> tuple[StoredRoom, Places | None]:
+    """Return what is stored of a room, and what in it is where; without what no client puts where it is, and None.
+
+    Reading that might not end. What cannot be written is left as it is, too.
+    """
+    doc = stored.document()
+    try:
+        places = guarded(partial(delete_misplaced, doc), lists)
+        if places:
+            return stored, places
+        return replace(stored, snapshot=whole_state(doc, stored.updates()), seq=stored.last, log=()), None
+    except ProtocolError:
+        return stored, None
 
 
 def _renewed(stored: StoredRoom) -> tuple[StoredRoom, Doc[Any]]:

@@ -9,7 +9,7 @@ Source: `mergeUpdates` of yjs (src/utils/updates.js), and how its structs are cu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from sys import maxsize
 from typing import TypeAlias
@@ -50,6 +50,16 @@ def merged(updates: Sequence[bytes]) -> bytes:
 def cut(update: bytes, block: Block, offset: int) -> bytes:
     """Return a block of an update without its first ids."""
     return _Item(block, update, offset).encode()
+
+
+def collected(update: bytes, runs: Mapping[int, Iterable[tuple[int, int]]]) -> bytes:
+    """Return an update with nothing in the place of those of its blocks that have ids in `runs`."""
+    parts, at = [], 0
+    for block in blocks(update):
+        if any(start < block.clock + block.length and block.clock < end for start, end in runs.get(block.client, ())):
+            parts += [update[at : block.start], bytes([GC]), write_uint(block.length)]
+            at = block.end
+    return b"".join([*parts, update[at:]])
 
 
 def _client(client: int, pieces: list[_Piece]) -> bytes:

@@ -86,6 +86,10 @@ class RoomOwner(Protocol):
         """Say whether a user may come into a room, and see it in lists, as far as that is not the Authorizer's."""
         ...
 
+    def lists(self, name: str) -> Collection[str]:
+        """Return the names of those roots of a room's document that are read as arrays or maps, and hold no text."""
+        ...
+
     async def admit(self, name: str) -> None:
         """Raise RoomError where no such room can be; asked before the WebSocket handshake is answered."""
         ...
@@ -210,6 +214,10 @@ class PlainOwner:
     def belongs_to(self, name: str, username: str) -> bool:
         """Keep rooms for nobody."""
         return True
+
+    def lists(self, name: str) -> Collection[str]:
+        """Know no roots: nobody here reads them."""
+        return ()
 
     async def admit(self, name: str) -> None:
         """Let everybody in whom the Authorizer lets in."""

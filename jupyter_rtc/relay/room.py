@@ -6,9 +6,9 @@ caller (`Relay`) carries the effects out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import pycrdt
 from pycrdt import Doc, TransactionEvent
@@ -18,13 +18,14 @@ from .allowances import ExhaustedError, Shares, waits_alone
 from .awareness import Awareness
 from .causality import marked
 from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send, Show
-from .intake import Admitted, Intake
+from .intake import Intake
 from .member import Member
-from .merging import merged
+from .merging import deletion, merged
+from .places import Places
 from .protocol import NO_CHANGE, CloseCode, Kind, ProtocolError
 from .readback import UnfaithfulError
 from .structure import examine
-from .updates import TaintedError, answered, examined, guarded, news, release
+from .updates import TaintedError, answered, examined, guarded, news
 
 _MAX_TAIL = 1 << 20
 _LONGEST_TAIL = 1000
@@ -37,6 +38,22 @@ class EditError(Exception):
         super().__init__(str(error))
         self.error = error
         self.effects = effects
+
+
+class _Applied(NamedTuple):
+    """An update of a peer that was applied.
+
+    Attributes:
+        update: the update, as it is to be stored and sent.
+        before: the updates that were made before it.
+        after: those that were made after it: something had waited for it, and must not be where it is.
+        waits: whether something of it has to wait.
+    """
+
+    update: bytes
+    before: list[bytes]
+    after: list[bytes]
+    waits: bool
 
 
 class Room:
@@ -67,11 +84,12 @@ class Room:
         waits: Shares | None = None,
         *,
         mapped: bool = False,
+        lists: Collection[str] = (),
     ) -> None:
         """Make an empty room, where any history is welcome until it begins with one of its own.
 
         `waits` counts the updates that wait in it, and says how many may. `mapped` says whether values of maps are
-        content of the document (see `RoomOwner.mapped`).
+        content of the document (see `RoomOwner.mapped`), and `lists` are the names of its roots that hold no text.
         """
         self.name = name
         self.lineage = lineage
@@ -88,17 +106,25 @@ class Room:
         self._full: tuple[bytes, ...] | None = None
         self._tail: list[bytes] = []
         self._tail_size = 0
-        self._intake = Intake()
+        self._intake = Intake(lists)
         self._waits_of = waits or waits_alone()
 
-    def begin(self, seq: int, genesis: int, snapshot: bytes | None = None, waiting: bytes = NO_CHANGE) -> None:
+    def begin(
+        self,
+        seq: int,
+        genesis: int,
+        snapshot: bytes | None = None,
+        waiting: bytes = NO_CHANGE,
+        places: Places | None = None,
+    ) -> None:
         """Begin to count, once `doc` holds what was stored or read from a file.
 
         `seq` is the number of the last update in it, `genesis` the client id that built it first; `snapshot` is
-        its whole state as one update, where that is at hand, and `waiting` what it could not take in yet.
+        its whole state as one update, where that is at hand, `waiting` what it could not take in yet, and `places`
+        what in it is where.
         """
         self.seq, self.genesis = seq, genesis
-        self._intake.begin(self.doc, waiting)
+        self._intake.begin(self.doc, waiting, places)
         self._waits_of.begin(0 if waiting == NO_CHANGE else len(waiting))
         self.forget_full_state()
         if snapshot is not None:
@@ -285,10 +311,10 @@ class Room:
         if self._intake.follows(update):
             guarded(self.doc.apply_update, update)
             return self._accept(update, frame, member, username)
-        admitted, before = self._apply(update, username)
-        if admitted.update is not update:
-            frame = protocol.update(admitted.update)
-        return [*self._take(before, username), *self._accept(admitted.update, frame, member, username)]
+        applied = self._apply(update, username)
+        if applied.update is not update:
+            frame = protocol.update(applied.update)
+        return self._took(applied, frame, member)
 
     def _is_aside(self, member: Member) -> bool:
         return member.aside and self.genesis != 0
@@ -339,12 +365,11 @@ class Room:
         self._refuse_growth(update)
         username = member.identity.username
         with self._observed() as changes:
-            admitted, made = self._apply(update, username)
+            applied = self._apply(update, username)
         # What waits for an update that is missing here changes nothing yet, but must not get lost.
-        if not (changes or admitted.plan.waits):
+        if not (changes or applied.waits):
             return []
-        frame = protocol.update(admitted.update)
-        return [*self._take(made, username), *self._accept(admitted.update, frame, member, username)]
+        return self._took(applied, protocol.update(applied.update), member)
 
     def _refuse(self, member: Member, update: bytes) -> list[Effect]:
         """Pass over the edit of somebody who may only read."""
@@ -372,28 +397,37 @@ class Room:
     def _announce(self, clients: list[int]) -> list[Effect]:
         return [Show(clients, None)] if clients else []
 
-    def _apply(self, update: bytes, user: str) -> tuple[Admitted, list[bytes]]:
-        """Apply an update of a user's; return how that was done, and the updates that were made before."""
+    def _apply(self, update: bytes, user: str) -> _Applied:
+        """Apply an update of a user's, and what has to be done before and after it."""
         admitted = self._intake.admit(self.doc, update)
         try:
             self._waits_of.hold(user, admitted.plan.size)
         except ExhaustedError as error:
             raise ProtocolError(str(error), CloseCode.NOT_ALLOWED) from None
-        before: list[bytes] = []
-        if admitted.first != NO_CHANGE:
-            with self._observed() as before:
-                guarded(self.doc.apply_update, admitted.first)
-            self.forget_full_state()
+        before = self._made(admitted.first)
         for step in admitted.plan.steps:
             guarded(self.doc.apply_update, step)
-        self._intake.took(admitted)
-        if not all(release(self.doc, step) for step in admitted.plan.released):
-            self._intake.forget()
-        return admitted, before
+        unfit = self._intake.took(self.doc, admitted)
+        return _Applied(admitted.update, before, self._made(deletion(unfit)), admitted.plan.waits)
+
+    def _made(self, update: bytes) -> list[bytes]:
+        """Make an edit of the server's own that nobody has yet; return it, if it changes anything."""
+        if update == NO_CHANGE:
+            return []
+        with self._observed() as made:
+            guarded(self.doc.apply_update, update)
+        self.forget_full_state()
+        return made
+
+    def _took(self, applied: _Applied, frame: bytes, member: Member) -> list[Effect]:
+        username = member.identity.username
+        effects = self._take(applied.before, username)
+        effects += self._accept(applied.update, frame, member, username)
+        return effects + self._take(applied.after, "")
 
     def _take(self, updates: list[bytes], author: str) -> list[Effect]:
         for update in updates:
-            self._intake.note(self.doc, update)
+            self._intake.note(update)
         accepted = (self._accept(update, protocol.update(update), None, author) for update in updates)
         return [effect for effects in accepted for effect in effects]
 

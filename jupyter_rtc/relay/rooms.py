@@ -182,13 +182,14 @@ class Rooms:
 
     async def _begun(self, name: str, user: str, owner: RoomOwner, loaded: Loaded) -> Room:
         """Return a room that holds what was stored of it, brought by a user."""
-        room = Room(name, uuid4().hex, self._allowances.presence(), self._allowances.waits(), mapped=owner.mapped)
+        presence, waits = self._allowances.presence(), self._allowances.waits()
+        room = Room(name, uuid4().hex, presence, waits, mapped=owner.mapped, lists=owner.lists(name))
         room.opener = user
         if stored := loaded.stored:
             room.lineage = stored.lineage
             room.replace(loaded.doc)
             waiting = await asyncio.to_thread(stored.waiting, loaded.doc)
-            room.begin(stored.last, stored.genesis, waiting=waiting)
+            room.begin(stored.last, stored.genesis, waiting=waiting, places=loaded.places)
         return room
 
     def _charge(self, name: str, user: str, begins: bool) -> Charge:

@@ -12,7 +12,7 @@ pycrdt; docs/topics/engine-faults.md shows what each does to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from sys import maxsize
 
 from .blocks import Reader
@@ -93,6 +93,7 @@ class Examined(bytes):
     """An update that was walked over before, where that takes long; who does it again gets what came of it."""
 
     _found: Outline | ProtocolError
+    _blocks: Sequence[Block] = ()
 
     @property
     def outline(self) -> Outline:
@@ -107,6 +108,7 @@ class Examined(bytes):
         examined = cls(update)
         try:
             examined._found = outline(update)
+            examined._blocks = tuple(blocks(update))
         except ProtocolError as error:
             examined._found = error
         return examined
@@ -114,6 +116,8 @@ class Examined(bytes):
 
 def blocks(update: bytes) -> Iterator[Block]:
     """Yield the blocks of an update that `examine` let through, or that was made here and may be of any size."""
+    if isinstance(update, Examined) and update._blocks:
+        return iter(update._blocks)
     return Reader(update, maxsize).blocks()
 
 

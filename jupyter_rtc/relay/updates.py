@@ -6,20 +6,23 @@ everything that it encodes: whoever copies a document, or folds a log into its s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
 import pycrdt
 from pycrdt import Doc
 
-from .causality import Order, foreign_parents, hold_items, is_marked, marked, parted
-from .merging import merged
+from .causality import Order, add_block, breaks, crossings, foreign_parents, is_marked, marked, no_types, parted
+from .merging import Runs, collected, deletion, merged
+from .places import Places
 from .protocol import NO_CHANGE, ProtocolError, decode_state_vector, write_uint
 from .structure import examine, made_here, refuse_hazards, without_deletions
 from .surrogates import whole
 
 _AT_ONCE = 1000
+MISPLACED = "an item where no client puts it"
 
 _Given = TypeVar("_Given")
 _Result = TypeVar("_Result")
@@ -66,15 +69,23 @@ def restored(entries: Sequence[tuple[int, bytes]]) -> Doc[Any]:
 
     What waits for updates that are not among them is left out. Raises BadEntryError.
     """
+    try:
+        return _restored(entries, _AT_ONCE)
+    except BadEntryError:  # yrs may take in an update by itself that it does not where those before are not done with
+        return _restored(entries, 1)
+
+
+def _restored(entries: Sequence[tuple[int, bytes]], at_once: int) -> Doc[Any]:
     doc: Doc[Any] = Doc()
     updates = whole([update for _, update in entries])
     if not updates:
         return doc
     state, waits = updates[0], is_marked(updates[0])
-    _apply(doc, [(entries[0][0], parted(state, {}).ready if waits else state)])
+    _apply(doc, [(entries[0][0], parted(state, {}).ready if waits else state)], at_once)
     order = Order(decode_state_vector(doc.get_state()))
     if waits:
         order.waiting = [parted(state, order.clocks)]
+    releasing = _Releasing(doc)
     steps: list[tuple[int, bytes]] = []
     for (number, _), update in zip(entries[1:], updates[1:], strict=True):
         try:
@@ -86,11 +97,10 @@ def restored(entries: Sequence[tuple[int, bytes]]) -> Doc[Any]:
         steps += [(number, step) for step in plan.steps]
         if held.deleted or plan.released:
             # What comes next may be inside what was deleted: yrs takes that in only when the transaction has ended.
-            _apply(doc, steps)
+            _apply(doc, steps, at_once)
+            releasing.after([step for _, step in steps], plan.released)
             steps.clear()
-            if not all(release(doc, step) for step in plan.released):
-                order.clocks = decode_state_vector(doc.get_state())
-    _apply(doc, steps)
+    _apply(doc, steps, at_once)
     return doc
 
 
@@ -116,6 +126,40 @@ def _is_readable(update: bytes) -> bool:
     return True
 
 
+def refuse_misplaced(doc: Doc[Any], lists: Collection[str]) -> None:
+    """Raise ProtocolError for a document with an item where no client puts it: reading it might not end.
+
+    `lists` are the names of its roots that hold no text.
+    """
+    if Places(lists, doc.get_update()).misplaced:
+        raise ProtocolError(MISPLACED)
+
+
+def delete_misplaced(doc: Doc[Any], lists: Collection[str]) -> Places | None:
+    """Delete from a document what `refuse_misplaced` refuses; return what is where if there was nothing of that."""
+    places = Places(lists, state := doc.get_update())
+    doc.apply_update(deletion(places.misplaced))
+    return places if not places.misplaced or doc.get_update() == state else None
+
+
+class _Releasing:
+    """Applies what had waited to a document that is made again; where its items are is looked at when it has to be."""
+
+    def __init__(self, doc: Doc[Any]) -> None:
+        self._doc = doc
+        self._places: Places | None = None
+
+    def after(self, steps: Iterable[bytes], released: Sequence[bytes]) -> None:
+        """Apply what was released by some steps, which are applied already."""
+        if self._places is not None:
+            for step in steps:
+                self._places.note(step)
+        elif released:
+            self._places = Places((), self._doc.get_update())
+        for update in released:
+            release(self._doc, self._places or Places(), update)
+
+
 class Replica:
     """A document that is given updates one after the other, in any order; what waits, waits outside of it.
 
@@ -127,15 +171,15 @@ class Replica:
         """Begin with nothing."""
         self.doc: Doc[Any] = Doc()
         self._order = Order({})
+        self._releasing = _Releasing(self.doc)
 
     def give(self, update: bytes) -> None:
         """Apply an update, or what of it fits, and what waited for it. Raises what pycrdt does, or ProtocolError."""
         plan = self._order.plan(update, made_here(update))
         for step in plan.steps:
             self.doc.apply_update(step)
+        self._releasing.after(plan.steps, plan.released)
         self._order.follow(plan)
-        if not all(release(self.doc, step) for step in plan.released):
-            self._order.clocks = decode_state_vector(self.doc.get_state())
 
     def give_state(self, state: bytes) -> None:
         """Apply what a document gave of itself: nothing of that waits, unless it is marked. Quicker for large ones."""
@@ -143,29 +187,72 @@ class Replica:
             self.give(state)
             return
         self.doc.apply_update(state)
+        self._releasing = _Releasing(self.doc)
         self._order.clocks = decode_state_vector(self.doc.get_state())
 
 
-def release(doc: Doc[Any], update: bytes) -> bool:
-    """Apply an update that had to wait, if its items are inside shared types; return whether they are.
+def release(doc: Doc[Any], places: Places, update: bytes) -> Runs:
+    """Apply an update that had to wait; in place of items that must not be where they are it has nothing.
 
-    Else yrs fails half-way, and blames who brought what it waited for. Nobody but its author misses it.
+    Nobody shall be blamed for them who brings what they waited for, and whoever reads the log again comes to the same.
+    So what only the names of lists tell is applied, and returned: it is to be deleted. `places` is kept up.
     """
-    if parents := foreign_parents(update):
-        clocks = decode_state_vector(doc.get_state())
-        for client, clock in parents:
-            clocks[client] = min(clock, clocks.get(client, 0))
-        state = b"".join(map(write_uint, (len(clocks), *chain.from_iterable(clocks.items()))))
-        if not hold_items(doc.get_update(state), parents):
-            return False
+    misplaced = places.look(update, {}).misplaced
+    for runs in (_childless(doc, update), crossed(doc, update)):
+        for client, some in runs.items():
+            misplaced.setdefault(client, []).extend(some)
+    if misplaced:
+        update = collected(update, misplaced)
+    found = places.look(update, {})
+    places.take(found)
     guarded(doc.apply_update, update)
-    return True
+    return found.unfit
 
 
-def _apply(doc: Doc[Any], steps: Sequence[tuple[int, bytes]]) -> None:
-    """Apply numbered updates in order; raises BadEntryError.
+def crossed(doc: Doc[Any], update: bytes) -> Runs:
+    """Return the items of an update that have on their right what stands before what they have on their left.
 
-    A thousand at a time: whenever a transaction ends, yrs joins what was typed to what its author typed before it, and
+    No client writes that, and whoever has the two in one block puts the item elsewhere than others.
+    """
+    found: Runs = {}
+    for client, pairs in crossings(update).items():
+        known = _since(doc, client, min(right for _, right, _ in pairs))
+        cuts = breaks(client, known, update)
+        for left, right, block in pairs:
+            if bisect_right(cuts, right) == bisect_right(cuts, left):
+                add_block(found, block)
+    return found
+
+
+def _childless(doc: Doc[Any], update: bytes) -> Runs:
+    """Return the items of an update that are inside something else than a shared type: yrs fails half-way at them."""
+    found: Runs = {}
+    parents = foreign_parents(update)
+    for client in {client for client, _ in parents}:
+        mine = [id for id in parents if id[0] == client]
+        for parent in no_types(_since(doc, client, min(clock for _, clock in mine)), mine):
+            for author, some in parents[parent].items():
+                found.setdefault(author, []).extend(some)
+    return found
+
+
+def _since(doc: Doc[Any], client: int, clock: int) -> bytes:
+    """Return what a document has of a client, from a clock on or the one before, as an update."""
+    clocks = decode_state_vector(doc.get_state())
+    clocks[client] = min(clock, clocks.get(client, 0))
+    state = b"".join(map(write_uint, (len(clocks), *chain.from_iterable(clocks.items()))))
+    update = doc.get_update(state)
+    try:
+        made_here(update)
+    except ProtocolError:  # the clock is that of the second half of a character, which pycrdt cuts to nothing
+        return _since(doc, client, clock - 1)
+    return update
+
+
+def _apply(doc: Doc[Any], steps: Sequence[tuple[int, bytes]], at_once: int) -> None:
+    """Apply numbered updates in order, so many in a transaction; raises BadEntryError.
+
+    Mostly a thousand: whenever a transaction ends, yrs joins what was typed to what its author typed before it, and
     copies that to do so. 100,000 characters in a row take 1.7 s with a transaction for each, and 0.1 s so.
     """
     number = 0
@@ -177,9 +264,9 @@ def _apply(doc: Doc[Any], steps: Sequence[tuple[int, bytes]]) -> None:
                 number = step[0]
                 doc.apply_update(step[1])
 
-    for at in range(0, len(steps), _AT_ONCE):
+    for at in range(0, len(steps), at_once):
         try:
-            guarded(apply, steps[at : at + _AT_ONCE])
+            guarded(apply, steps[at : at + at_once])
         except ProtocolError:
             raise BadEntryError(number) from None
 
@@ -220,12 +307,10 @@ def unmet(state: bytes, updates: Sequence[bytes]) -> bytes:
     They have been applied to it; what it lacks has to wait for an update that nobody has brought, or was lost by yrs.
     NO_CHANGE stands for nothing.
     """
-    news = [rest for update in updates if (rest := pycrdt.get_update(update, state)) != NO_CHANGE]
-    known = decode_state_vector(state)
-    try:
-        return parted(merged(news), known).rest if news else NO_CHANGE
-    except ProtocolError:  # pycrdt cuts characters of two ids to nothing
-        return parted(merged(list(updates)), known).rest
+    rests = [pycrdt.get_update(update, state) for update in updates]
+    # Of those that have items of which pycrdt says so, the whole: it cuts characters of two ids to nothing.
+    news = [rest if rest[0] == 0 else update for rest, update in zip(rests, updates, strict=True) if rest != NO_CHANGE]
+    return parted(merged(news), decode_state_vector(state)).rest if news else NO_CHANGE
 
 
 def whole_state(doc: Doc[Any], updates: Sequence[bytes]) -> bytes:

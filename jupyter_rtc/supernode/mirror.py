@@ -13,7 +13,7 @@ from ..relay import Member, PlainOwner, Relay, Room, StoredRoom, Verdict
 from .patience import Patience
 from .records import MAPS
 from .service import Service, ServiceError
-from .tables import Change, Table
+from .tables import RECORDS, Change, Table
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
@@ -187,6 +187,10 @@ class Mirror(PlainOwner):
     def paths(self, name: str) -> Collection[str]:
         """Return the paths in the records, and in those that are about to be written."""
         return self._paths
+
+    def lists(self, name: str) -> Collection[str]:
+        """Name the map of records."""
+        return (RECORDS,)
 
     async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
         """Fill a room with the records: a history of its own, unlike that of any room before."""

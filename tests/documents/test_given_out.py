@@ -22,7 +22,7 @@ OPEN_DOOR = """
 from jupyter_rtc.relay import intake, updates
 from jupyter_rtc.relay.causality import Plan
 as_it_is = lambda update: Plan((update,), (), False, {}, ())
-intake.Intake.admit = lambda self, doc, update: intake.Admitted(update, b"\\0\\0", as_it_is(update), {})
+intake.Intake.admit = lambda self, doc, update: intake.Admitted(update, b"\\0\\0", as_it_is(update), {}, ())
 updates.refuse_hazards = lambda update: None
 updates.whole = list
 """

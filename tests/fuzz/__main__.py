@@ -72,7 +72,7 @@ def chunk(seeds: str, first: int, last: int) -> tuple[Counter[str], dict[int, st
             if said.startswith("!"):
                 found[int(number)] = said[2:]
             elif said:
-                counts.update(dict(zip(("taken", "refused", "tainted"), map(int, said.split()), strict=True)))
+                counts.update(dict(zip(trial.COUNTS, map(int, said.split()), strict=True)))
             else:
                 found[int(number)] = f"the process ended with {ended.returncode}: {ended.stderr[-200:]}"
         if not lines:
@@ -123,7 +123,7 @@ def main() -> None:
                 print(f"{number}: {what}")
                 text = f"# {what}\n{written(trial.steps(recorded, number))}"
                 (given.found / f"{number}.txt").write_text(text, encoding="utf-8")
-    print(f"{sum(total.values())} frames: {dict(total)}; {findings} findings")
+    print(f"{given.trials} trials: {dict(total)}; {findings} findings")
     sys.exit(bool(findings))
 
 

@@ -19,6 +19,7 @@ from traitlets.config import Config
 from jupyter_rtc.relay import FreeRooms, Identity, Member, Relay, Room, StoredRoom, protocol
 from jupyter_rtc.relay import updates as updates_module
 from jupyter_rtc.relay.anew import anew
+from jupyter_rtc.relay.places import Places
 from jupyter_rtc.relay.protocol import Kind
 from jupyter_rtc.relay.readback import UnfaithfulError, proved
 
@@ -187,6 +188,28 @@ async def test_a_record_that_cannot_be_given_out_when_it_is_read(tmp_path: Path,
         assert "room 'room' was damaged" in (relay.store.damage or "")
     async with served(path) as relay:
         await is_well(relay, f"{text}later\n")
+
+
+async def test_a_record_with_characters_in_a_list_goes_on_without_them(tmp_path: Path) -> None:
+    """As an older server let them in: one that went over the list would never come back."""
+    path = tmp_path / "rooms.db"
+    async with served(path) as relay:
+        room = await opened(relay)
+        relay.edit(room, lambda doc: doc.get("map", type=Map).update({"list": Array([1])}))
+        client, lineage = room.doc.client_id, room.lineage
+        smuggle(relay, room, b"\x01\x01\x07\x00\x04\x00" + number(client) + b"\x00\x03" + "漢".encode() + b"\x00")
+        assert Places((), room.doc.get_update()).misplaced == {7: [(0, 1)]}
+    async with served(path) as relay:
+        room = await relay.open("room")
+        assert Places((), room.doc.get_update()).misplaced == {}
+        assert room.doc.get("map", type=Map).to_py() == {"list": [1]}
+        assert room.lineage == lineage
+        await is_well(relay, text_of(room.doc))
+        await relay.store.flush()
+        assert "room 'room' was damaged" in (relay.store.damage or "")
+    async with served(path) as relay:
+        await relay.open("room")
+        assert not relay.store.damage
 
 
 async def test_a_document_that_is_well_stays_as_it_is(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from jupyter_rtc.relay.room import Room
 
 from .by_hand import GENESIS, Peer, append, clocks, created_notebook, frames, observed, room_with, text_of, whole
 
-UNREADABLE = bytes.fromhex("0101090004010171 01ff 00")
+UNREADABLE = bytes.fromhex("01010900080101ff017e00")
 """An update whose text is no UTF-8, which only the engine sees."""
 
 

@@ -277,7 +277,7 @@ class TestOrder:
         assert stored.waiting(stored.document()) == NO_CHANGE
 
     def test_what_waits_inside_what_is_no_type_is_left_out(self) -> None:
-        """yrs fails half-way when it comes to it, and would blame whoever brought what it waited for."""
+        """yrs fails half-way when it comes to it, and would blame who brought what it waited for; the rest comes."""
         room = Room("free", "lineage")
         ada, bob = Peer(room), Peer(room)
         ada.join()
@@ -287,11 +287,11 @@ class TestOrder:
         bad = b"\x01\x02\x09\x00\x44" + client + b"\x02\x01x\x28\x00" + client + b"\x00\x01k\x01\x7e\x00"
         effects = [*bob.send(protocol.update(bad)), *ada.send(protocol.update(first))]
         effects += ada.send(protocol.update(second))
-        assert text_of(room.doc) == "abc"
+        assert text_of(room.doc) == "xabc"
         log = tuple((effect.seq, effect.update) for effect in effects if isinstance(effect, Persist))
-        assert text_of(StoredRoom("lineage", 0, NO_CHANGE, 0, log, None, None).document()) == "abc"
+        assert text_of(StoredRoom("lineage", 0, NO_CHANGE, 0, log, None, None).document()) == "xabc"
         ada.edit(append("d"))
-        assert text_of(room.doc) == "abcd"
+        assert text_of(room.doc) == "xabcd"
 
 
 LOST = (
