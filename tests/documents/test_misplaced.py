@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from logging import getLogger
 from pathlib import Path
 
 import pytest
 from pycrdt import Map
 
-from jupyter_rtc.relay import protocol
+from jupyter_rtc.relay import SQLiteStore, protocol
 
-from .conftest import Opener
+from .conftest import Opener, Starter
 from .examples import as_nbformat, code, notebook
 from .peer import Peer, until
 from .process import Jupyter
+from .test_damaged_record import query
 from .test_given_out import number
 
 INTO_CELLS = bytes.fromhex("010186c6a8e1ae94560004010563656c6c730661f09f98806200")
@@ -49,3 +52,30 @@ async def test_whoever_sends_them_is_closed_and_nobody_else_notices(
     assert len(json.loads(file.read_text())["cells"]) == cells
     assert ada.closes == []
     assert jupyter.rooms()[ada.room]["trouble"] is None
+
+
+async def test_what_an_older_server_stored_of_them_is_gone_when_the_document_is_opened(
+    start: Starter, join: Opener
+) -> None:
+    server = start("c.Documents.save_delay = c.Documents.max_save_delay = 600")
+    file = server.root / "a.ipynb"
+    file.write_text(as_nbformat(notebook(code("one"), code("two"))))
+    ada = await join(server, "a.ipynb")
+    ada.type(" unsaved", 0)
+    await until(lambda: query(server, "SELECT 1 FROM log WHERE instr(data, 'unsaved')"))
+    room, made = ada.room, genesis(ada)
+    await ada.close()
+    server.kill()
+    store = SQLiteStore(path=str(server.database), log=getLogger("test.store"))
+    stored = await store.load(room)
+    assert stored
+    for seq, update in enumerate((INTO_CELLS, beside(made, 0)), stored.last + 1):
+        store.append(room, seq, update, "mallory")
+    await store.close()
+    await asyncio.to_thread(server.start)
+    bob = await join(server, "a.ipynb", token="bob")
+    assert bob.sources == ["one unsaved", "two"]
+    assert await bob.save() == "success"
+    assert [cell["source"] for cell in json.loads(file.read_text())["cells"]] == [["one unsaved"], ["two"]]
+    assert query(server, "SELECT 1 FROM damaged WHERE instr(data, x'e6bca2')")
+    await bob.close()
