@@ -222,8 +222,8 @@ class Allowances(LoggingConfigurable):
         min=1 << 10,
     )
     max_answers, max_answers_in_total = _each(
-        1,
         8,
+        32,
         "How many answers that hold a whole document in memory, of its past or of a recovery copy, {who} may be waiting"
         " for; the next is refused with 429.",
     )

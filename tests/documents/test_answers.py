@@ -74,6 +74,7 @@ def under_way(server: Any) -> int:
     return server.extension.relay.allowances.answers.in_total
 
 
+@pytest.mark.traits(Allowances={"max_answers": 1})
 async def test_a_user_waits_for_one_at_a_time_and_others_for_theirs(
     server: Any, jp_fetch: Any, jp_root_dir: Any, http_server_client: Any
 ) -> None:
@@ -104,6 +105,7 @@ async def test_all_wait_for_so_many(server: Any, jp_fetch: Any, jp_root_dir: Any
         await eventually(lambda: under_way(server) == 0)
 
 
+@pytest.mark.traits(Allowances={"max_answers": 1})
 async def test_a_recovery_copy_is_such_an_answer_and_comes_whole(server: Any, http_server_client: Any) -> None:
     route, cookie = await a_large_copy(server), await a_cookie(server)
     client = ask(server, f"{route}?download=1", cookie)

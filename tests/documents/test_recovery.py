@@ -244,13 +244,14 @@ class TestBeside:
         status, model = await jupyter.ask("GET", f"api/contents/{quote(path)}")
         assert (status, model["type"]) == (200, "notebook")
 
-    async def test_one_that_others_make_meanwhile_is_not_overwritten(self, start: Starter, join: Opener) -> None:
-        server = start("c.Allowances.max_answers = 8")
-        (server.root / "a.txt").write_text("text")
-        copy = await wiped(server, await join(server, "a.txt"))
-        answers = await asyncio.gather(*(restored(server, copy, "file") for _ in range(8)))
+    async def test_one_that_others_make_meanwhile_is_not_overwritten(
+        self, jupyter: Jupyter, here: Path, join: Opener
+    ) -> None:
+        (here / "a.txt").write_text("text")
+        copy = await wiped(jupyter, await join(jupyter, f"{here.name}/a.txt"))
+        answers = await asyncio.gather(*(restored(jupyter, copy, "file") for _ in range(8)))
         assert len({answer["path"] for answer in answers}) == 8
-        assert {(server.root / answer["path"]).read_text() for answer in answers} == {"text"}
+        assert {(jupyter.root / answer["path"]).read_text() for answer in answers} == {"text"}
 
     async def test_where_the_folder_is_gone(self, jupyter: Jupyter, here: Path, join: Opener) -> None:
         (here / "folder").mkdir()
