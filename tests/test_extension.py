@@ -300,7 +300,7 @@ class TestEvents:
 
 async def test_the_routes_are_under_the_base_url(server: Any, jp_fetch: Any, http_server_client: Any) -> None:
     answer = await jp_fetch("api", "rtc", "rooms")
-    assert json.loads(answer.body) == {"rooms": [], "store": {"trouble": None, "damage": None}}
+    assert json.loads(answer.body) == {"rooms": [], "free": [], "store": {"trouble": None, "damage": None}}
     with pytest.raises(HTTPClientError) as missing:
         await http_server_client.fetch("/api/rtc/rooms", headers={"Authorization": f"token {server.token}"})
     assert missing.value.code == 404

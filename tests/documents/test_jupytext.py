@@ -217,6 +217,7 @@ async def test_a_restart_between_a_save_and_an_edit_outside(tmp_path: Path, join
         server.kill()
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(("name", "saved"), [("a.ipynb", True), ("a.py", True), ("a.py", False)])
 async def test_a_program_writes_while_a_save_is_read_back(name: str, saved: bool, tmp_path: Path, join: Opener) -> None:
     """No cell stands twice or is lost, and no output: in a script of a pair, and in one alone from its first save."""

@@ -13,6 +13,7 @@ from .examples import as_nbformat, code, notebook
 from .lost import NAMES, copies, on_disk, said, words, write
 from .peer import Peer, until
 from .process import Jupyter
+from .test_damaged_record import query
 
 
 @pytest.fixture
@@ -48,7 +49,9 @@ async def test_what_people_type_in_both_stands_once(two: tuple[Jupyter, Jupyter]
     minor = 4 if name == "old.ipynb" else 5
     cells = notebook(code("begin\n"), code("end\n"), minor=minor)
     file.write_text("begin\nend\n" if name == "a.txt" else as_nbformat(cells))
-    ada, bob = await join(two[0], name), await join(two[1], name, token="bob")
+    ada = await join(two[0], name)
+    await until(lambda: query(two[0], "SELECT 1 FROM rooms"))
+    bob = await join(two[1], name, token="bob")
     assert ada.room == bob.room
     await taken_over(two[0], ada)
     await until(lambda: "again" in words(said(bob)), lambda: said(bob))
