@@ -24,6 +24,7 @@ SEEN = {
     NEVER_RETURNS: lambda said: said is None,
     "A text under a key": lambda said: said == "False\n",
     "An item whose right": lambda said: said == "aXbcde abcdeX\n",
+    "An item with nothing": lambda said: said == "aYXbcq aXbcYq\n",
     "Many deletions": lambda said: float(said.split()[3]) > 7 * float(said.split()[1]),
 }
 
