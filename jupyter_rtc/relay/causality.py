@@ -21,8 +21,6 @@ from .protocol import NO_CHANGE, read_uint, write_uint
 from .shapes import DELETED, GC, HAS_LEFT, HAS_RIGHT, SKIP, TYPE, Block, Id, Outline
 from .structure import blocks, deletions, neighbours
 
-_BETWEEN = HAS_LEFT | HAS_RIGHT
-
 
 class Parts(NamedTuple):
     """An update in two.
@@ -226,11 +224,11 @@ def foreign_parents(update: bytes) -> dict[Id, Runs]:
     found: dict[Id, Runs] = {}
     for block in blocks(update):
         if (parent := _parent(update, block)) and parent not in own:
-            add_block(found.setdefault(parent, {}), block)
+            _add_block(found.setdefault(parent, {}), block)
     return found
 
 
-def add_block(runs: Runs, block: Block) -> None:
+def _add_block(runs: Runs, block: Block) -> None:
     """Add the ids of a block to some runs."""
     runs.setdefault(block.client, []).append((block.clock, block.clock + block.length))
 
@@ -241,32 +239,6 @@ def no_types(state: bytes, ids: Collection[Id]) -> set[Id]:
     for block in blocks(state):
         if block.info != GC and block.kind not in (TYPE, DELETED, SKIP):
             found |= {id for id in ids if id[0] == block.client and 0 <= id[1] - block.clock < block.length}
-    return found
-
-
-def crossings(update: bytes) -> dict[int, list[tuple[int, int, Block]]]:
-    """Return the blocks that have two items of one client beside them, of which the right one is not the later one.
-
-    With them the clocks of the left and the right one, all by that client. That is so where somebody types into what
-    they typed before; or where the two stand in the other order.
-    """
-    found: dict[int, list[tuple[int, int, Block]]] = {}
-    for block in blocks(update):
-        if block.info not in (GC, SKIP) and block.info & _BETWEEN == _BETWEEN:
-            left, right, _ = neighbours(update, block)
-            if left and right and left[0] == right[0] and right[1] <= left[1]:
-                found.setdefault(left[0], []).append((left[1], right[1], block))
-    return found
-
-
-def breaks(client: int, *updates: bytes) -> list[int]:
-    """Return the clocks at which a client did not go on at the item that it made before."""
-    found = []
-    for update in updates:
-        for block in blocks(update):
-            goes_on = block.info not in (GC, SKIP) and block.info & HAS_LEFT
-            if block.client == client and not (goes_on and neighbours(update, block)[0] == (client, block.clock - 1)):
-                found.append(block.clock)
     return found
 
 

@@ -18,7 +18,7 @@ from .protocol import NO_CHANGE, Kind, Message, Prepared, ProtocolError, decode_
 from .shapes import HAS_LEFT, HAS_RIGHT, STRING, Id
 from .structure import Examined, outline, typed
 from .surrogates import Pairs, cuts, halved, has_pairs
-from .updates import MISPLACED, answered, crossed, release
+from .updates import MISPLACED, answered, release
 
 _MOST_AUTHORS, _MOST_WAITED = 1000, 100_000
 
@@ -185,8 +185,6 @@ class Intake:
         seen = [*found, places.look(update, order.clocks)] if plan.waits else found
         if any(one.misplaced or one.unfit for one in seen):
             raise ProtocolError(MISPLACED)
-        if any(crossed(doc, step) for step in plan.steps):
-            raise ProtocolError("an item between two that come in the other order")
         return Admitted(update, deletion(cut), plan, cut, found)
 
     def took(self, doc: Doc[Any], admitted: Admitted) -> Runs:

@@ -28,8 +28,10 @@ from .structure import blocks, neighbours
 
 _OTHERS = (0, 1, 3, 4, 5)
 """The kinds of shared types that hold no text: `YArray`, `YMap`, `YXmlElement`, `YXmlFragment`, `YXmlHook`."""
-_TEXT, _APART, _LISTED = range(3)
-"""Where an item is: in a text, as far as is known; in a list or under a key; in a root of which the name tells that."""
+_TEXT, _APART, _LISTED, _GONE = range(4)
+"""Where an item is: in a text, as far as is known; in a list or under a key; in a root of which the name tells that;
+or that is not known, for it was collected, or has not come.
+"""
 _PLACE = HAS_LEFT | HAS_RIGHT | HAS_KEY
 
 
@@ -87,20 +89,21 @@ class Places:
 
     def __init__(self, lists: Collection[str] = (), state: bytes = NO_CHANGE) -> None:
         """Begin with a document of this state; `lists` are the names of its roots that hold no text."""
-        self._ids = {place: Ids() for place in (_APART, _LISTED)}
+        self._ids = {place: Ids() for place in (_APART, _LISTED, _GONE)}
         self._others = Ids()
         self._lists = frozenset(name.encode() for name in lists)
-        found = self.look(state, {})
+        found = self.look(state)
         self.take(found)
         self.misplaced: Runs = {
             client: found.misplaced.get(client, []) + found.unfit.get(client, [])
             for client in found.misplaced.keys() | found.unfit.keys()
         }
 
-    def look(self, update: bytes, known: Mapping[int, int]) -> Found:
+    def look(self, update: bytes, known: Mapping[int, int] | None = None) -> Found:
         """Say what an update brings to a document that has so much of each client; what it has already is passed over.
 
-        All that it builds on is in the document, or in itself.
+        Without `known`, all that it builds on is in the document, and nothing of what it brings. Else it may build on
+        what has not come, of which it is not known where it is.
         """
         return _Look(self, update, known).found()
 
@@ -114,7 +117,7 @@ class Places:
 
     def note(self, update: bytes) -> None:
         """Take note of an update that brings nothing but what is new."""
-        self.take(self.look(update, {}))
+        self.take(self.look(update))
 
     def of(self, id: Id) -> int:
         """Return the place of an item."""
@@ -134,20 +137,22 @@ class _Look:
     an item that comes later is parked until that is placed.
     """
 
-    def __init__(self, places: Places, update: bytes, known: Mapping[int, int]) -> None:
+    def __init__(self, places: Places, update: bytes, known: Mapping[int, int] | None) -> None:
         self._places = places
         self._update = update
-        self._known = known
-        self._fresh = {place: Ids() for place in (_APART, _LISTED)}
+        self._whole, self._known = known is None, known or {}
+        self._fresh = {place: Ids() for place in (_APART, _LISTED, _GONE)}
+        self._first: dict[int, int] = {}
         self._placed: dict[int, int] = {}
         self._parked: dict[int, deque[Block]] = {}
         self._reading = read_uint(update, 0)[0] > 1
-        self._found = Found({_APART: [], _LISTED: []}, set(), {}, {})
+        self._found = Found({_APART: [], _LISTED: [], _GONE: []}, set(), {}, {})
 
     def found(self) -> Found:
         """Look at all blocks."""
         for block in blocks(self._update):
-            self._placed.setdefault(block.client, block.clock)  # what was before is in the document
+            self._first.setdefault(block.client, block.clock)
+            self._placed.setdefault(block.client, block.clock)  # what was before has not to be waited for
             if queue := self._parked.get(block.client):
                 queue.append(block)
             elif self._place(block):
@@ -179,14 +184,16 @@ class _Look:
         """Take note of where a block is; return the id of an item that has to be placed before, if there is one."""
         client, clock, length, info, _, content, _ = block
         end, known = clock + length, self._known.get(client, 0)
-        if known < end and info not in (GC, SKIP):
+        if known < end and info == GC:
+            self._note(_GONE, client, max(clock, known), end)
+        elif known < end and info != SKIP:
             if info & _PLACE == HAS_KEY:
                 place: int | Id = _APART
             else:
                 place = self._of((client, known - 1)) if known > clock else self._stands(block)
                 if not isinstance(place, int):
                     return place
-            if isinstance(place, int) and place != _TEXT:
+            if isinstance(place, int) and place in (_APART, _LISTED):
                 self._note(place, client, max(clock, known), end)
                 if info & CONTENT in (STRING, EMBED, FORMAT):
                     self._misplace(block, certain=place == _APART)
@@ -218,9 +225,13 @@ class _Look:
         if not (left and right):
             return self._of(left or right or (0, 0))
         one, other = self._of(left), self._of(right)
-        if isinstance(one, int) and isinstance(other, int) and one != other:
+        if not isinstance(one, int) or not isinstance(other, int):
+            return other if isinstance(one, int) else one
+        if _GONE in (one, other):
+            return other if one == _GONE else one
+        if one != other:
             self._misplace(block, certain=_APART in (one, other))
-        return one if isinstance(other, int) else other
+        return one
 
     def _begins(self, block: Block) -> int | Id:
         """Do what `_stands` does, for an item that names neither a neighbour nor a key."""
@@ -237,7 +248,14 @@ class _Look:
         if not self._is_here(id):
             return id
         fresh = (place for place, ids in self._fresh.items() if id in ids)
-        return self._places.of(id) or next(fresh, _TEXT)
+        return self._places.of(id) or next(fresh, _TEXT if self._has(id) else _GONE)
+
+    def _has(self, id: Id) -> bool:
+        """Say whether an item is in the document, or in the update."""
+        client, clock = id
+        if self._whole or clock < self._known.get(client, 0):
+            return True
+        return self._first.get(client, 0) <= clock < self._placed.get(client, 0)
 
     def _is_here(self, id: Id) -> bool:
         """Say whether an item is in the document, or placed, or never will be."""

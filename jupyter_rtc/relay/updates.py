@@ -6,7 +6,6 @@ everything that it encodes: whoever copies a document, or folds a log into its s
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain
 from typing import Any, TypeVar
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 import pycrdt
 from pycrdt import Doc
 
-from .causality import Order, add_block, breaks, crossings, foreign_parents, is_marked, marked, no_types, parted
+from .causality import Order, foreign_parents, is_marked, marked, no_types, parted
 from .merging import Runs, collected, deletion, merged
 from .places import Places
 from .protocol import NO_CHANGE, ProtocolError, decode_state_vector, write_uint
@@ -197,31 +196,15 @@ def release(doc: Doc[Any], places: Places, update: bytes) -> Runs:
     Nobody shall be blamed for them who brings what they waited for, and whoever reads the log again comes to the same.
     So what only the names of lists tell is applied, and returned: it is to be deleted. `places` is kept up.
     """
-    misplaced = places.look(update, {}).misplaced
-    for runs in (_childless(doc, update), crossed(doc, update)):
-        for client, some in runs.items():
-            misplaced.setdefault(client, []).extend(some)
+    misplaced = places.look(update).misplaced
+    for client, some in _childless(doc, update).items():
+        misplaced.setdefault(client, []).extend(some)
     if misplaced:
         update = collected(update, misplaced)
-    found = places.look(update, {})
+    found = places.look(update)
     places.take(found)
     guarded(doc.apply_update, update)
     return found.unfit
-
-
-def crossed(doc: Doc[Any], update: bytes) -> Runs:
-    """Return the items of an update that have on their right what stands before what they have on their left.
-
-    No client writes that, and whoever has the two in one block puts the item elsewhere than others.
-    """
-    found: Runs = {}
-    for client, pairs in crossings(update).items():
-        known = _since(doc, client, min(right for _, right, _ in pairs))
-        cuts = breaks(client, known, update)
-        for left, right, block in pairs:
-            if bisect_right(cuts, right) == bisect_right(cuts, left):
-                add_block(found, block)
-    return found
 
 
 def _childless(doc: Doc[Any], update: bytes) -> Runs:

@@ -119,7 +119,7 @@ async def test_what_is_no_text(jupyter: Jupyter, here: Path, join: Opener, put: 
     before = os.lstat(file)
     peer.type("typed\n")
     assert await peer.save() == "failed"
-    assert peer.state["trouble"]
+    await until(lambda: peer.state.get("trouble"))
     assert peer.text == "one\ntyped\n"
     assert os.lstat(file)[:7] == before[:7]  # mode, number, owner and size
     file.rmdir() if file.is_dir() else file.unlink()

@@ -40,7 +40,11 @@ const edits = [
   ({ cells }) => { if (cells.length) cells.get(below(cells.length)).set('execution_count', below(9)) },
   ({ map }) => map.set(pick(['a', 'b', 'nbformat']), value()),
   ({ map }) => map.delete('a'),
-  ({ undo }) => undo.undo(),
+  ({ undo }) => undo.undo(), ({ undo }) => undo.undo(), ({ undo }) => undo.redo(),
+  ({ cells }) => { if (cells.length) { const at = below(cells.length); const c = cells.get(at).clone(); cells.delete(at, 1); cells.insert(below(cells.length + 1), [c]) } },
+  ({ cells }) => { if (cells.length) { const s = cells.get(below(cells.length)).get('source'); if (s.length) s.delete(below(s.length), 1) } },
+  ({ cells }) => { if (cells.length) { const o = cells.get(below(cells.length)).get('outputs'); o.delete(0, o.length) } },
+  ({ cells }) => { if (cells.length) cells.get(below(cells.length)).get('source').insert(0, 'é😂') },
   ({ undo }) => undo.redo()
 ]
 
@@ -50,20 +54,20 @@ for (let session = 0; session < sessions; session++) {
     doc.clientID = random() < 0.5 ? number : below(2 ** 32)
     const text = doc.getText('source')
     const person = { doc, text, cells: doc.getArray('cells'), map: doc.getMap('state'), made: [] }
-    person.undo = new Y.UndoManager(text, { captureTimeout: 0 })
+    person.undo = new Y.UndoManager(random() < 0.5 ? [text, person.cells, person.map] : [person.cells], { captureTimeout: random() < 0.5 ? 0 : 500 })
     doc.on('update', (update, origin) => { if (origin !== 'other') person.made.push(update) })
     return person
   })
   const sent = []
-  for (let step = 0; step < 8 + below(12); step++) {
+  for (let step = 0; step < 20 + below(60); step++) {
     const person = pick(people)
     const before = person.made.length
-    for (let many = below(4); many >= 0; many--) pick(edits)(person)
+    for (let many = below(4); many >= 0; many--) try { pick(edits)(person) } catch { break } // undo raises at times
     const made = person.made.slice(before)
     if (!made.length) continue
     const update = made.length > 1 && random() < 0.5 ? [Y.mergeUpdates(made)] : made
     for (const one of update) sent.push(frame(2, one))
-    for (const other of people) if (other !== person) for (const one of made) Y.applyUpdate(other.doc, one, 'other')
+    for (const other of people) if (other !== person) { (other.late ??= []).push(...made); if (random() < 0.6) { for (const one of other.late) Y.applyUpdate(other.doc, one, 'other'); other.late = [] } }
   }
   const last = people[0].doc
   sent.push(frame(1, Y.encodeStateAsUpdate(last)), frame(0, Y.encodeStateVector(last)))

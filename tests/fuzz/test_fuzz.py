@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,16 @@ def test_what_a_room_takes_in_it_can_give_out(first: int) -> None:
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*.txt")), ids=lambda path: path.stem)
 def test_what_once_did_harm_does_none(path: Path) -> None:
     trial.run(read(path.read_text(encoding="utf-8")))
+
+
+def test_what_clients_send_is_taken_through_restarts() -> None:
+    """Sessions of Yjs with undo of what others did too, of which frames were once refused (recorded by seeds.mjs)."""
+    chance = random.Random(1)
+    for session in trial.sessions((CORPUS.parent / "sessions.txt").read_text(encoding="utf-8")):
+        going = trial.Trial()
+        for frame in session:
+            going.step(0, frame)
+            if chance.random() < 0.1:
+                going.restart()
+        going.check()
+        assert (going.counts["refused"], going.counts["tainted"]) == (0, 0)
