@@ -207,7 +207,7 @@ async def test_a_document_of_another_history_that_is_merged(start: Starter, join
     await until(lambda: records(ada), lambda: (ada.text, bob.closes))
     (record,) = records(ada).values()
     assert (record["outside_by"], record["typed"], record["outside"]) == ("bob", "two ada\n", "two bob\n")
-    assert "merged" in bob.closes[-1][1]
+    await until(lambda: "merged" in bob.closes[-1][1], lambda: bob.closes)
     assert sorted((await agreed(file, ada)).split()) == ["ada", "bob", "one", "three", "two"]
 
 
