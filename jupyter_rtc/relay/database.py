@@ -95,6 +95,7 @@ class Database:
         """See whether the file can be written. Raises one of FAILURES where not."""
 
         def begin(connection: sqlite3.Connection) -> None:
+            """Take the lock that a writer needs, and give it back."""
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
 
@@ -115,6 +116,7 @@ class Database:
         """
 
         def read(connection: sqlite3.Connection) -> _T:
+            """Read of one moment, whoever writes meanwhile."""
             with connection:
                 connection.execute("BEGIN")
                 return of(connection, room)

@@ -30,6 +30,7 @@ class Pool:
         done: asyncio.Future[_Result] = loop.create_future()
 
         def end(result: _Result | None, error: BaseException | None) -> None:
+            """Hand on what came of it, on the event loop."""
             self._free.release()
             if done.done():
                 return
@@ -39,6 +40,7 @@ class Pool:
                 done.set_exception(error)
 
         def do() -> None:
+            """Do the work, in its thread."""
             result, failure = None, None
             try:
                 result = work(*arguments)

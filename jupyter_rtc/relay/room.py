@@ -437,6 +437,7 @@ class Room:
         updates: list[bytes] = []
 
         def note(event: TransactionEvent) -> None:
+            """Keep the update of a transaction, if it changed anything."""
             if event.update != NO_CHANGE:
                 updates.append(event.update)
 

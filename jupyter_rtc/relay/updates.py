@@ -241,6 +241,7 @@ def _apply(doc: Doc[Any], steps: Sequence[tuple[int, bytes]], at_once: int) -> N
     number = 0
 
     def apply(some: Sequence[tuple[int, bytes]]) -> None:
+        """Apply some in one transaction, with the number of the last one that was begun in `number`."""
         nonlocal number
         with doc.transaction():
             for step in some:
