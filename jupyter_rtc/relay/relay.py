@@ -39,6 +39,9 @@ from .store import Checkpoint, Mark, Store, StoredRoom, StoreError
 from .tasks import Tasks, logged
 
 _GIVING_BACK = 10.0
+_LAST_FRAMES = 5.0
+"""Seconds for which a stop waits for the frames of peers that are gone."""
+
 _TURN = 0.001
 """Seconds for which the frames of a peer that is gone are taken in, before it is others' turn."""
 
@@ -121,6 +124,7 @@ class Relay(LoggingConfigurable):
         self.charges = Charges(self.store, self.allowances)
         self._reported = self.keeper.report()
         self._preparing = Pool()
+        self._leaving: set[asyncio.Task[None]] = set()
         self.asked = Pool()
         self._delivery = Delivery(self.store, self.keeper, self._tasks, self.allowances, self.log)
         self._proving = Proving(self.keeper, self._delivery, self._tasks, self.log)
@@ -176,7 +180,9 @@ class Relay(LoggingConfigurable):
         Does nothing the second time, nor where the room went first.
         """
         if rest:
-            self._tasks.spawn(self._leave_after(room, member, list(rest)))
+            leaving = self._tasks.spawn(self._leave_after(room, member, list(rest)))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
             return
         with suppress(RoomGone):
             self._delivery.leave(self._rooms.served(room), member)
@@ -341,6 +347,8 @@ class Relay(LoggingConfigurable):
     async def _close(self) -> None:
         if self._watching:
             self._watching.cancel()  # and nothing else: what is under way may be half done
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=_LAST_FRAMES)
         await self._rooms.close()
         try:
             await self.store.close()

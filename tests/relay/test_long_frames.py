@@ -82,6 +82,23 @@ async def test_what_came_whole_is_taken_in_though_its_sender_is_gone(
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
+async def test_it_is_taken_in_though_the_server_stops_too(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = server.extension.relay
+    held = Held(relay, monkeypatch)
+    async with server.connect("room") as one, Peer(one) as ada:
+        await ada.until(lambda: ada.synced)
+        await ada.edit(lambda doc: doc.get("long", type=Text).insert(0, LONG))
+        await asyncio.wait_for(held.came.wait(), 60)
+        ada.abort()
+    await until(lambda: held.times == 2)
+    room = relay.get("room")
+    stopped = asyncio.ensure_future(relay.close())
+    await asyncio.sleep(0)
+    held.gate.set()
+    await stopped
+    assert str(room.doc.get("long", type=Text)) == LONG
+
+
 def update_of(change: Any) -> bytes:
     """Return the update of a change to an empty document."""
     (update,) = observed(Doc(client_id=5), change)
