@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -54,10 +55,31 @@ def write(peer: Peer, word: str, *, first: bool = False) -> None:
     source.insert(0 if first else len(source), f"{word}\n")
 
 
+def state_of(server: Jupyter, name: str) -> str:
+    """Return what tells where the words of a file went: the file, the recovery copies, the server's log."""
+    kept = "".join(f"\n--- recovery copy {id}\n{text}" for id, text in copies(server).items())
+    return f"\n--- {name}\n{on_disk(server.root / name)}{kept}\n--- log\n{server.log()}"
+
+
 async def saved(server: Jupyter, name: str, *expected: str) -> None:
     """Wait until a file says certain words, each once."""
     file = server.root / name
-    await until(lambda: words(on_disk(file)) == sorted(expected), lambda: on_disk(file))
+    await until(lambda: words(on_disk(file)) == sorted(expected), lambda: state_of(server, name))
+
+
+async def known(server: Jupyter, name: str, *peers: Peer) -> None:
+    """Wait until clients know that their document was saved as the file is now.
+
+    A file is on disk a moment before they do. Who is cut off in that moment, before the store is lost, has a document
+    of which nobody can tell from which file it goes on.
+    """
+    file = server.root / name
+
+    def are_told() -> bool:
+        hash = hashlib.sha256(file.read_bytes()).hexdigest()
+        return all(peer.state.get("hash") == hash for peer in peers)
+
+    await until(are_told, lambda: ([peer.state for peer in peers], state_of(server, name)))
 
 
 async def refused(peer: Peer) -> str:

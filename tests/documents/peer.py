@@ -135,6 +135,11 @@ class Peer:
         if self._socket is not None:
             self._socket.transport.abort()
 
+    def read_no_more(self) -> None:
+        """Take in nothing from now on, as where the line to this client is slow."""
+        if self._socket is not None:
+            self._socket.transport.pause_reading()
+
     def listen(self) -> None:
         """Be deaf no longer."""
         self.deaf = False
@@ -292,8 +297,8 @@ class Peer:
             self._applying = False
         if answer is not None:
             self.send(answer)
-            if self.deaf and self._socket is not None:
-                self._socket.transport.pause_reading()
+            if self.deaf:
+                self.read_no_more()
         if message[0] == YSyncMessageType.SYNC_UPDATE:
             self.frames.append(len(message))
         if message[0] == YSyncMessageType.SYNC_STEP2:

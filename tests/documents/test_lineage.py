@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from .conftest import Opener, Starter
-from .lost import NAMES, Loser, Lost, copies, on_disk, refused, said, saved, wipe, words, write, write_files
+from .lost import NAMES, Loser, Lost, copies, known, on_disk, refused, said, saved, wipe, words, write, write_files
 from .peer import Peer, until
 from .process import Jupyter
 
@@ -27,8 +27,8 @@ def lose(request: pytest.FixtureRequest, start: Starter, join: Opener) -> Loser:
         ada, bob = await join(server, request.param), await join(server, request.param, token="bob")
         write(ada, "saved")
         await saved(server, request.param, "begin", "end", "saved")
-        await until(lambda: bob.state.get("hash") == ada.state.get("hash") and not bob.state.get("dirty"))
-        await until(lambda: words(said(bob)) == ["begin", "end", "saved"])
+        await known(server, request.param, ada, bob)
+        assert words(said(bob)) == ["begin", "end", "saved"]
         await ada.close()
         await bob.close()
         server.kill()
@@ -38,8 +38,11 @@ def lose(request: pytest.FixtureRequest, start: Starter, join: Opener) -> Loser:
     return prepare
 
 
-async def typed_too_late(lost: Lost) -> None:
-    """Let a client come back that types another word when it has been closed, and does not know it yet."""
+async def typed_too_late(lost: Lost) -> str:
+    """Let a client come back that types another word when it has been closed, and does not know it yet.
+
+    What its user reads is returned.
+    """
     ada = lost.ada
     ada.deaf = True
     write(ada, "ada")
@@ -47,7 +50,7 @@ async def typed_too_late(lost: Lost) -> None:
     await until(lambda: "ada brought another history" in lost.server.log(), lost.server.log)
     write(ada, "late")
     ada.listen()
-    await refused(ada)
+    return await refused(ada)
 
 
 class TestAdopted:
@@ -153,7 +156,7 @@ class TestMerged:
     async def test_what_is_on_its_way_as_the_page_is_closed_comes_in_too(self, lose: Loser) -> None:
         lost = await lose()
         carol = await lost.carol()
-        await typed_too_late(lost)
+        assert "merged" in await typed_too_late(lost)
         everything = ["ada", "begin", "carol", "end", "late", "saved"]
         await saved(lost.server, lost.name, *everything)
         assert words(said(carol)) == everything
@@ -223,6 +226,30 @@ class TestKept:
         assert sorted(everything) in map(words, found.values())
         assert words(found[id]) == ["begin", "end", "saved"]
         assert len([close for close in ada.closes if close[0] == 1003]) == 1
+
+    @pytest.mark.parametrize("name", NAMES)
+    async def test_what_a_page_has_that_was_not_told_of_the_last_save_is_kept(
+        self, start: Starter, join: Opener, name: str
+    ) -> None:
+        """Nobody can tell from which file its document goes on, once the store is lost, too."""
+        server = start()
+        write_files(server.root)
+        ada = await join(server, name)
+        write(ada, "saved")
+        ada.read_no_more()
+        await saved(server, name, "begin", "end", "saved")
+        ada.drop()
+        await ada.close()
+        server.kill()
+        wipe(server)
+        write(ada, "ada")
+        lost = Lost(server, name, ada, ada, join)
+        carol = await lost.carol()
+        await lost.back(ada)
+        id = (await refused(ada)).split()[-1]
+        assert words(copies(server)[id]) == ["ada", "begin", "end", "saved"]
+        await saved(server, name, "begin", "carol", "end", "saved")
+        assert words(said(carol)) == ["begin", "carol", "end", "saved"]
 
     async def test_what_is_on_its_way_as_the_page_is_closed_is_kept_too(self, lose: Loser, join: Opener) -> None:
         lost = await lose()

@@ -15,6 +15,7 @@ from .lost import (
     back_up,
     copies,
     is_logged,
+    known,
     on_disk,
     refused,
     said,
@@ -46,7 +47,7 @@ def fall_back(request: pytest.FixtureRequest, start: Starter, join: Opener) -> L
         write(bob, "too", first=True)
         await saved(server, request.param, "begin", "end", "early", "saved", "too")
         assert await ada.save() == "success"
-        await until(lambda: bob.state.get("hash") == ada.state.get("hash"))
+        await known(server, request.param, ada, bob)
         await ada.close()
         await bob.close()
         server.kill()
@@ -192,6 +193,7 @@ def tear(request: pytest.FixtureRequest, start: Starter, join: Opener) -> Loser:
         await bob.close()
         write(ada, "ada", first=True)
         assert await ada.save() == "success"
+        await known(server, request.param, ada)
         await ada.close()
         server.kill()
         put_back()
