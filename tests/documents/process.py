@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -17,6 +19,8 @@ from urllib.request import Request, urlopen
 
 from awaiting import PATIENCE
 from ports import HOST, reserved
+
+from .forking import Forked, Life
 
 COMMON = Path(__file__).with_name("server_config.py")
 
@@ -36,13 +40,27 @@ main()
 """What a server process runs: `python -m jupyter_server`."""
 
 
+SOON = 30.0
+"""Seconds within which a server that is told to end does: whoever stops it kills it then, as Kubernetes does."""
+
+
 def heed_interrupts() -> None:
     """Let SIGINT end this process; whatever a shell starts in the background ignores it, and so do its children."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-SOON = 8.0
-"""How many times as long as its start the end of a server may take: each takes longer on a machine that is busy."""
+def executed(python: str, life: Life) -> subprocess.Popen[bytes]:
+    """Start a server from its command line, with a Python interpreter of its own."""
+    with life.log.open("ab") as log, open(life.input) as device:
+        return subprocess.Popen(
+            [python, "-c", MAIN, *life.arguments],
+            cwd=life.folder,
+            env=life.environment,
+            stdin=device,
+            stdout=log,
+            stderr=log,
+            preexec_fn=heed_interrupts,
+        )
 
 
 class Jupyter:
@@ -52,7 +70,6 @@ class Jupyter:
         root: the folder that it serves.
         data: Jupyter's data directory.
         port: the TCP port, the same for all lives of the process.
-        seconds_to_start: how long the last start took.
     """
 
     def __init__(
@@ -66,12 +83,11 @@ class Jupyter:
         self.root = home / "root"
         self.data = home / "data"
         self.port = reserved(self)
-        self.seconds_to_start = 0.0
         self._home = home
         self._packages = packages
         self._python = python
         self._log = home / "server.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         for folder in ("root", "data", "runtime", "tmp"):
             (home / folder).mkdir(parents=True)
         (home / "config.py").write_text(f"{COMMON.read_text()}\n{config}\n")
@@ -85,23 +101,14 @@ class Jupyter:
         """
         options = [f"--config={self._home / 'config.py'}", f"--ServerApp.root_dir={self.root}"]
         options += [f"--ServerApp.ip={HOST}", f"--ServerApp.port={self.port}"]
-        command = [self._python, "-c", MAIN, *options]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=self._home,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL if terminal is None else terminal,
-                stdout=log,
-                stderr=log,
-                preexec_fn=heed_interrupts,
-            )
+        device = os.devnull if terminal is None else os.ttyname(terminal)
+        life = Life(options, self._home, self._environment(), self._log, device)
+        self._process = Forked(life) if self._python == sys.executable else executed(self._python, life)
         begun = time.monotonic()
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > begun + timeout:
                 raise RuntimeError(f"the server did not come up:\n{self.log()[-4000:]}")
-            time.sleep(0.05)
-        self.seconds_to_start = time.monotonic() - begun
+            time.sleep(0.02)
 
     def kill(self) -> None:
         """End the process at once, as ``kill -9`` does."""
@@ -119,10 +126,24 @@ class Jupyter:
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
 
-    def wait(self, timeout: float) -> int:
+    def wait(self, timeout: float = SOON) -> int:
         """Wait for the end of the process; returns its exit code, or raises subprocess.TimeoutExpired."""
         assert self._process is not None
         return self._process.wait(timeout)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let the process stand still, all its threads; one that does not run is left alone."""
+        if not self.alive():
+            yield
+            return
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            while not _all_stopped(self.pid):
+                time.sleep(0.0005)
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     @property
     def pid(self) -> int:
@@ -198,3 +219,11 @@ class Jupyter:
         own = {"TMPDIR": str(self._home / "tmp"), "PYTHONPATH": os.pathsep.join(path)}
         # Without JUPYTER_NO_CONFIG everything would be loaded that is installed here and switches itself on.
         return {**kept, **folders, **own, "JUPYTER_NO_CONFIG": "1"}
+
+
+def _all_stopped(pid: int) -> bool:
+    states = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            states.add((task / "stat").read_text().rpartition(")")[2].split()[0])
+    return states <= {"T", "t", "Z", "X"}

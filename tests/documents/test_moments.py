@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,20 +17,9 @@ from .test_outside import PATIENCE, by_renaming, plainly
 END = "the end\n"
 
 
-@contextmanager
-def standing_still(server: Jupyter) -> Iterator[None]:
-    """Stop the server, all its threads, wherever it is; let it go on afterwards."""
-    os.kill(server.pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT)
-    try:
-        yield
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
-
-
 def insert(server: Jupyter, file: Path, token: str, how: object) -> bool:
     """Put a token into a file as a program does that is quick; return whether it was whole, so that it could."""
-    with standing_still(server):
+    with server.stopped():
         text = file.read_text()
         if not text.endswith(END):
             return False

@@ -18,7 +18,7 @@ from awaiting import PATIENCE
 from .conftest import Opener, Starter
 from .examples import as_nbformat, code, notebook, stream
 from .peer import Peer, until
-from .process import SOON, Jupyter
+from .process import Jupyter
 
 SLOW = '''
 import os, time
@@ -49,11 +49,9 @@ def terminal() -> Iterator[tuple[int, int]]:
         os.close(theirs)
 
 
-async def ended(server: Jupyter) -> float:
-    """Wait for the end of the server; return how long that took, measured by how long its start did."""
-    begun = time.monotonic()
-    assert await asyncio.to_thread(server.wait, PATIENCE) == 0, server.log()[-2000:]
-    return (time.monotonic() - begun) / server.seconds_to_start
+async def ended(server: Jupyter) -> None:
+    """Wait until the server has ended, in good time."""
+    assert await asyncio.to_thread(server.wait) == 0, server.log()[-2000:]
 
 
 async def arrived(server: Jupyter, peer: Peer, join: Opener, path: str) -> Peer:
@@ -91,7 +89,7 @@ async def test_what_was_just_typed_is_kept(start: Starter, join: Opener, number:
     ada = await join(server, "a.txt")
     bob = await arrived(server, ada, join, "a.txt")
     os.kill(server.pid, number)
-    assert await ended(server) < SOON
+    await ended(server)
     assert [peer.closes[0][0] for peer in (ada, bob)] == [1001, 1001]
     await kept(server, join, ada, bob)
 
@@ -107,7 +105,7 @@ async def test_asking_again_cuts_nothing_off(start: Starter, join: Opener, numbe
     await until(lambda: (server.root / "slow-now").exists() or "not saved within" in server.log())
     for again in (number, signal.SIGTERM, signal.SIGINT):
         os.kill(server.pid, again)
-    assert await ended(server) < SOON
+    await ended(server)
     assert "not everything is stored" not in server.log()
     await kept(server, join, ada, bob)
 
@@ -143,14 +141,14 @@ async def test_at_a_terminal_one_is_asked_first(start: Starter, join: Opener) ->
         await until(lambda: "resuming operation" in server.log())
         bob = await arrived(server, ada, join, "a.txt")
         await asyncio.to_thread(interrupt_twice, server)
-        assert await ended(server) < SOON
+        await ended(server)
     await kept(server, join, ada, bob)
 
 
 def interrupt_twice(server: Jupyter) -> None:
     """Do what people do who do not want to be asked."""
     asked = server.log().count("interrupted")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while server.log().count("interrupted") == asked:
         assert time.monotonic() < deadline
         server.interrupt()  # the first may come before the answer to the last question has put its handler back
@@ -168,18 +166,18 @@ async def test_while_a_large_notebook_is_being_saved(start: Starter, join: Opene
     bob = await join(server, "large.ipynb", token="bob")
     (server.root / "slow").touch()
     ada.type("typed\n", 7)
-    await until((server.root / "slow-now").exists, timeout=60)
+    await until((server.root / "slow-now").exists)
     ada.type("last\n", 7)
     await until(lambda: bob.sources[7] == ada.sources[7])
     server.terminate()
-    assert await ended(server) < 2 * SOON
+    await ended(server)
     wanted = ada.sources[7]
     await left(ada, bob)
     json.loads(file.read_text())
     await asyncio.to_thread(server.start)
     again = await join(server, "large.ipynb")
     assert again.sources[7] == wanted == "cell 7\ntyped\nlast\n"
-    await until(lambda: "last" in file.read_text(), timeout=30)
+    await until(lambda: "last" in file.read_text())
 
 
 HELD = '''

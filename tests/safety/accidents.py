@@ -10,7 +10,7 @@ from documents.disks import read_only
 
 from .garbage import send_garbage
 from .kinds import Kind
-from .program import corrupt, filled, locked, stopped
+from .program import corrupt, filled, locked
 from .world import World
 
 Accident = Callable[[World], Awaitable[None]]
@@ -355,7 +355,7 @@ async def database_from_a_running_backup(world: World) -> None:
     await world.begin()
     async with world.typing():
         await world.a_while(0.8, 1.6)
-        with stopped(world.server):
+        with world.server.stopped():
             backup = world.read_store()
         await world.a_while(0.8, 1.6)
         sleepers = world.rng.sample(world.people, len(world.people))

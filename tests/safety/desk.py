@@ -14,7 +14,6 @@ from jupyter_server.services.contents.fileio import path_to_intermediate
 
 from .kinds import Kind
 from .person import Person
-from .program import stopped
 from .tokens import TOKEN, Ledger, Verdict
 
 
@@ -86,7 +85,7 @@ class Desk:
         just writing the file.
         """
         while True:
-            with stopped(self._server):
+            with self._server.stopped():
                 if self.whole():
                     yield self.file.read_text()
                     return

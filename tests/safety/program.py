@@ -2,39 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-
-from documents.process import Jupyter
-
-
-@contextmanager
-def stopped(server: Jupyter) -> Iterator[None]:
-    """Let the server's process stand still, all its threads; one that does not run is left alone."""
-    if not server.alive():
-        yield
-        return
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
-        while not _all_stopped(server.pid):
-            time.sleep(0.0005)
-        yield
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
-
-
-def _all_stopped(pid: int) -> bool:
-    states = set()
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(OSError):
-            states.add((task / "stat").read_text().rpartition(")")[2].split()[0])
-    return states <= {"T", "t", "Z", "X"}
 
 
 @contextmanager

@@ -109,12 +109,11 @@ class World:
 
     async def ended(self) -> None:
         """Wait until the server has ended as it was told to; complain, and kill it, if that takes too long."""
-        seconds = SOON * self.server.seconds_to_start
         try:
-            await asyncio.to_thread(self.server.wait, seconds)
+            await asyncio.to_thread(self.server.wait)
         except subprocess.TimeoutExpired:
             for desk in self.desks:
-                desk.complaints.append(f"the server did not end within {seconds:g} s")
+                desk.complaints.append(f"the server did not end within {SOON:g} s")
             self.server.kill()
 
     async def end(self) -> None:
