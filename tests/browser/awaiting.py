@@ -13,25 +13,25 @@ T = TypeVar("T")
 POLL_SECONDS = 0.05
 
 
-def eventually(read: Callable[[], T], accept: Callable[[T], object], what: str, within: float = PATIENCE) -> T:
+def eventually(read: Callable[[], T], accept: Callable[[T], object], what: str) -> T:
     """Call `read` until `accept` is true of its value, and return that value.
 
-    Fails with `what` was awaited and the value last read when `within` seconds have passed.
+    Fails with `what` was awaited and the value last read when it takes too long.
     """
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + PATIENCE
     while True:
         value = read()
         if accept(value):
             return value
         if time.monotonic() > deadline:
             # In one line: all of it stands in the summary, which is the last that pytest prints.
-            raise AssertionError(f"not within {within} s: {what}; last seen: {value!r}")
+            raise AssertionError(f"not within {PATIENCE} s: {what}; last seen: {value!r}")
         time.sleep(POLL_SECONDS)
 
 
-def eventually_equal(read: Callable[[], T], expected: T, within: float = PATIENCE) -> None:
-    """Call `read` until it returns `expected`; fail with both values when `within` seconds have passed."""
-    eventually(read, lambda value: value == expected, f"equal to {expected!r}", within)
+def eventually_equal(read: Callable[[], T], expected: T) -> None:
+    """Call `read` until it returns `expected`; fail with both values when it takes too long."""
+    eventually(read, lambda value: value == expected, f"equal to {expected!r}")
 
 
 def stays_equal(read: Callable[[], T], expected: T, seconds: float) -> None:
@@ -43,4 +43,4 @@ def stays_equal(read: Callable[[], T], expected: T, seconds: float) -> None:
     while time.monotonic() < deadline:
         value = read()
         assert value == expected, f"should have stayed {expected!r}, became {value!r}"
-        time.sleep(POLL_SECONDS)
+        time.sleep(5 * POLL_SECONDS)

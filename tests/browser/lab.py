@@ -21,6 +21,11 @@ new MutationObserver(() => {
   }
 }).observe(document, { childList: true, subtree: true });
 """
+# Clients of Yjs say every 15 s that they are there, and forget after 30 s who does not: by `Date.now`, which they keep.
+CLOCK = """
+const read = Date.now;
+Date.now = () => window.heldAt ?? read();
+"""
 # y-websocket on a frame it does not know, on one it reads as a refusal; yjs on an update it cannot take.
 COMPLAINTS = re.compile(r"unable to compute message|unknown message|permission denied|caught error while|yjs", re.I)
 KNOWS_LAST_SAVE = """() => {
@@ -46,6 +51,7 @@ class Lab:
         self.wire: deque[str] = deque(maxlen=300)
         self._began = time.monotonic()
         page.add_init_script(RECORD_NOTICES)
+        page.add_init_script(CLOCK)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.console.append(f"uncaught: {error}"))
         page.on("websocket", self._on_websocket)
@@ -180,7 +186,7 @@ class Lab:
 
     def await_kernel(self) -> None:
         """Wait until the kernel of the open notebook is idle."""
-        self.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=30_000)
+        self.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']")
 
     def run_cell(self, index: int) -> None:
         """Press Ctrl+Enter in a cell, once the kernel is idle."""
@@ -206,6 +212,10 @@ class Lab:
         """Open the collaboration panel of the left side bar."""
         self.page.locator(".jp-SideBar .lm-TabBar-tab[title^='Collaboration']").click()
         self.page.wait_for_selector(".jp-CollaboratorsList", state="visible")
+
+    def hold_clock(self) -> None:
+        """Let no time pass for this page's presence: it renews nothing, and forgets nobody by itself."""
+        self.page.evaluate("() => { window.heldAt = Date.now(); }")
 
     def collaborators(self) -> list[str]:
         """Return the names in the list of online collaborators."""
