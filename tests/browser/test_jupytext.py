@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import jupytext
@@ -22,6 +23,9 @@ c.ServerApp.jpserver_extensions = {'jupyterlab_jupytext': False}
 """,
 }
 EXTENSION_LOADED = "jupyterlab_jupytext | extension was successfully loaded"
+OUR_TRACEBACK = re.compile(r'File ".*/(?:jupyter_rtc|jupytext)/(?:\w+/)*\w+\.py".*')
+"""Where Jupytext or this extension fails; Jupyter Server says so, too, of a page that closes while a kernel speaks."""
+
 HEADER = "# ---\n# jupyter:\n#   kernelspec:\n#     display_name: Python 3\n#     name: python3\n# ---\n\n"
 SCRIPT = HEADER + "# %%\none = 1\n\n# %%\nprint(one)\n\n# %%\nlast = 3\n"
 PAIRED = {"jupytext": {"formats": "ipynb,py:percent"}, "kernelspec": KERNEL}
@@ -38,7 +42,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         lab_server.start()
         assert (EXTENSION_LOADED in lab_server.log_tail(50_000)) == (request.param == "its server extension")
         yield lab_server
-        assert "Traceback" not in lab_server.log_tail(100_000)
+        assert OUR_TRACEBACK.findall(lab_server.log_tail(100_000)) == []
     finally:
         lab_server.stop()
 
