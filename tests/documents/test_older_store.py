@@ -273,6 +273,15 @@ class TestTorn:
         assert copies(server) == {}
 
 
+NOT_YET = """
+import os
+
+if not os.path.exists("root/now"):
+    c.Documents.save_delay = c.Documents.max_save_delay = 3600.0
+"""
+"""Nothing is saved that nobody saves, until the server is started when a certain file is there."""
+
+
 @pytest.mark.parametrize("asleep", [False, True], ids=["awake", "asleep"])
 @pytest.mark.parametrize("name", NAMES)
 class TestPutBack:
@@ -296,7 +305,7 @@ class TestPutBack:
 
     async def put_back(self, start: Starter, join: Opener, name: str, asleep: bool) -> tuple[Jupyter, Peer]:
         """Return a server, and a client that is offline, since the file changed or since the server was killed."""
-        server = start("c.Documents.save_delay = c.Documents.max_save_delay = 5.0")
+        server = start(NOT_YET)
         write_files(server.root)
         file = server.root / name
         ada, bob = await join(server, name), await join(server, name, token="bob")
@@ -314,6 +323,7 @@ class TestPutBack:
         await bob.close()
         server.kill()
         file.write_text(before)
+        (server.root / "now").touch()
         await asyncio.to_thread(server.start)
         return server, ada
 

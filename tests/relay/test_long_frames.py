@@ -64,6 +64,11 @@ async def test_the_edits_of_all_others_arrive_while_a_long_frame_is_prepared(
         await peer.__aexit__(None, None, None)
 
 
+NOTICES = pytest.mark.traits(Relay={"keepalive_interval": 0.1})
+"""A server that nothing is read from notices that a peer is gone when it writes to it, which it soon does."""
+
+
+@NOTICES
 async def test_what_came_whole_is_taken_in_though_its_sender_is_gone(
     server: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -82,6 +87,7 @@ async def test_what_came_whole_is_taken_in_though_its_sender_is_gone(
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
+@NOTICES
 async def test_it_is_taken_in_though_the_server_stops_too(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     relay = server.extension.relay
     held = Held(relay, monkeypatch)
