@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from awaiting import until
+from awaiting import PATIENCE, until
 from documents.process import Jupyter
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
@@ -19,7 +19,7 @@ def gateway(tmp_path: Path) -> Iterator[Jupyter]:
     server.start()
     yield server
     server.terminate()
-    server.wait(60)
+    server.wait(PATIENCE)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from awaiting import PATIENCE
 from documents.process import Jupyter
 
 SEED = os.environ.get("SCHEMATHESIS_SEED", "1")
@@ -68,7 +69,7 @@ def running(tmp_path: Path) -> Iterator[Jupyter]:
         for one in server.request("GET", f"api/{what}")[1]:
             server.request("DELETE", f"api/{what}/{one.get('id') or one['name']}")
     server.terminate()
-    server.wait(60)
+    server.wait(PATIENCE)
 
 
 def run(server: Jupyter, folder: Path, config: str, *options: str) -> None:

@@ -27,7 +27,7 @@ def query(server: Jupyter, sql: str, *values: Any) -> list[Any]:
 
 async def stored(server: Jupyter, word: str) -> None:
     """Wait until the store has an update with a word."""
-    await until(lambda: query(server, "SELECT 1 FROM log WHERE instr(data, ?)", word.encode()), timeout=30)
+    await until(lambda: query(server, "SELECT 1 FROM log WHERE instr(data, ?)", word.encode()))
 
 
 def garbage(data: bytes, word: bytes) -> bytes:
@@ -193,4 +193,4 @@ async def test_a_number_that_is_none_keeps_nobody_from_anything(start: Starter, 
         assert await bob.save() == "success"
         assert (server.root / path).read_text() == f"{text}more\n"
     server.terminate()
-    await asyncio.to_thread(server.wait, 60)
+    await asyncio.to_thread(server.wait)

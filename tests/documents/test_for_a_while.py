@@ -88,7 +88,7 @@ async def test_a_file_that_is_written_on_and_on(jupyter: Jupyter, here: Path, jo
         assert "typed" not in file.read_text()
     expected = sorted(["begin", "typed", *(f"line{number}" for number in range(lines))])
     await until(lambda: tokens(peer.text) == expected, lambda: peer.text, PATIENCE)
-    await until(lambda: file.read_text() == peer.text, timeout=PATIENCE)
+    await until(lambda: file.read_text() == peer.text)
     await until(lambda: "trouble" not in peer.state, lambda: peer.state)
 
 

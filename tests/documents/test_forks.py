@@ -173,7 +173,7 @@ async def test_a_user_and_all_have_so_many_forks_after_a_restart_too(start: Star
         rooms.append((await join(server, name)).room)
     made = [await fork(server, room) for room in rooms]
     server.terminate()
-    await asyncio.to_thread(server.wait, 10)
+    await asyncio.to_thread(server.wait)
     await asyncio.to_thread(server.start)
     url = f"api/collaboration/fork/{rooms[1]}"
     status, answer = await server.ask("PUT", url, {}, "ada")

@@ -48,6 +48,6 @@ async def test_memory_is_given_back(start: Starter, join: Opener) -> None:
     begun = resident(server)
     for _ in range(4):
         most = await around()
-    await until(lambda: resident(server) < 1.2 * begun, lambda: (begun, resident(server)), timeout=30)
+    await until(lambda: resident(server) < 1.2 * begun, lambda: (begun, resident(server)))
     assert most > 1.05 * begun  # else the bound says nothing
     assert [len(seen) for seen in sessions] == [1] * NOTEBOOKS

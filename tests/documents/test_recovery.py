@@ -186,7 +186,7 @@ class TestIntoTheDocument:
         await until(lambda: peer.state["path"] == "b.txt")
         await peer.close()
         server.terminate()
-        await asyncio.to_thread(server.wait, 20)
+        await asyncio.to_thread(server.wait)
         server.start()
         await restored(server, copy, "document")
         await until(lambda: (server.root / "b.txt").read_text() == "one\n")

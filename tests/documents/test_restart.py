@@ -81,8 +81,8 @@ class Crowd:
 
     async def agrees(self) -> None:
         """Wait until everybody, and every file, has each word once."""
-        await until(lambda: all(peer.online for peers in self.peers.values() for peer in peers), timeout=30)
-        await until(lambda: not self.differences(), self.differences, timeout=30)
+        await until(lambda: all(peer.online for peers in self.peers.values() for peer in peers))
+        await until(lambda: not self.differences(), self.differences)
 
     def differences(self) -> list[str]:
         """Return what is missing and what there is too much of, for each client and each file."""
@@ -303,7 +303,7 @@ class TestTerminated:
         # What reached the server is what another client sees; then the signal.
         await until(lambda: all(said(a, name) == said(b, name) for name, (a, b) in crowd.peers.items()))
         server.terminate()
-        assert await asyncio.to_thread(server.wait, 3) == 0
+        assert await asyncio.to_thread(server.wait) == 0
         assert {peer.closes[0][0] for peers in crowd.peers.values() for peer in peers} == {1001}
         for name, peers in crowd.peers.items():
             assert sorted(on_disk(server.root / name).split()) == sorted(crowd.words[name])
@@ -325,7 +325,7 @@ class TestTerminated:
         other = await join(server, "a.txt", token="bob")
         await until(lambda: other.text == peer.text)
         server.terminate()
-        assert await asyncio.to_thread(server.wait, 3) == 0
+        assert await asyncio.to_thread(server.wait) == 0
         await peer.close()
         await other.close()
         assert (server.root / "a.txt").read_text() == "begin\n"

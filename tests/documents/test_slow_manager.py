@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from awaiting import PATIENCE
+
 from .conftest import Opener, Starter
 from .peer import until
 from .process import Jupyter
@@ -103,4 +105,4 @@ async def test_a_call_that_never_returns_keeps_no_server_from_stopping(start: St
     hold.touch()
     await until(lambda: is_held(server))
     server.terminate()
-    assert await asyncio.to_thread(server.wait, 60) == 0
+    assert await asyncio.to_thread(server.wait, PATIENCE) == 0

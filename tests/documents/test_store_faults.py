@@ -70,8 +70,8 @@ async def work_goes_on(server: Jupyter, join: Opener, peers: list[Peer], word: s
     for path, text in (("a.txt", word), ("b.txt", f"{word}-b")):
         ada, bob = peers if path == "a.txt" else [await join(server, path), await join(server, path, token="bob")]
         ada.type(f"{text}\n")
-        await until(lambda bob=bob, text=text: text in bob.text, timeout=30)
-        await until(lambda path=path, text=text: text in (server.root / path).read_text(), timeout=30)
+        await until(lambda bob=bob, text=text: text in bob.text)
+        await until(lambda path=path, text=text: text in (server.root / path).read_text())
         if path == "b.txt":
             await ada.close()
             await bob.close()
@@ -100,7 +100,7 @@ async def prepared(server: Jupyter, join: Opener) -> list[Peer]:
 async def test_a_database_that_cannot_be_written_for_a_while(start: Starter, join: Opener, fault: Fault) -> None:
     server = start()
     server.terminate()
-    await asyncio.to_thread(server.wait, 20)
+    await asyncio.to_thread(server.wait)
     with on_a_small_disk(server) if fault is not locked else nullcontext():
         await asyncio.to_thread(server.start)
         peers = await prepared(server, join)
@@ -109,7 +109,7 @@ async def test_a_database_that_cannot_be_written_for_a_while(start: Starter, joi
             assert await peers[0].save() == "success"
             await until(lambda: store_of(server)["trouble"])
             assert "Cannot write to the store" in server.log()
-        await until(lambda: store_of(server)["trouble"] is None, lambda: store_of(server), timeout=30)
+        await until(lambda: store_of(server)["trouble"] is None, lambda: store_of(server))
         await work_goes_on(server, join, peers, "after")
         server.kill()
         await asyncio.to_thread(server.start)
@@ -127,7 +127,7 @@ def remount(folder: Path, options: str) -> None:
 async def test_a_database_that_is_read_only_from_the_start(start: Starter, join: Opener) -> None:
     server = start()
     server.terminate()
-    await asyncio.to_thread(server.wait, 20)
+    await asyncio.to_thread(server.wait)
     with on_a_small_disk(server):
         folder = server.database.parent
         for options in ("ro", "rw"):
@@ -138,7 +138,7 @@ async def test_a_database_that_is_read_only_from_the_start(start: Starter, join:
                 assert await peers[0].save() == "success"
                 assert "Cannot write to" in store_of(server)["trouble"]
             else:
-                await until(lambda: store_of(server)["trouble"] is None, lambda: store_of(server), timeout=30)
+                await until(lambda: store_of(server)["trouble"] is None, lambda: store_of(server))
                 await work_goes_on(server, join, peers, "after")
         server.kill()
 
@@ -189,10 +189,10 @@ async def test_a_database_that_is_lost_while_the_server_runs(start: Starter, joi
     peers = await prepared(server, join)
     fate(server.database)
     await work_goes_on(server, join, peers, "during")
-    await until(lambda: store_of(server) != {"trouble": None, "damage": None} or not server.alive(), timeout=30)
-    await until(lambda: store_of(server)["trouble"] is None, lambda: store_of(server), timeout=30)
+    await until(lambda: store_of(server) != {"trouble": None, "damage": None} or not server.alive())
+    await until(lambda: store_of(server)["trouble"] is None, lambda: store_of(server))
     await work_goes_on(server, join, peers, "after")
-    await until(lambda: store_of(server)["trouble"] is None, lambda: store_of(server), timeout=30)
+    await until(lambda: store_of(server)["trouble"] is None, lambda: store_of(server))
     session = peers[0].session
     server.kill()
     await asyncio.to_thread(server.start)
@@ -208,7 +208,7 @@ async def test_a_database_that_is_lost_while_the_server_is_down(start: Starter, 
     for peer in peers:
         await peer.close()
     server.terminate()
-    await asyncio.to_thread(server.wait, 20)
+    await asyncio.to_thread(server.wait)
     fate(server.database)
     await asyncio.to_thread(server.start)
     fresh = [await join(server, "a.txt"), await join(server, "a.txt", token="bob")]
@@ -224,7 +224,7 @@ async def reload_when_told(peers: list[Peer], join: Opener, server: Jupyter) -> 
     """Return the same people once each is in the document again; who is told to reload does so."""
     there = []
     for peer in peers:
-        await until(lambda peer=peer: peer.online or peer.disposed, timeout=30)
+        await until(lambda peer=peer: peer.online or peer.disposed)
         there.append(await join(server, "a.txt", token=peer.token) if peer.disposed else peer)
     return there
 
@@ -238,7 +238,7 @@ async def test_what_was_saved_while_the_database_was_locked_stands_once_after_a_
     peers = await prepared(server, join)
     with locked(server.database):
         peers[0].type("during\n")
-        await until(lambda: "during" in (server.root / "a.txt").read_text(), timeout=30)
+        await until(lambda: "during" in (server.root / "a.txt").read_text())
         peers[1].type("unsaved\n")
         await until(lambda: "unsaved" in peers[0].text)
         server.kill()
@@ -266,7 +266,7 @@ async def test_what_was_saved_while_nothing_could_be_noted_stands_once_after_a_c
         peers = await prepared(server, join)
         fill(disk)
         peers[0].type("during\n" + "-" * 300_000 + "\n")
-        await until(lambda: "during" in (server.root / "a.txt").read_text(), timeout=30)
+        await until(lambda: "during" in (server.root / "a.txt").read_text())
         await until(lambda: "may stand twice" in server.log())
         said = [line for line in server.log().splitlines() if "may stand twice" in line or "going on while" in line]
         assert all(line.endswith("(a.txt)") for line in said)

@@ -31,7 +31,7 @@ async def test_a_database_that_is_locked_for_a_while(start: Starter, join: Opene
             rooms = {room["name"]: room for room in overview(server)["rooms"]}
             assert rooms[ada.room]["unstored"] == rooms[bob.room]["unstored"] == told[0]["trouble"]
             # Before each save the store is waited for, for some seconds and several tries; nobody hears of those.
-            await until(lambda: "during" in (server.root / "a.txt").read_text(), timeout=30)
+            await until(lambda: "during" in (server.root / "a.txt").read_text())
         await until(lambda: len(told) > 1 and len(sentences(said, ada.room)) > 1 and len(sentences(said, bob.room)) > 1)
         assert [event["trouble"] for event in told] == [told[0]["trouble"], None]
         assert {event["damage"] for event in told} == {None}
@@ -47,7 +47,7 @@ async def test_a_database_that_is_removed(start: Starter, join: Opener) -> None:
     async with heard(server, STORE) as told:
         remove(server.database)
         ada.type("during\n")
-        await until(lambda: told and told[-1]["trouble"] is None and told[-1]["damage"], lambda: told, timeout=30)
+        await until(lambda: told and told[-1]["trouble"] is None and told[-1]["damage"], lambda: told)
         assert "removed or replaced" in told[-1]["damage"]
         assert overview(server)["store"] == {"trouble": None, "damage": told[-1]["damage"]}
 

@@ -159,7 +159,7 @@ class TestDeletedForGood:
         peer.type("two")
         await until(lambda: "trouble" in peer.state)
         server.terminate()
-        await asyncio.to_thread(server.wait, 20)
+        await asyncio.to_thread(server.wait)
         assert kept(server) == ["one\ntwo"]
 
     async def test_a_page_comes_back_into_it_after_a_kill(self, start: Starter, join: Opener) -> None:

@@ -95,7 +95,7 @@ async def test_a_save_that_is_cut_off_by_the_end_of_the_server_is_no_error(serve
     peer.type("b")
     await until(lambda: server.rooms()[peer.room]["frames_in"] > frames)
     server.terminate()
-    server.wait(30)
+    server.wait()
     log = server.log()
     assert f"room {peer.room}: not saved within 1.5 s (slow.txt)" in log
     assert "foresaw" not in log

@@ -37,7 +37,7 @@ async def test_nothing_of_it_is_lost(start: Starter, join: Opener, crash: bool) 
         server.kill()
     else:
         server.terminate()
-        server.wait(10)
+        server.wait()
     server.start()
     bob = await join(server, "a.txt", token="bob")
     await until(lambda: ada.online)

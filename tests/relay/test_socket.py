@@ -147,7 +147,7 @@ class TestPresence:
                 await ada.socket.close()
             else:
                 ada.abort()
-            await bob.until(lambda: not bob.others, timeout=10)
+            await bob.until(lambda: not bob.others)
             assert len((await rooms())["room"]["members"]) == 1
 
     async def test_who_comes_back_is_seen_again_at_once(self, server: Any) -> None:

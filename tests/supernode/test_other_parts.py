@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from awaiting import PATIENCE
 from documents.process import Jupyter
 from relay.peer import eventually
 from traitlets import HasTraits, Integer
@@ -34,7 +35,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Jupyter]]:
     for server in reversed(servers):  # who has a gateway first, as long as that is there
         if whole:
             server.terminate()
-            server.wait(60)
+            server.wait(PATIENCE)
         server.kill()
 
 
