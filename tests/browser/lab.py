@@ -84,8 +84,8 @@ class Lab:
         """Return the labels of the open documents' tabs."""
         return self.page.locator(f"{DOCUMENT_TAB} .lm-TabBar-tabLabel").all_text_contents()
 
-    def close_all(self) -> None:
-        """Close all documents, when they are saved and stay so for a second: JupyterLab asks about the others.
+    def await_saved(self) -> None:
+        """Wait until all documents are saved and stay so for a second.
 
         A notebook that is clean may be changed by its page once more, after its kernel is idle.
         """
@@ -94,6 +94,10 @@ class Lab:
             return any(self.is_dirty() or self.page.wait_for_timeout(100) for _ in range(10))
 
         eventually_equal(gets_dirty, False)
+
+    def close_all(self) -> None:
+        """Close all documents, when they are saved: JupyterLab asks about the others."""
+        self.await_saved()
         self.command("application:close-all")
 
     def close_launcher(self) -> None:
