@@ -20,11 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SERVICES = ("api", "config", "contents", "events", "kernels", "kernelspecs", "nbconvert", "security", "sessions")
-PRELOADED = ["jupyter_rtc.app", "jupyter_server_fileid.extension", "jupyter_server.serverapp", "ipykernel.kernelspec"]
+PRELOADED = ["jupyter_rtc.app", "jupyter_server.serverapp", "ipykernel.kernelspec"]
 PRELOADED += ["IPython.core.interactiveshell", "jinja2.ext", "jupyter_server.services.shutdown"]
 PRELOADED += [f"jupyter_server.services.{name}.handlers" for name in SERVICES]
 PRELOADED += [f"jupyter_server.{name}.handlers" for name in ("kernelspecs", "nbconvert", "view")]
-"""What is imported beforehand; a server imports by itself what is not here."""
+"""What is imported beforehand; a server imports by itself what is not here.
+
+Not jupyter_server_fileid, which looks where its database lies when it is imported.
+"""
 
 FORKING = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(PRELOADED)
@@ -52,6 +55,7 @@ class Life:
 
     def live(self) -> None:
         """Let this process, which was forked for it, be the server; returns, or raises SystemExit, at its end."""
+        assert "jupyter_server_fileid" not in sys.modules, "all servers would have one database of file ids"
         os.chdir(self.folder)
         os.environ.clear()
         os.environ.update(self.environment)
