@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from awaiting import PATIENCE
+from awaiting import PATIENCE, pause
 
 T = TypeVar("T")
 
-POLL_SECONDS = 0.05
+OFTEN = 0.25
+"""Seconds between two looks at what must not change."""
 
 
 def eventually(read: Callable[[], T], accept: Callable[[T], object], what: str) -> T:
@@ -18,15 +19,15 @@ def eventually(read: Callable[[], T], accept: Callable[[T], object], what: str) 
 
     Fails with `what` was awaited and the value last read when it takes too long.
     """
-    deadline = time.monotonic() + PATIENCE
+    begun = time.monotonic()
     while True:
         value = read()
         if accept(value):
             return value
-        if time.monotonic() > deadline:
+        if (waited := time.monotonic() - begun) > PATIENCE:
             # In one line: all of it stands in the summary, which is the last that pytest prints.
             raise AssertionError(f"not within {PATIENCE} s: {what}; last seen: {value!r}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause(waited))
 
 
 def eventually_equal(read: Callable[[], T], expected: T) -> None:
@@ -43,4 +44,4 @@ def stays_equal(read: Callable[[], T], expected: T, seconds: float) -> None:
     while time.monotonic() < deadline:
         value = read()
         assert value == expected, f"should have stayed {expected!r}, became {value!r}"
-        time.sleep(5 * POLL_SECONDS)
+        time.sleep(OFTEN)
