@@ -51,8 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return how many processes run tests: three for two cores, for half of the time they wait for a server."""
-    return max(1, 3 * len(os.sched_getaffinity(0)) // 2)
+    """Return how many processes run tests: two for each core, for half of the time they wait for a server."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
