@@ -7,8 +7,9 @@ nbformat writes it, that is what nbformat would write (nbformat/v4/nbjson.py: JS
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from json import JSONDecoder
 from json.encoder import encode_basestring, encode_basestring_ascii
@@ -23,8 +24,9 @@ from .update import LONE_SURROGATE, clean, fingerprint
 # parsed before.
 _DECODER = JSONDecoder(parse_int=float, parse_constant=lambda _: None, strict=False)
 _SAFE_INTEGER = (1 << 53) - 1
-_AT_ONCE = 10_000
-"""So many items are joined while no other thread runs."""
+_AT_ONCE = 1000
+"""So many items are written while no other thread runs: numbers take half a millisecond."""
+_CONTAINERS = frozenset({dict, list, tuple})
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _SPACE = re.compile(r"[ \t\n\r]*")
 # What nbformat splits into lines besides text/* (nbformat/v4/rwbase.py: _non_text_split_mimes).
@@ -41,10 +43,13 @@ class Span(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """The text of a member of an object, or of an item of an array (`key` is empty then)."""
+    """A member of an object, and its text in parts.
+
+    Parts are put together once, at the end: a long text is not copied again for each level that is around it.
+    """
 
     key: str
-    text: str
+    parts: list[str]
 
 
 @dataclass(frozen=True)
@@ -66,36 +71,11 @@ class Style:
 
     def over(self, old: Span, value: Any, depth: int, shape: Shape) -> str:
         """Write `value` where the file holds `old`, and keep the text of all in it that is the same."""
-        raw = old.raw
-        if same(project(shape, raw), value):
-            return old.text[old.start : old.end]
-        if isinstance(value, str) and (shape is Shape.SOURCE or shape is Shape.LINES):
-            return self._over_text(raw, value, depth, shape)
-        if shape is Shape.OUTPUT and not is_output(raw):
-            return self.new(value, depth, shape)
-        if isinstance(raw, dict) and isinstance(value, dict):
-            return self._over_object(old, value, depth, shape)
-        if isinstance(raw, list) and isinstance(value, list):
-            return self._over_array(old, value, depth, shape)
-        return self.new(value, depth, shape)
+        return "".join(self._over(old, value, depth, shape))
 
     def new(self, value: Any, depth: int, shape: Shape = Shape.JSON) -> str:
         """Write a value that the file did not hold before; `depth` levels are open around it."""
-        if isinstance(value, str):
-            if self.lines and (shape is Shape.SOURCE or shape is Shape.LINES):
-                value = value.splitlines(keepends=True)
-                return self._array([Piece("", self.string(line)) for line in value], depth)
-            return self.string(value)
-        if isinstance(value, dict):
-            members = [
-                Piece(key, self.new(item, depth + 1, self._new_part(shape, key, value)))
-                for key, item in self._ordered(shape, value)
-            ]
-            return self._object(members, depth)
-        if isinstance(value, list | tuple):
-            each = part(shape)
-            return self._enclosed("[", [self.new(item, depth + 1, each) for item in value], "]", depth)
-        return _scalar(value)
+        return "".join(self._new(value, depth, shape))
 
     def string(self, text: str) -> str:
         """Write a string with the file's escapes."""
@@ -107,17 +87,60 @@ class Style:
         """Return what stands before an item when `depth` levels are open: a line break and the indentation."""
         return "" if self.indent is None else self.newline + self.indent * depth
 
-    def _over_text(self, raw: Any, value: str, depth: int, shape: Shape) -> str:
+    def _over(self, old: Span, value: Any, depth: int, shape: Shape) -> list[str]:
+        raw = old.raw
+        if same(project(shape, raw), value):
+            return [old.text[old.start : old.end]]
+        if isinstance(value, str) and (shape is Shape.SOURCE or shape is Shape.LINES):
+            return self._over_text(raw, value, depth, shape)
+        if shape is Shape.OUTPUT and not is_output(raw):
+            return self._new(value, depth, shape)
+        if isinstance(raw, dict) and isinstance(value, dict):
+            return self._over_object(old, value, depth, shape)
+        if isinstance(raw, list) and isinstance(value, list):
+            return self._over_array(old, value, depth, shape)
+        return self._new(value, depth, shape)
+
+    def _new(self, value: Any, depth: int, shape: Shape) -> list[str]:
+        if isinstance(value, str):
+            split = self.lines and (shape is Shape.SOURCE or shape is Shape.LINES)
+            return self._lines(value, depth) if split else [self.string(value)]
+        if isinstance(value, dict):
+            members = [
+                Piece(key, self._new(item, depth + 1, self._new_part(shape, key, value)))
+                for key, item in self._ordered(shape, value)
+            ]
+            return self._object(members, depth)
+        if isinstance(value, list | tuple):
+            return self._new_array(value, depth, part(shape))
+        return [_scalar(value)]
+
+    def _new_array(self, value: Sequence[Any], depth: int, each: Shape) -> list[str]:
+        """Write an array; many items without others in them are one part."""
+        between = self.comma + self.line(depth + 1)
+        items: list[list[str]] = []
+        for at in range(0, len(value), _AT_ONCE):
+            some = value[at : at + _AT_ONCE]
+            types = set(map(type, some))
+            if not _CONTAINERS.isdisjoint(types):
+                items += [self._new(item, depth + 1, each) for item in some]
+            elif str in types:
+                items.append([between.join([self.new(item, depth + 1, each) for item in some])])
+            else:
+                items.append([between.join(_scalars(some, types))])
+        return self._enclosed("[", items, "]", depth)
+
+    def _lines(self, text: str, depth: int) -> list[str]:
+        return self._enclosed("[", [[self.string(line)] for line in text.splitlines(keepends=True)], "]", depth)
+
+    def _over_text(self, raw: Any, value: str, depth: int, shape: Shape) -> list[str]:
         if isinstance(raw, str | list):
             value = relined(said(raw), value)
         if isinstance(raw, str):
-            return self.string(value)
-        if isinstance(raw, list):
-            lines = value.splitlines(keepends=True)
-            return self._array([Piece("", self.string(line)) for line in lines], depth)
-        return self.new(value, depth, shape)
+            return [self.string(value)]
+        return self._lines(value, depth) if isinstance(raw, list) else self._new(value, depth, shape)
 
-    def _over_object(self, old: Span, value: dict[str, Any], depth: int, shape: Shape) -> str:
+    def _over_object(self, old: Span, value: dict[str, Any], depth: int, shape: Shape) -> list[str]:
         members = list(_members(old))
         projected = project(shape, old.raw)
         pieces: list[Piece] = []
@@ -125,38 +148,37 @@ class Style:
             name = key if key in value else clean(key)
             hidden = key not in projected and name not in value and key != "trusted"
             if hidden or (key in projected and name in value and same(projected[key], value[name])):
-                pieces.append(Piece(key, member.text[member.start : member.end]))
+                pieces.append(Piece(key, [member.text[member.start : member.end]]))
             elif name in value:
-                pieces.append(Piece(key, self.over(member, value[name], depth + 1, part(shape, key))))
+                pieces.append(Piece(key, self._over(member, value[name], depth + 1, part(shape, key))))
         if len(members) != len(old.raw):
-            return self.new(value, depth, shape)  # a key stands twice: nobody can say which is meant
+            return self._new(value, depth, shape)  # a key stands twice: nobody can say which is meant
         known = {*old.raw, *map(clean, old.raw)}
         added = [
-            Piece(key, self.new(item, depth + 1, self._new_part(shape, key, value)))
+            Piece(key, self._new(item, depth + 1, self._new_part(shape, key, value)))
             for key, item in value.items()
             if key not in known and not (key in projected and same(projected[key], item))
         ]
         if not added and len(pieces) == len(members):
-            return _refilled(old, [member for _, member in members], pieces)
+            return _refilled(old, [member for _, member in members], [parts for _, parts in pieces])
         pieces += added
         return self._object(sorted(pieces) if self.sort else pieces, depth)
 
-    def _over_array(self, old: Span, value: list[Any], depth: int, shape: Shape) -> str:
+    def _over_array(self, old: Span, value: list[Any], depth: int, shape: Shape) -> list[str]:
         spans, each = [span for _, span in _members(old)], part(shape)
         olds = [fingerprint(project(each, span.raw)) for span in spans]
-        texts: list[str] = []
+        items: list[list[str]] = []
         at = 0
         for start, stop, begin, end in hunks(olds, [*map(fingerprint, value)]):
-            texts += [span.text[span.start : span.end] for span in spans[at:start]]
+            items += [[span.text[span.start : span.end]] for span in spans[at:start]]
             for number, item in enumerate(value[begin:end], start):
                 known = number < stop
-                texts.append(
-                    self.over(spans[number], item, depth + 1, each) if known else self.new(item, depth + 1, each)
+                items.append(
+                    self._over(spans[number], item, depth + 1, each) if known else self._new(item, depth + 1, each)
                 )
             at = stop
-        texts += [span.text[span.start : span.end] for span in spans[at:]]
-        pieces = [Piece("", text) for text in texts]
-        return _refilled(old, spans, pieces) if len(pieces) == len(spans) else self._array(pieces, depth)
+        items += [[span.text[span.start : span.end]] for span in spans[at:]]
+        return _refilled(old, spans, items) if len(items) == len(spans) else self._enclosed("[", items, "]", depth)
 
     def _ordered(self, shape: Shape, value: dict[str, Any]) -> list[tuple[str, Any]]:
         if self.sort:
@@ -177,20 +199,19 @@ class Style:
             return found if split else Shape.JSON
         return found
 
-    def _object(self, pieces: list[Piece], depth: int) -> str:
-        texts = [self.string(key) + self.colon + text for key, text in pieces]
-        return self._enclosed("{", texts, "}", depth)
+    def _object(self, pieces: list[Piece], depth: int) -> list[str]:
+        return self._enclosed("{", [[self.string(key) + self.colon, *parts] for key, parts in pieces], "}", depth)
 
-    def _array(self, pieces: list[Piece], depth: int) -> str:
-        return self._enclosed("[", [text for _, text in pieces], "]", depth)
-
-    def _enclosed(self, opening: str, texts: list[str], closing: str, depth: int) -> str:
-        if not texts:
-            return opening + closing
+    def _enclosed(self, opening: str, items: list[list[str]], closing: str, depth: int) -> list[str]:
+        if not items:
+            return [opening + closing]
         inner = self.line(depth + 1)
-        between = self.comma + inner
-        joined = between.join(between.join(texts[at : at + _AT_ONCE]) for at in range(0, len(texts), _AT_ONCE))
-        return opening + inner + joined + self.line(depth) + closing
+        parts = [opening + inner]
+        for item in items:
+            parts += item
+            parts.append(self.comma + inner)
+        parts[-1] = self.line(depth) + closing
+        return parts
 
 
 def decode(text: str, at: int) -> Span:
@@ -245,14 +266,20 @@ def _members(old: Span) -> Iterable[tuple[str, Span]]:
             at = skip(text, at + 1)
 
 
-def _refilled(old: Span, spans: list[Span], pieces: list[Piece]) -> str:
+def _refilled(old: Span, spans: list[Span], items: list[list[str]]) -> list[str]:
     """Return the text of `old` with other values, and all between them as it was."""
-    out, at = [], old.start
-    for span, piece in zip(spans, pieces, strict=True):
-        out += [old.text[at : span.start], piece.text]
+    parts, at = [], old.start
+    for span, item in zip(spans, items, strict=True):
+        parts += [old.text[at : span.start], *item]
         at = span.end
-    out.append(old.text[at : old.end])
-    return "".join(out)
+    return [*parts, old.text[at : old.end]]
+
+
+def _scalars(values: Sequence[Any], types: set[type]) -> Iterable[str]:
+    """Write values of these types, none of which is a text or contains others."""
+    if types == {float} and math.isfinite(sum(values)) and not any(map(float.is_integer, values)):
+        return map(repr, values)  # what `_scalar` comes to, without a step of Python for each
+    return map(_scalar, values)
 
 
 def _scalar(value: Any) -> str:
