@@ -29,7 +29,18 @@ from .documents.handlers import (
     UndoRedoHandler,
 )
 from .managers import Derived, Managers
-from .relay import Allowances, FreeRooms, Keeper, OneThread, Presence, Relay, RoomOwner, SQLiteStore, settle_in
+from .relay import (
+    Allowances,
+    FreeRooms,
+    Keeper,
+    OneThread,
+    Presence,
+    Relay,
+    RoomOwner,
+    SQLiteStore,
+    settle_in,
+    take_turns,
+)
 from .relay.handlers import FreeRoomHandler, RoomsHandler, RoomSocket
 from .supernode import Parts, Patience, Supernode, listings_of
 from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Spec, Tables, Terminals, Turns
@@ -157,6 +168,7 @@ class JupyterRTC(ExtensionApp):
         if not self.handlers:
             return  # it could not be loaded
         settle_in()
+        take_turns()
         if self.documents:
             self.documents.prepare()
             await self.documents.recovery.check()

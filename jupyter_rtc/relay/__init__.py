@@ -21,7 +21,7 @@ from .sqlite import SQLiteStore
 from .store import Mark, Past, Store, StoredRoom, StoreError, Version
 from .structure import deletions, only_sets_values
 from .tasks import Tasks, logged
-from .threads import OneThread
+from .threads import OneThread, take_turns
 from .updates import delete_misplaced, document_of, refuse_misplaced, salvaged, whole_state
 
 __all__ = [
@@ -72,5 +72,6 @@ __all__ = [
     "salvaged",
     "settle_in",
     "state_without",
+    "take_turns",
     "whole_state",
 ]

@@ -1,9 +1,10 @@
-"""A thread of its own for what may be slow, and may not be done in two threads at once."""
+"""Threads beside the event loop: how soon they make way for it, and one of its own for what may be slow."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -13,6 +14,17 @@ from threading import Lock, Thread
 from typing import Any
 
 _IDLE = 60.0  # s without work after which the thread ends
+_TURN = 0.001  # s; less than a millisecond is none on Windows
+
+
+def take_turns() -> None:
+    """Have a thread that computes make way after a millisecond for one that waits; Python's own figure is five.
+
+    The event loop gives up Python's lock at each read and write of a socket, and at each look for what is to be done.
+    While a large notebook is converted in a thread, it waits that long to have the lock back, several times for one
+    edit. A shorter time that somebody chose stays.
+    """
+    sys.setswitchinterval(min(_TURN, sys.getswitchinterval()))
 
 
 class OneThread:

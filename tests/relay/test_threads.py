@@ -1,13 +1,17 @@
-"""A thread of its own for what is slow: one call after the other, in order, and nobody waits for it at the end."""
+"""A thread of its own for what is slow: one call after the other, in order, and nobody waits for it at the end.
+
+And how soon threads make way for others.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 
 import pytest
 
-from jupyter_rtc.relay import OneThread
+from jupyter_rtc.relay import OneThread, take_turns
 
 
 class Held:
@@ -73,3 +77,14 @@ async def test_what_a_call_raises_belongs_to_the_caller(raised: type[Exception],
     with pytest.raises(seen, match="why"):
         await thread.run(fail)
     assert await thread.run(str, 1) == "1"
+
+
+@pytest.mark.parametrize(("chosen", "found"), [(0.005, 0.001), (0.0002, 0.0002)], ids=["Python's own", "a shorter one"])
+def test_threads_make_way_after_a_millisecond_at_most(chosen: float, found: float) -> None:
+    before = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(chosen)
+        take_turns()
+        assert sys.getswitchinterval() == pytest.approx(found, rel=0.01)  # Python counts whole microseconds
+    finally:
+        sys.setswitchinterval(before)
