@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import meter
+from awaiting import until
 from clients import Peer
 from edits import typing
 from keeping import Kept
@@ -148,18 +149,21 @@ async def slow_manager(sizes: Sizes) -> Row:
 
 
 async def large_update(sizes: Sizes) -> Row:
-    """Send a plot of a million numbers into a notebook, in one update."""
+    """Send a plot of a million numbers into a notebook, in one update, until it is saved."""
     server = Kept()
     await server.start()
-    (server.files / "plot.ipynb").write_text(json.dumps(_shown(0)))
+    file = server.files / "plot.ipynb"
+    file.write_text(json.dumps(_shown(0)))
     author = await Peer.join(await server.document("plot.ipynb", "json:notebook"))
     update = _plot(author.document(), sizes.numbers)
+    frame = author.frame(update)  # now: to mask it stops this process, too
 
     async def plot() -> None:
         reader = await Peer.join(author.address)
-        author.send_raw(author.frame(update))
+        author.send_raw(frame)
         await delivered([reader], reader.updates + 1, 60.0)
-        await asyncio.sleep(3)
+        await until(lambda: file.stat().st_size > len(update))
+        await asyncio.sleep(3)  # what comes after a save
         await reader.leave()
 
     row = await beside(server, plot)
