@@ -22,7 +22,7 @@ from .protocol import ProtocolError, decode_state_vector
 from .readback import Read, UnfaithfulError, compare, read_again
 from .room import Room
 from .served import ServedRoom
-from .store import Checkpoint, DamagedError, Past, Store, StoredRoom, StoreError, Version, in_part
+from .store import TAKEN, Checkpoint, DamagedError, Past, Store, StoredRoom, StoreError, Version, in_part
 from .updates import delete_misplaced, guarded, whole_state
 
 _DAY = 86_400.0
@@ -158,8 +158,11 @@ class Keeper(LoggingConfigurable):
         async with self._thinking:
             return await asyncio.to_thread(work)
 
-    def begin(self, served: ServedRoom, loaded: Loaded, first: StoredRoom | None) -> None:
-        """Keep a room that was loaded from now on, beginning with `first` where that is given."""
+    def begin(self, served: ServedRoom, loaded: Loaded, first: StoredRoom | None) -> bool:
+        """Keep a room that was loaded from now on, beginning with `first` where that is given.
+
+        Returns whether it gets another record than the one that was loaded; see `is_taken` then.
+        """
         name = served.room.name
         first = first or (loaded.stored if loaded.renewed else None)
         if served.stored and first:
@@ -170,6 +173,19 @@ class Keeper(LoggingConfigurable):
             served.proved = loaded.stored.last
         if kept := first or loaded.stored:
             served.stores(kept.seq, len(kept.snapshot), sum(len(update) for _, update in kept.log))
+        return served.stored and first is not None
+
+    async def is_taken(self, name: str) -> bool:
+        """Say whether another server has begun or loaded a room since it was loaded here, once that is known.
+
+        While the store has trouble it is not, and nobody waits for long.
+        """
+        try:
+            async with asyncio.timeout(_FLUSH_TIMEOUT):
+                await self.has_all(name)
+        except TimeoutError:
+            return False
+        return self._store.partial.get(name) == TAKEN
 
     async def has_all(self, name: str) -> bool:
         """Return whether everything that was queued of a room is stored."""
@@ -235,7 +251,8 @@ class Keeper(LoggingConfigurable):
         The room's past stays where the other history began as the room's own did.
         """
         room = served.room
-        if not served.stored or served.meanwhile is not None or not all(member.aside for member in room.members):
+        kept = served.stored and self._store.partial.get(room.name) != TAKEN
+        if not kept or served.meanwhile is not None or not all(member.aside for member in room.members):
             return False
         if stored.genesis == room.genesis:
             self._store.compact(room.name, stored.seq, stored.snapshot)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
-from .ledger import IDENTITY, NEVER, Identity, Ledger
+from .ledger import IDENTITY, NEVER, Identity, Ledger, Refusal
 from .schema import (
     checksum,
     delete_room,
@@ -23,7 +23,7 @@ from .schema import (
     put_snapshot,
     take_out,
 )
-from .store import Checkpoint, Mark, StoredRoom
+from .store import TAKEN, Checkpoint, Mark, StoredRoom
 
 __all__ = [
     "GONE",
@@ -44,7 +44,7 @@ __all__ = [
 GONE = "its record is gone from the database"
 """Why a room is refused whose record somebody else removed."""
 
-_TAKEN = "another server has taken it over"
+_FORGOTTEN = NEVER + 1
 _OVERHEAD = 256  # bytes that a queued operation takes besides its blobs, roughly
 
 
@@ -59,7 +59,10 @@ class Append(NamedTuple):
 
 
 class Create(NamedTuple):
-    """Begin a room, in place of whatever stood under its name; `begun_by` is the user who made that up, if one did."""
+    """Begin a room, in place of what this writer has under its name; `begun_by` is the user who made that up.
+
+    The room stays as it is where it is another writer's.
+    """
 
     room: str
     stored: StoredRoom
@@ -130,27 +133,46 @@ def squash(operations: Sequence[Operation]) -> list[Operation]:
     """Leave out the operations that a later one makes needless, so that a long queue takes little memory."""
     kept: list[Operation] = []
     covered: dict[str, int] = {}  # room -> the updates up to this number are in a snapshot further on
-    for operation in reversed(operations):
+    for operation in reversed(_without_needless_claims(operations)):
         room, reach = operation.room, covered.get(operation.room, -1)
         if isinstance(operation, (Append, Compact)) and operation.seq <= reach:
             continue
-        if isinstance(operation, (Create, Forget, SetMarks)) and reach == NEVER:
+        if isinstance(operation, (Create, SetMarks)) and reach >= NEVER:
+            continue
+        if isinstance(operation, Forget) and reach == _FORGOTTEN:
             continue
         if isinstance(operation, (Release, SetAside)):
             covered.pop(room, None)  # what comes after the one may be ignored, what came before the other is kept
         elif isinstance(operation, Compact):
             covered[room] = operation.seq
-        elif isinstance(operation, (Create, Forget)):
+        elif isinstance(operation, Create):  # what it is to replace may be another writer's, unless it was deleted
             covered[room] = NEVER
+        elif isinstance(operation, Forget):
+            covered[room] = _FORGOTTEN
         kept.append(operation)
     kept.reverse()
+    return kept
+
+
+def _without_needless_claims(operations: Sequence[Operation]) -> list[Operation]:
+    """Leave out the claims of rooms that are in use since they were created: without the latter, they would claim."""
+    kept, created = [], set()
+    for operation in operations:
+        room = operation.room
+        if isinstance(operation, Claim) and room in created:
+            continue
+        if isinstance(operation, Create):
+            created.add(room)
+        elif isinstance(operation, (Forget, Release, SetAside)):
+            created.discard(room)
+        kept.append(operation)
     return kept
 
 
 class Transaction:
     """Carry out operations on a connection that has begun a transaction, and note the outcome in `ledger`.
 
-    A room belongs to the `writer` who created or claimed it last, in whichever process: two of them would give
+    A room belongs to the `writer` who created it, or claimed it last, in whichever process: two of them would give
     different updates the same number. What anybody else writes to it is refused, as is what would leave a gap.
 
     Attributes:
@@ -210,7 +232,7 @@ class Transaction:
         if found and found[1] == self._writer:
             return found[0]
         if found:
-            self._ledger.refuse(room, NEVER, _TAKEN)
+            self._ledger.refuse(room, NEVER, TAKEN)
         else:
             self._ledger.refuse(room, seq, refusal.reason if refusal else GONE)
         return None
@@ -260,8 +282,14 @@ class Transaction:
             )
 
     def _create(self, room: str, stored: StoredRoom, begun_by: str | None) -> None:
+        identity = Identity(stored.lineage, stored.genesis, stored.intended, stored.saved)
+        found = self._find(room)
+        if found and found[1] != self._writer:  # who looked before found no record, or one that was its own still
+            self._ledger.in_use[room] = identity
+            self._ledger.refusals[room] = Refusal(NEVER, TAKEN)
+            return
         self._forget(room)
-        number = self._begin(room, Identity(stored.lineage, stored.genesis, stored.intended, stored.saved))
+        number = self._begin(room, identity)
         self._connection.execute("UPDATE rooms SET begun_by = ? WHERE id = ?", (begun_by, number))
         put_snapshot(self._connection, number, stored.seq, stored.snapshot)
         now = time.time()
@@ -284,7 +312,7 @@ class Transaction:
             return
         found = self._find(room)
         if found and found[1] != self._writer:
-            self._ledger.refuse(room, NEVER, _TAKEN)
+            self._ledger.refuse(room, NEVER, TAKEN)
             return
         self._ledger.refusals.pop(room, None)
         number = found[0] if found else self._begin(room, identity)

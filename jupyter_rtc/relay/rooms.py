@@ -152,21 +152,15 @@ class Rooms:
         owner = self.owner(name)
         if owner is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no such room: {name}")
-        loaded = await self._keeper.load(name, owner) if owner.stored else Loaded(None, Doc())
-        if owner.free:
-            with suppress(StoreError):
-                await self._charges.read()
-        room = await self._begun(name, user, owner, loaded)
-        place.callback(room.end)
-        served = ServedRoom(room, owner, loaded.unkept, monotonic())
-        served.place = place
-        first = await self._load(served, loaded.stored)
-        await asyncio.to_thread(room.survey)
+        served, loaded, anew = await self._filled(name, user, owner, place)
+        if anew and await self._keeper.is_taken(name):
+            # Two servers with one store opened it in the same moment: this one goes on with the other's history.
+            self._log.info("room %s: another server has begun it in the same moment%s", name, served.where)
+            self._give_up(served)
+            served, loaded, _ = await self._filled(name, user, owner, place)
         self._refuse_if_closing()
-        if owner.free and served.stored:
-            served.charge = self._charge(name, user, begins=first is not None)
-        self._keeper.begin(served, loaded, first)
-        served.idle_since = monotonic()
+        served.place = place
+        room, served.idle_since = served.room, monotonic()
         self._served[name] = served
         try:
             owner.opened(room)
@@ -179,6 +173,31 @@ class Rooms:
             owner.found(room, loaded.remains)
         self._log.info("room %s: open, update %d%s", name, room.seq, served.where)
         return served
+
+    async def _filled(
+        self, name: str, user: str, owner: RoomOwner, place: ExitStack
+    ) -> tuple[ServedRoom, Loaded, bool]:
+        """Return a room that can be served, what was stored of it, and whether it is stored anew."""
+        loaded = await self._keeper.load(name, owner) if owner.stored else Loaded(None, Doc())
+        if owner.free:
+            with suppress(StoreError):
+                await self._charges.read()
+        room = await self._begun(name, user, owner, loaded)
+        place.callback(room.end)
+        served = ServedRoom(room, owner, loaded.unkept, monotonic())
+        first = await self._load(served, loaded.stored)
+        await asyncio.to_thread(room.survey)
+        self._refuse_if_closing()
+        if owner.free and served.stored:
+            served.charge = self._charge(name, user, begins=first is not None)
+        return served, loaded, self._keeper.begin(served, loaded, first)
+
+    def _give_up(self, served: ServedRoom) -> None:
+        """Let go of a room that was never served."""
+        if served.charge:
+            self._charges.forget(served.room.name)
+        self._keeper.let_go(served)
+        served.owner.closed(served.room)
 
     async def _begun(self, name: str, user: str, owner: RoomOwner, loaded: Loaded) -> Room:
         """Return a room that holds what was stored of it, brought by a user."""

@@ -130,7 +130,8 @@ class SQLiteStore(LoggingConfigurable):
         """Return the rooms whose newest changes were refused, each with the reason.
 
         They are whole again after a `compact` with their present state, or a `create` or `forget`. A room that
-        another server has loaded since is that server's: here it stays partial until it is created or forgotten.
+        another server has begun or loaded since is that server's: here it stays partial until it is released, or
+        forgotten.
         """
         refused = {room: refusal.reason for room, refusal in self._database.refusals.items()}
         return refused | dict.fromkeys(self._cut, "too much was waiting to be written")
@@ -159,7 +160,10 @@ class SQLiteStore(LoggingConfigurable):
         return found
 
     def create(self, room: str, stored: StoredRoom, begun_by: str | None = None) -> None:
-        """Begin a room's history with `stored`, in place of whatever stood under that name; a user may have."""
+        """Begin a room's history with `stored`, in place of what was loaded under that name; a user may have.
+
+        The record of another server that has begun or loaded the room since stays; here the room is `partial` then.
+        """
         if self._closed:
             return
         if self._is_full():

@@ -190,6 +190,10 @@ class Begun(NamedTuple):
     size: int
 
 
+TAKEN = "another server has taken it over"
+"""Why nothing more is stored of a room that another server with the same store has begun, or loaded, since."""
+
+
 def in_part(partial: Mapping[str, str]) -> str:
     """Say in a sentence which rooms are stored only in part, and why."""
     room, reason = next(iter(partial.items()))
@@ -215,7 +219,8 @@ class Store(Protocol):
     def partial(self) -> Mapping[str, str]:
         """Return the rooms whose newest changes were refused, each with the reason.
 
-        They are whole again after a `compact` with their present state, or a `create` or `forget`.
+        They are whole again after a `compact` with their present state, or a `create` or `forget`; but not those that
+        are TAKEN, which another server keeps: once they were released here they can be loaded again.
         """
 
     async def load(self, room: str) -> StoredRoom | None:
@@ -238,8 +243,9 @@ class Store(Protocol):
         """
 
     def create(self, room: str, stored: StoredRoom, begun_by: str | None = None) -> None:
-        """Begin a room's history with `stored`, in place of whatever stood under that name.
+        """Begin a room's history with `stored`, in place of what was loaded, or created here, under that name.
 
+        Where another server has begun or loaded the room since, its record stays, and here the room is TAKEN.
         `begun_by` is the user who made the name up; None where the server did.
         """
 

@@ -469,10 +469,10 @@ class TestStoring:
 
     async def test_the_owner_of_a_room_begins_nothing_until_it_is_out_of_memory(self) -> None:
         owner = Busy()
-        async with relay_with(owner, eviction_delay=0.01) as relay:
+        async with relay_with(owner) as relay:
             store = cast(Faulty, relay.store)
-            store.slow = asyncio.Event()
             room = await relay.open("room")
+            store.slow, relay.eviction_delay = asyncio.Event(), 0.01
             await eventually(lambda: store.flushing)
             work = asyncio.ensure_future(owner.work(relay, room))
             await asyncio.sleep(0)

@@ -263,11 +263,12 @@ async def test_a_full_queue_keeps_a_rooms_past_whole(tmp_path: Path, caplog: pyt
         with pytest.raises(StoreError):
             await store.load("a")
         async with opened(path) as later:  # what would be found after a crash
-            past = await later.load("a")
+            past = await later.past("a")
             assert past is not None
-            assert past == replace(ROOM, log=log_of(*range(1, len(past.log) + 1)))
-            assert 100 < len(past.log) < 499
-            assert await later.load("b") is None
+            log = past.stored.log
+            assert past.stored == replace(ROOM, log=log_of(*range(1, len(log) + 1)))
+            assert 100 < len(log) < 499
+            assert await later.past("b") is None
         store.create("a", ROOM)
         store.forget("b")
         await store.flush()
@@ -324,6 +325,34 @@ async def test_two_stores_share_a_file(tmp_path: Path) -> None:
         whole = replace(ROOM, log=log_of(*range(1, 201)))
         assert [await store.load(room) for room, store in stores.items()] == [whole, whole]
         assert await one.load("b") == whole
+
+
+@awaited
+async def test_a_room_belongs_to_the_store_that_began_it_first(tmp_path: Path) -> None:
+    """Who loaded it before that found nothing; the record of the other one stays, and can be loaded."""
+    path, another = tmp_path / "rooms.db", replace(ROOM, lineage="2f" * 16)
+    async with opened(path) as first, opened(path) as second:
+        assert await first.load("a") is None
+        assert await second.load("a") is None
+        first.create("a", ROOM)
+        append(first, 1)
+        await first.flush()
+        second.create("a", another)
+        append(second, 1)
+        second.compact("a", 1, b"of the second")
+        second.mark("a", saved=Mark(1, "of the second"))
+        second.create("a", another)
+        with pytest.raises(StoreError, match="another server") as caught:
+            await second.flush()
+        assert caught.value.rooms == {"a"}
+        append(first, 2)
+        await first.flush()
+        second.release("a", spare=True)
+        assert await second.load("a") == replace(ROOM, log=log_of(1, 2))
+        append(second, 3)
+        await second.flush()
+        assert not second.partial
+        assert await second.load("a") == replace(ROOM, log=log_of(1, 2, 3))
 
 
 @awaited
