@@ -112,15 +112,20 @@ class Intake:
         self._nesting = Nesting()
         self._pairs: Pairs | None = Pairs()
         self._places: Places | None = Places(lists)
+        self._begun: dict[int, int] = {}
         self._order: Order | None = None
         self._waiting: Sequence[Parts] = ()
         self._authors: dict[bytes, _Author] = {}
         self._waited: set[Id] = set()
 
     def begin(self, doc: Doc[Any], waiting: bytes, places: Places | None = None) -> None:
-        """Take note that `doc` was filled by others; `waiting` is what of it waits, `places` what is where."""
-        self._pairs, self._places = None, places
-        self._order = Order(decode_state_vector(doc.get_state()))
+        """Take note that `doc` was filled by others; `waiting` is what of it waits, `places` what is where.
+
+        What its file brings besides, before anybody is in, is found by the survey.
+        """
+        clocks = decode_state_vector(doc.get_state())
+        self._pairs, self._places, self._begun = None, places, dict(clocks)
+        self._order = Order(clocks)
         if waiting != NO_CHANGE:
             self._order.waiting = [parted(waiting, self._order.clocks)]
         self.forget()
@@ -139,6 +144,8 @@ class Intake:
         """Find out what has to be known of the document, if that is not done yet. May run in any thread, at rest."""
         if self._pairs is None or self._places is None:
             state = doc.get_update()
+            if self._pairs is None and decode_state_vector(doc.get_state()) != self._begun:
+                self._places = None
             self._pairs = Pairs(state)
             self._places = self._places or Places(self._lists, state)
         return self._pairs, self._places

@@ -8,7 +8,7 @@ from logging import getLogger
 from pathlib import Path
 
 import pytest
-from pycrdt import Map
+from pycrdt import Map, Text
 
 from jupyter_rtc.relay import SQLiteStore, protocol
 
@@ -30,6 +30,34 @@ def beside(client: int, clock: int) -> bytes:
 def genesis(peer: Peer) -> int:
     """Return the client that made the document from the file, whose first item is in the list of cells, or in a map."""
     return int(peer.doc.get("state", type=Map)["genesis"])
+
+
+async def test_a_cell_is_added_beside_one_that_a_program_added_while_nobody_was_there(
+    start: Starter, join: Opener
+) -> None:
+    """Where the items of that cell are is known, though they are in no stored update when the room is loaded."""
+    server = start()
+    file = server.root / "a.ipynb"
+    file.write_text(as_nbformat(notebook(code("one", id="a"), code("two", id="b"))))
+    ada = await join(server, "a.ipynb")
+    await ada.close()
+    server.kill()
+    file.write_text(as_nbformat(notebook(code("one", id="a"), code("outside", id="c"), code("two", id="b"))))
+    await asyncio.to_thread(server.start)
+    bob = await join(server, "a.ipynb", token="bob")
+    assert bob.sources == ["one", "outside", "two"]
+    for at in (1, 3):
+        bob.cells.insert(at, Map({"id": f"new{at}", "cell_type": "code", "source": Text("typed"), "metadata": Map()}))
+    await until(lambda: said(file) == ["one", "typed", "outside", "typed", "two"], lambda: (said(file), bob.closes))
+    assert bob.closes == []
+
+
+def said(file: Path) -> list[str]:
+    """Return the sources of a notebook's cells on disk; nothing while it is being written."""
+    try:
+        return ["".join(cell["source"]) for cell in json.loads(file.read_text())["cells"]]
+    except ValueError:
+        return []
 
 
 @pytest.mark.parametrize("cells", [0, 2])
