@@ -41,6 +41,7 @@ PURE = {
     "documents/conflicts.py",
     "documents/content.py",
     "documents/diff.py",
+    "documents/editing.py",
     "documents/ipynb.py",
     "documents/likeness.py",
     "documents/lineage.py",

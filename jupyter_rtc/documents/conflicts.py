@@ -20,8 +20,9 @@ from pycrdt import Map
 from .align import match
 from .content import Content, Original, Value, value_of
 from .diff import Hunk, hunks, lines_of
+from .editing import says_the_same
 from .ipynb import Notebook
-from .merge import document, edits, says_the_same
+from .merge import document, edits
 from .shape import same
 from .update import clean, sound
 

@@ -36,7 +36,7 @@ from jupyter_ydoc.yunicode import YUnicode
 from pycrdt import Array, Map, Text
 
 from . import ipynb, notebook
-from .merge import edit_notebook, edit_text
+from .editing import edit_notebook, edit_text
 from .reading import Reading, Whole, watch
 from .registered import RegisteredContent
 from .shape import ContentError

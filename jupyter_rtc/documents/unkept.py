@@ -14,8 +14,8 @@ import pycrdt
 from pycrdt import Text
 
 from .align import match
+from .editing import edit_text
 from .ipynb import Notebook
-from .merge import edit_text
 from .shape import same
 
 _PARTS: dict[str, Any] = {"outputs": [], "execution_count": None}

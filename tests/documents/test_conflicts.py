@@ -26,7 +26,8 @@ from jupyter_rtc.documents.conflicts import (
     records,
     write,
 )
-from jupyter_rtc.documents.merge import edit_text, edits, outside
+from jupyter_rtc.documents.editing import edit_text
+from jupyter_rtc.documents.merge import edits, outside
 
 from .examples import NOTEBOOK, PLAIN, TEXT, Doc, as_nbformat, built, calm, code, copied, markdown, notebook, stream
 

@@ -17,7 +17,8 @@ from pycrdt import Array, Map, Text
 
 from jupyter_rtc.documents.align import match
 from jupyter_rtc.documents.diff import hunks, text_hunks
-from jupyter_rtc.documents.merge import edit_text, outside
+from jupyter_rtc.documents.editing import edit_text
+from jupyter_rtc.documents.merge import outside
 from jupyter_rtc.documents.update import NO_CHANGE
 
 from .examples import (

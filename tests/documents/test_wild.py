@@ -17,8 +17,9 @@ from pycrdt import Array, Map, Text, XmlFragment
 from jupyter_rtc.documents import trust
 from jupyter_rtc.documents.conflicts import merged
 from jupyter_rtc.documents.content import ContentError, encoded
+from jupyter_rtc.documents.editing import says_the_same
 from jupyter_rtc.documents.ipynb import Ipynb, parse, render
-from jupyter_rtc.documents.merge import outside, says_the_same
+from jupyter_rtc.documents.merge import outside
 from jupyter_rtc.documents.shape import Shape, is_whole, project
 
 from .examples import (
