@@ -44,7 +44,8 @@ from .relay import (
 from .relay.handlers import FreeRoomHandler, RoomsHandler, RoomSocket
 from .supernode import Parts, Patience, Supernode, listings_of
 from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Spec, Tables, Terminals, Turns
-from .supernode.handlers import TableHandler, TablesHandler, routes
+from .supernode.actions.handlers import routes
+from .supernode.handlers import TableHandler, TablesHandler
 from .supernode.lines import Lines
 
 _EVENTS = Path(__file__).parent / "events"

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from jupyter_rtc.supernode.actions import OWNERS, Action, declared
-from jupyter_rtc.supernode.handlers import ActionHandler
+from jupyter_rtc.supernode.actions.handlers import ActionHandler
 
 from .conftest import Client
 from .test_requests import ACTIONS

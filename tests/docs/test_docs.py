@@ -15,7 +15,7 @@ from jupyterlab.commands import get_app_dir
 
 import jupyter_rtc
 from jupyter_rtc.relay import CloseCode
-from jupyter_rtc.supernode.handlers import ActionHandler
+from jupyter_rtc.supernode.actions.handlers import ActionHandler
 
 from .pages import CONTRIBUTING, DOCS, PAGES, README, ROOT, anchors, blocks, headings, links
 
