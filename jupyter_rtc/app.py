@@ -36,7 +36,7 @@ from .relay import (
     OneThread,
     Presence,
     Relay,
-    RoomOwner,
+    RoomKind,
     SQLiteStore,
     settle_in,
     take_turns,
@@ -127,9 +127,9 @@ class JupyterRTC(ExtensionApp):
         self.forks = Forks(self.documents, self._emit, parent=self)
         self.lines = Lines()
         self.supernode = Supernode(relay, self._parts(managers, self.documents, self.lines), self.patience, parent=self)
-        owners: list[RoomOwner] = [self.documents, self.timelines, self.forks, *self.supernode.tables.values()]
-        for owner in (*owners, FreeRooms()):
-            relay.add_owner(owner)
+        kinds: list[RoomKind] = [self.documents, self.timelines, self.forks, *self.supernode.tables.values()]
+        for kind in (*kinds, FreeRooms()):
+            relay.add_kind(kind)
         self.actions = self._build_actions(managers, Shown(self.supernode, self.patience), self.lines)
 
     def initialize_handlers(self) -> None:

@@ -13,9 +13,9 @@ from pycrdt import Decoder
 
 from ..relay import (
     Mark,
+    OpenRoom,
     Past,
     Relay,
-    Room,
     RoomGone,
     StoredRoom,
     StoreError,
@@ -84,7 +84,7 @@ class MergeBase:
         loaded: the clocks of the document as it was stored when the room came into memory.
     """
 
-    def __init__(self, relay: Relay, room: Room) -> None:
+    def __init__(self, relay: Relay, room: OpenRoom) -> None:
         """Make the base of the document of `room`, at its beginning."""
         self.seq = self._begun = 0
         self.fresh = False
@@ -122,7 +122,7 @@ class MergeBase:
         edit = await self._noted(await self._since(stored, content, original, self._room.doc.get_update()))
         if edit.update == _NOTHING:  # the save that was begun last did reach the file; the next may be cut short, too
             self._marks[hash] = self.seq
-            self._relay.mark(self._room, saved=Mark(self.seq, hash))
+            self._room.mark(saved=Mark(self.seq, hash))
             return None
         edit = await asyncio.to_thread(_taken, edit, hash)
         return edit._replace(left=later.left) if later else edit
@@ -180,8 +180,8 @@ class MergeBase:
         except RoomGone:  # the next to open the document finds the edit in what is stored
             raise
         except Exception:
-            self._relay.replace(self._room, self.seq, edit.before)
-            self._relay.mark(self._room, saved=Mark(self.seq, self._hash))
+            self._room.replace(self.seq, edit.before)
+            self._room.mark(saved=Mark(self.seq, self._hash))
             raise
         self._moved(edit, hash)
 
@@ -195,13 +195,13 @@ class MergeBase:
             # Somebody types, perhaps into what this edit takes away. Nobody has seen it: another takes its place.
             seq, live = self._room.seq, self._room.doc.get_update()
             edit = await self._noted(await asyncio.to_thread(_edit, stored, self.seq, content, original, live))
-            await self._relay.rebase(self._room, self.seq, edit.base)
-            await self._relay.secure(self._room, self._room.seq + 1)
+            await self._room.rebase(self.seq, edit.base)
+            await self._room.secure(self._room.seq + 1)
         if self._room.seq != seq:  # people never rest, so nothing may come in between any more
             # The records are those of a moment ago: to look for conflicts takes as long as the edit itself.
             made, live = edit.records, self._room.doc.get_update()
             edit = _recorded(_edit(stored, self.seq, content, original, live, looking=False), made)
-            self._relay.replace(self._room, self.seq, edit.base)
+            self._room.replace(self.seq, edit.base)
         return edit
 
     def foresee(self) -> None:
@@ -215,8 +215,8 @@ class MergeBase:
         never stops a save.
         """
         self._begun = seq
-        self._relay.mark(self._room, intended=Mark(seq, ""))
-        await self._relay.secure(self._room, seq)
+        self._room.mark(intended=Mark(seq, ""))
+        await self._room.secure(seq)
         if self._room.seq == seq:  # else it is too late, if trouble with the store shows only now
             self.foresee()
 
@@ -226,7 +226,7 @@ class MergeBase:
         `before` is the number of the last update in an earlier one, of which the file may hold a part.
         """
         self._begun = max(self.seq, before)
-        self._relay.mark(self._room, intended=Mark(self._begun, ""))
+        self._room.mark(intended=Mark(self._begun, ""))
 
     def settle(self, seq: int, hash: str) -> None:
         """Take note that the file, whose hash is `hash`, is equal to the document after update `seq`."""
@@ -236,27 +236,27 @@ class MergeBase:
             del self._marks[next(iter(self._marks))]
         self._held = self._next if self._next and self._next.seq == seq else None
         self.fresh = False
-        self._relay.mark(self._room, saved=Mark(seq, hash))
+        self._room.mark(saved=Mark(seq, hash))
 
     async def include(self, edit: OutsideEdit, hash: str) -> None:
         """Move the base with an edit that the document has already, of a room that is not served yet.
 
         `hash` is that of the file which somebody else wrote.
         """
-        await self._relay.rebase(self._room, self.seq, edit.base)
-        self._relay.mark(self._room, saved=Mark(self.seq, hash))
+        await self._room.rebase(self.seq, edit.base)
+        self._room.mark(saved=Mark(self.seq, hash))
         self._moved(edit, hash)
-        self._relay.record(self._room, edit.update)  # so that the document's past has it, like any other edit
-        await self._relay.secure(self._room, self._room.seq)
+        self._room.record(edit.update)  # so that the document's past has it, like any other edit
+        await self._room.secure(self._room.seq)
 
     async def _keep(self, edit: OutsideEdit, hash: str) -> None:
         """Make an outside edit part of the stored base, before anybody sees it.
 
         After a crash it is then not found in the file once more, as a second edit, while open pages hold the first.
         """
-        await self._relay.rebase(self._room, self.seq, edit.base)
-        self._relay.mark(self._room, saved=Mark(self.seq, hash))
-        await self._relay.secure(self._room, self._room.seq + 1)
+        await self._room.rebase(self.seq, edit.base)
+        self._room.mark(saved=Mark(self.seq, hash))
+        await self._room.secure(self._room.seq + 1)
 
     def _moved(self, edit: OutsideEdit, hash: str) -> None:
         """Take note that the base holds an edit, as the document does; the states before it cannot be had any more."""

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pycrdt
 
-from ..relay import Mark, Member, Room, RoomGone, StoredRoom, Tasks, Verdict
+from ..relay import Mark, Member, OpenRoom, Resident, RoomGone, StoredRoom, Tasks, Verdict, only_sets_values
 from .autosave import Autosave, Pace
 from .base import BaseLostError, MergeBase
 from .content import Content, ContentError, Original, value_of
@@ -41,8 +41,17 @@ class Host(Pace, FileHost, Speaker, StrangersHost, Protocol):
     def seek(self, name: DocumentName, path: str) -> bool:
         """Follow a file that is not at `path` any more; return whether it is known where it is."""
 
+    def opened(self, binding: FileBinding) -> None:
+        """Take note that a document is open."""
 
-class FileBinding:
+    def closed(self, binding: FileBinding) -> None:
+        """Take note that a document is not open any more."""
+
+    def report_member(self, room: str, username: str, action: str) -> None:
+        """Emit an event: somebody came into a room (``join``), or went (``leave``)."""
+
+
+class FileBinding(Resident):
     """One file and its room.
 
     The document is the truth while it is open. It is saved a moment after an edit, and again and again while
@@ -54,7 +63,7 @@ class FileBinding:
         status: what is said of the document, such as why the file is not up to date.
     """
 
-    def __init__(self, host: Host, name: DocumentName, path: str, content: Content, room: Room) -> None:
+    def __init__(self, host: Host, name: DocumentName, path: str, content: Content, room: OpenRoom) -> None:
         """Bind the file at `path` to `room`, which is called `name`; nothing is read yet."""
         self.name = name
         self.status = Status(host, room)
@@ -116,14 +125,18 @@ class FileBinding:
             if update != NO_CHANGE:
                 self.room.doc.apply_update(update)
                 update = pycrdt.merge_updates(update, note_taken(self.room.doc, update, hash))
-                self._host.relay.record(self.room, update)
+                self.room.record(update)
         return None
 
     def opened(self) -> None:
         """Begin to follow the room, which is served from now on."""
+        self._begin()
+        self._host.opened(self)
+
+    def _begin(self) -> None:
         self.status.gone(self.path if self._file.gone else None)
         behind = self.room.seq > self._base.seq
-        self.room.doubted = [clocks for _, clocks in taken(self.room.doc)]
+        self.room.inside.doubted = [clocks for _, clocks in taken(self.room.doc)]
         room, info = self.room, self._file.info
         told = {"lineage": room.lineage, "genesis": str(room.genesis)}
         self.status.begin(path=self.path, hash=info.hash, saving=info.hash, **told)
@@ -140,16 +153,50 @@ class FileBinding:
             self.room.doc.apply_update(update)
             await asyncio.sleep(0)
         snapshot = await asyncio.to_thread(built.snapshot)
-        self.room.begin(1, built.genesis, snapshot)
+        self.room.inside.begin(1, built.genesis, snapshot)
         self._base.begin(1, self._file.info.hash, fresh=True)
         return StoredRoom(self.room.lineage, built.genesis, snapshot, 1, (), None, Mark(1, self._file.info.hash))
 
     # ------------------------------------------------------------------ following
 
-    @property
     def settled(self) -> int:
-        """The number of the last update that the base holds; those before it need not be told apart."""
+        """Return the number of the last update that the base holds; those before it need not be told apart."""
         return self._base.seq
+
+    def describe(self) -> dict[str, Any]:
+        """Return the file's path, why it is not up to date, if it is not, and how many copies and conflicts it has."""
+        status = self.status
+        kept = {"recovery": len(status.copies), "conflicts": status.conflicts}
+        return {"path": self.path, "trouble": status.trouble, **kept}
+
+    def told(self, said: str) -> None:
+        """Say so as an event."""
+        self._host.report(self.room.name, self.path, said=said)
+
+    def joined(self, member: Member) -> None:
+        """Say so as an event; and to the member, what is to be said of the file."""
+        self.status.welcome(member)
+        self._host.report_member(self.room.name, member.identity.username, "join")
+
+    def left(self, member: Member) -> None:
+        """Say so as an event."""
+        self._host.report_member(self.room.name, member.identity.username, "leave")
+
+    def requested(self, member: Member, name: str, number: int) -> None:
+        """Save, if that is the request (front ends know no other), and answer once the bytes are on disk."""
+        if name == "save":
+            self._tasks.spawn(self._answer_save(member, number))
+
+    def refused(self, member: Member, update: bytes) -> None:
+        """Tell somebody who may only read that what they typed was not taken, once.
+
+        A front end by itself writes the room's name into every document it opens, and the kernel's language into
+        the notebook's metadata; that is no edit of the user's.
+        """
+        if member.told or only_sets_values(update):
+            return
+        member.told = True
+        self.room.tell(member, {"type": "conflict"})
 
     def changed(self) -> None:
         """Take note of an update of the document. On the hot path."""
@@ -166,10 +213,6 @@ class FileBinding:
         if path != self.path:
             self._file.path = path
             self.status.set(path=path)
-
-    def request_save(self, member: Member, number: int) -> None:
-        """Save because a member asks for it, and answer: success only once the bytes are on disk."""
-        self._tasks.spawn(self._answer_save(member, number))
 
     def is_as_seen(self, info: FileInfo) -> bool:
         """Say whether a look at the file, of which `info` is known now, would change nothing."""
@@ -264,20 +307,20 @@ class FileBinding:
             if self._noticed and not self._closed:
                 self._tasks.spawn(self.look())
 
-    @property
     def spare(self) -> bool:
-        """Whether everything that the document holds is in the file, or in a recovery copy of a file that is gone."""
+        """Say whether all that the document holds is in the file, or in a recovery copy of a file that is gone."""
         # A save that is under way has taken note of edits, but may not have written them.
         if self._busy.locked() or self._autosave.edited:
             return False
         return self._file.missing or not self._file.stale
 
-    def close(self) -> None:
+    def closed(self) -> None:
         """Stop following the document."""
         self._closed = True
         self._autosave.cancel()
         self._autosave.disarm()
         self._tasks.cancel()
+        self._host.closed(self)
 
     # ------------------------------------------------------------------ other histories
 
@@ -289,7 +332,7 @@ class FileBinding:
             doc = self.room.doc
             verdict = await self._strangers.judge(member, updates)
             if self.room.doc is not doc:  # it has another history, or another end of it
-                self.opened()
+                self._begin()
             self.status.tell(self.path)
         return verdict
 
@@ -298,7 +341,7 @@ class FileBinding:
         self._tasks.spawn(self._strangers.salvage(updates))
 
     async def renew(self, begin: Callable[[StoredRoom], None]) -> None:
-        """Save the document, and begin it anew with what it says, as another history (see `RoomOwner.renew`)."""
+        """Save the document, and begin it anew with what it says, as another history (see `Resident.renew`)."""
         async with self._turn():
             with suppress(FileError, ContentError):  # where it cannot be saved, it has no base from then on
                 await self._save(asked=False)
@@ -314,7 +357,7 @@ class FileBinding:
             self._base.begin(saved.seq, saved.hash)
             self._strangers = Strangers(self._host, self._pair)
             self._outside = OutsideEdits(self._host, self._pair, self._strangers)
-            self.opened()
+            self._begin()
 
     def _anew(self, value: Any) -> StoredRoom:
         rendered = self._content.render(self._file.original, value)
@@ -420,7 +463,7 @@ class FileBinding:
         finally:  # in any case: the front end waits for the answer as long as it takes
             answer = {"type": "save", "responseTo": number, "status": status}
             said = {} if status == "success" else {"message": message}
-            self._host.relay.tell(self.room, member, answer | said)
+            self.room.tell(member, answer | said)
 
     def _save_if_wanted(self) -> None:
         if self._wanted():

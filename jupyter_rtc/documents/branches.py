@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 
-from ..relay import Member, PlainOwner, Room, StoredRoom, Verdict, document_of, whole_state
+from ..relay import Member, OpenRoom, PlainKind, Resident, StoredRoom, Verdict, document_of, whole_state
 from .documents import Documents
 
 
-class BranchOwner(PlainOwner):
-    """Owns copies of documents. Each begins with the history of its document, and takes in no other."""
+class BranchKind(PlainKind):
+    """Copies of documents. Each begins with the history of its document, and takes in no other."""
 
     _documents: Documents
 
@@ -26,16 +26,21 @@ class BranchOwner(PlainOwner):
         """Return those of the document."""
         return self._documents.lists(self.root(name))
 
-    async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
+
+class Branch(Resident):
+    """Looks after one of them while it is open."""
+
+    async def foreign(self, member: Member, updates: Sequence[bytes]) -> Verdict:
         """Let no other history in: this is a copy of one document."""
         brought = await asyncio.to_thread(document_of, updates)
         return Verdict("this is a copy of another document", whole_state(brought, updates))
 
 
-async def branch_off(room: Room, root: StoredRoom, state: bytes) -> None:
+async def branch_off(branch: OpenRoom, root: StoredRoom, state: bytes) -> None:
     """Fill an empty room with a `state` of the document `root`; it is update number 1 of the room, and all in one."""
     first = StoredRoom(root.lineage, root.genesis, state, 1, (), None, None)
     doc = await asyncio.to_thread(first.document)
+    room = branch.inside
     room.lineage = root.lineage
     room.replace(doc)
     room.begin(1, root.genesis, waiting=await asyncio.to_thread(first.waiting, doc))

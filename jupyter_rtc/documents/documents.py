@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from posixpath import dirname
 from time import monotonic
@@ -17,18 +17,15 @@ from traitlets.config import LoggingConfigurable
 
 from ..relay import (
     CloseCode,
-    Member,
+    OpenRoom,
     Pool,
     Read,
     Relay,
-    Room,
     RoomError,
     RoomGone,
     StoredRoom,
     Tasks,
-    Verdict,
     Watch,
-    only_sets_values,
 )
 from .binding import FileBinding
 from .content import ContentError, plain_value_of
@@ -137,8 +134,8 @@ class Documents(LoggingConfigurable):
             raise FileError(404, f"{path} does not exist")
         self._index_folders(path)
         try:
-            room = await self.relay.open(str(DocumentName(form, kind, file_id)), user)
-            lineage = room.lineage
+            async with self.relay.hold(str(DocumentName(form, kind, file_id)), user) as room:
+                lineage = room.lineage
         except RoomError as error:
             if error.code == CloseCode.NOT_FOUND:
                 raise FileError(404, f"{path} does not exist") from None
@@ -220,7 +217,7 @@ class Documents(LoggingConfigurable):
         """Return the path of the file with an id; None where there is none."""
         return self._file_ids().get_path(file_id)
 
-    # ------------------------------------------------------------------ RoomOwner
+    # ------------------------------------------------------------------ RoomKind
 
     def owns(self, name: str) -> bool:
         """Own the names ``<format>:<type>:<file id>``."""
@@ -256,7 +253,7 @@ class Documents(LoggingConfigurable):
         if name not in self._bindings and self.path_of(document.file_id) is None:
             raise RoomError(CloseCode.NOT_FOUND, f"no file has the id {document.file_id}")
 
-    async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
+    async def load(self, room: OpenRoom, stored: StoredRoom | None) -> tuple[FileBinding, StoredRoom | None]:
         """Fill a room from its file, and from what is stored."""
         document = self._document(room.name)
         path = self.path_of(document.file_id)
@@ -278,101 +275,31 @@ class Documents(LoggingConfigurable):
             raise RoomError(CloseCode.LOAD_FAILED, f"Error initializing: {path}: {_named(error)}") from error
         binding.status.copies = [copy.id for copy in await self.recovery.known(document.file_id)]
         self._bindings[room.name] = binding
-        return first
+        return binding, first
 
-    def opened(self, room: Room) -> None:
-        """Follow the room and its file."""
-        binding = self._bindings[room.name]
-        binding.opened()
-        self._watch_file(binding)
-        self.report(room.name, binding.path, "load")
-        if self._polling is None and self.poll_interval:
-            self._polling = self._tasks.spawn(self._poll())
-
-    def changed(self, room: Room) -> None:
-        """Plan a save."""
-        self._bindings[room.name].changed()
-
-    def replaced(self, room: Room) -> None:
-        """Follow the new document object."""
-        self._bindings[room.name].replaced()
-
-    def settled(self, room: Room) -> int:
-        """Return the number of the last update of the merge base."""
-        return self._bindings[room.name].settled
-
-    def watch(self, room: Room) -> Watch:
+    def watch(self, name: str) -> Watch:
         """Tell edits of the content from what only the ``state`` of the document says."""
-        return self.kinds.content(self._document(room.name).kind).watch
+        return self.kinds.content(self._document(name).kind).watch
 
     def reader(self, name: str) -> Read | None:
         """Read what a file would hold; not of types of others, which may say something else each time."""
         content = self.kinds.content(self._document(name).kind)
         return None if isinstance(content, RegisteredContent) else partial(plain_value_of, content)
 
-    def describe(self, room: Room) -> dict[str, Any]:
-        """Return the file's path, why it is not up to date, if it is not, and how many copies and conflicts it has."""
-        status = self._bindings[room.name].status
-        kept = {"recovery": len(status.copies), "conflicts": status.conflicts}
-        return {"path": self._bindings[room.name].path, "trouble": status.trouble, **kept}
-
-    def told(self, room: Room, said: str) -> None:
-        """Say so as an event."""
-        self.report(room.name, self._bindings[room.name].path, said=said)
-
-    def found(self, room: Room, updates: Sequence[bytes]) -> None:
-        """Keep what the document lacks of it as a recovery copy."""
-        self._bindings[room.name].found(updates)
-
-    async def renew(self, room: Room, begin: Callable[[StoredRoom], None]) -> None:
-        """Save the document, and begin it anew with what it says."""
-        await self._bindings[room.name].renew(begin)
-
-    def joined(self, room: Room, member: Member) -> None:
-        """Say so as an event; and to the member, what is to be said of the file."""
-        self._bindings[room.name].status.welcome(member)
-        self._report_member(room, member, "join")
-
-    def left(self, room: Room, member: Member) -> None:
-        """Say so as an event."""
-        self._report_member(room, member, "leave")
-
-    def requested(self, room: Room, member: Member, name: str, number: int) -> None:
-        """Save, if that is the request; the front end knows no other."""
-        if name == "save":
-            self._bindings[room.name].request_save(member, number)
-
-    def refused(self, room: Room, member: Member, update: bytes) -> None:
-        """Tell somebody who may only read that what they typed was not taken, once.
-
-        A front end by itself writes the room's name into every document it opens, and the kernel's language into
-        the notebook's metadata; that is no edit of the user's.
-        """
-        if member.told or only_sets_values(update):
-            return
-        member.told = True
-        self.relay.tell(room, member, {"type": "conflict"})
-
-    async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
-        """Take in what a member with another history brought, or keep it beside the document."""
-        return await self._bindings[room.name].foreign(member, updates)
-
-    def release(self, room: Room) -> AbstractAsyncContextManager[bool]:
-        """Save, and leave document and file as they are then."""
-        return self._bindings[room.name].release()
-
-    def spare(self, room: Room) -> bool:
-        """Say whether the file, or a recovery copy, has everything."""
-        return self._bindings[room.name].spare
-
-    def closed(self, room: Room) -> None:
-        """Follow the room no longer: it is out of memory."""
-        binding = self._bindings.pop(room.name)
-        self._watcher.unwatch(str(binding.name))
-        binding.close()
-        self.report(room.name, binding.path, "clean")
-
     # ------------------------------------------------------------------ what bindings need
+
+    def opened(self, binding: FileBinding) -> None:
+        """Follow the file of a document that is open."""
+        self._watch_file(binding)
+        self.report(binding.room.name, binding.path, "load")
+        if self._polling is None and self.poll_interval:
+            self._polling = self._tasks.spawn(self._poll())
+
+    def closed(self, binding: FileBinding) -> None:
+        """Follow the file no longer."""
+        self._bindings.pop(binding.room.name, None)
+        self._watcher.unwatch(str(binding.name))
+        self.report(binding.room.name, binding.path, "clean")
 
     def turn(self, path: str) -> asyncio.Lock:
         """Return what the views of one file hold while they write it, by whatever link they were opened."""
@@ -383,6 +310,11 @@ class Documents(LoggingConfigurable):
         told = {"action": action, "msg": said}
         event = {"level": "INFO", "room": room, "path": path}
         self._emit("session", event | {key: value for key, value in told.items() if value})
+        self.overview.noted(room)
+
+    def report_member(self, room: str, username: str, action: str) -> None:
+        """Emit an event: somebody came into a room (``join``), or went (``leave``)."""
+        self._emit("awareness", {"roomid": room, "username": username, "action": action})
         self.overview.noted(room)
 
     def _recovered(self, copy: RecoveryCopy, new: bool) -> None:
@@ -463,10 +395,6 @@ class Documents(LoggingConfigurable):
         document = DocumentName.parse(name)
         assert document is not None, name
         return document
-
-    def _report_member(self, room: Room, member: Member, action: str) -> None:
-        self._emit("awareness", {"roomid": room.name, "username": member.identity.username, "action": action})
-        self.overview.noted(room.name)
 
 
 def _named(error: Exception) -> str:

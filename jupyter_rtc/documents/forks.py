@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,8 +25,8 @@ from pycrdt import Map
 from traitlets import Float, Integer, Unicode
 from traitlets.config import LoggingConfigurable
 
-from ..relay import CloseCode, ExhaustedError, Follower, Room, RoomError, StoredRoom, StoreError, place
-from .branches import BranchOwner, branch_off
+from ..relay import CloseCode, ExhaustedError, OpenRoom, Resident, RoomError, StoredRoom, StoreError, place
+from .branches import Branch, BranchKind, branch_off
 from .documents import Documents
 from .history import HistoryError, opened
 
@@ -54,8 +54,8 @@ class Fork:
         return {key: value for key, value in asdict(self).items() if key != "author"}
 
 
-class Forks(BranchOwner, LoggingConfigurable):
-    """Owns the rooms of forks."""
+class Forks(BranchKind, LoggingConfigurable):
+    """The rooms of forks."""
 
     stored = True
 
@@ -83,15 +83,15 @@ class Forks(BranchOwner, LoggingConfigurable):
         self._folder = place(self.folder, "forks")
         self._forks = self._read()
         self._new: dict[str, StoredRoom] = {}
-        self._following: dict[str, tuple[str, Follower]] = {}
+        self._open: set[str] = set()
 
     async def of(self, root: str) -> dict[str, Fork]:
         """Return the forks of a document, by the names of their rooms."""
         await self._clean()
         return {name: fork for name, fork in self._forks.items() if fork.root_roomid == root}
 
-    async def create(self, fork: Fork, username: str) -> tuple[str, Room]:
-        """Make a fork; return its name, and its room. Raises HistoryError and ExhaustedError."""
+    async def create(self, fork: Fork, username: str) -> tuple[str, str]:
+        """Make a fork; return the name of its room, and its lineage. Raises HistoryError and ExhaustedError."""
         root = fork.root_roomid
         if root in self._forks:
             raise HistoryError(400, "a fork cannot be forked again; fork the document")
@@ -99,14 +99,15 @@ class Forks(BranchOwner, LoggingConfigurable):
             raise HistoryError(404, f"no document's room: {root}")
         await self._clean()
         self._refuse_greed(root, username)
-        await opened(self._documents, root, username)
-        first = await self._copy(root)
+        async with opened(self._documents, root, username):
+            first = await self._copy(root)
         self._refuse_greed(root, username)  # others may have been made meanwhile
         name, fork = uuid4().hex, replace(fork, author=username)
         self._new[name], self._forks[name] = first, fork
         try:
             await asyncio.to_thread(self._write, name, fork)
-            room = await self._documents.relay.open(name, username)
+            async with self._documents.relay.hold(name, username) as room:
+                lineage = room.lineage
         except (OSError, RoomError, ExhaustedError) as error:
             del self._forks[name]
             await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
@@ -116,7 +117,7 @@ class Forks(BranchOwner, LoggingConfigurable):
         finally:
             del self._new[name]
         self._say(name, fork, username, "create")
-        return name, room
+        return name, lineage
 
     def _refuse_greed(self, root: str, username: str) -> None:
         """Raise HistoryError where a document, a user, or all of them, have as many forks as they may."""
@@ -141,21 +142,16 @@ class Forks(BranchOwner, LoggingConfigurable):
         await self._throw_away(name, username)
 
     async def _merge(self, name: str, fork: Fork, username: str) -> None:
-        relay = self._documents.relay
         try:
-            room = await relay.open(name, username)
+            async with (
+                self._documents.relay.hold(name, username) as branch,
+                opened(self._documents, fork.root_roomid, username) as root,
+            ):
+                _merge(branch, root, username)
         except RoomError as error:
             raise HistoryError(409, error.reason) from None
-        root = await opened(self._documents, fork.root_roomid, username)
-        if room.genesis != root.genesis:
-            raise HistoryError(409, "the document has another history now; what is in the fork can be copied by hand")
-        state: Map[Any] = root.doc.get("state", type=Map)
-        before = state.to_py() or {}
-        relay.merge(root, room.doc.get_update(root.doc.get_state()), username)
-        after = state.to_py() or {}
-        relay.edit(root, lambda _: _set_back(state, before, after))  # that is said of the fork
 
-    # ------------------------------------------------------------------ RoomOwner
+    # ------------------------------------------------------------------ RoomKind
 
     def owns(self, name: str) -> bool:
         """Own the forks that there are."""
@@ -165,44 +161,31 @@ class Forks(BranchOwner, LoggingConfigurable):
         """Return the name of the document's room."""
         return self._forks[name].root_roomid if name in self._forks else name
 
-    async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
-        """Begin with the document as it was when the fork was made; and open that, if it is to be followed."""
-        if self._forks[room.name].synchronize:
-            try:
-                await opened(self._documents, self._forks[room.name].root_roomid, room.opener)
-            except HistoryError:  # it may be gone: then there is nothing more to follow
-                pass
-            except ExhaustedError as error:
-                raise RoomError(CloseCode.NOT_ALLOWED, str(error)) from None
-        if stored:
-            return None
-        first = self._new.get(room.name)
-        if first is None:
+    async def load(self, room: OpenRoom, stored: StoredRoom | None) -> tuple[Resident, StoredRoom | None]:
+        """Begin with the document as it was when the fork was made; and hold that, if it is to be followed."""
+        first = None if stored else self._new.get(room.name)
+        if not (stored or first):
             raise RoomError(CloseCode.NOT_FOUND, "what was stored of this fork is lost")
-        await branch_off(room, first, first.snapshot)
-        return first
+        with ExitStack() as held:
+            root = await self._root_of(room, held) if self._forks[room.name].synchronize else None
+            if first:
+                await branch_off(room, first, first.snapshot)
+            return OpenFork(room, root, partial(self._noted, room.name), held.pop_all()), first
 
-    def opened(self, room: Room) -> None:
-        """Follow the document, if that is wanted, and bring the fork up to date with it."""
-        fork = self._forks[room.name]
-        if fork.synchronize:
-            self._following[room.name] = fork.root_roomid, partial(self._follow, room)
-            self._documents.relay.follow(*self._following[room.name])
-            if root := self._documents.relay.get(fork.root_roomid):
-                self._follow(room, root, None, "")
-        self._touch(room.name)
+    async def _root_of(self, room: OpenRoom, held: ExitStack) -> OpenRoom | None:
+        """Hold the room of a fork's document. None where it is gone: then there is nothing more to follow."""
+        try:
+            async with opened(self._documents, self._forks[room.name].root_roomid, room.inside.opener) as root:
+                return held.enter_context(root.held())
+        except HistoryError:
+            return None
+        except ExhaustedError as error:
+            raise RoomError(CloseCode.NOT_ALLOWED, str(error)) from None
 
-    def closed(self, room: Room) -> None:
-        """Follow the document no longer."""
-        if following := self._following.pop(room.name, None):
-            self._documents.relay.unfollow(*following)
-        self._touch(room.name)
-
-    def _follow(self, room: Room, root: Room, update: bytes | None, author: str) -> None:
-        """Bring an update of the document into its fork; or all that the fork lacks."""
-        if room.genesis == root.genesis:
-            missing = root.doc.get_update(room.doc.get_state()) if update is None else update
-            self._documents.relay.merge(room, missing, author)
+    def _noted(self, name: str, is_open: bool) -> None:
+        """Take note that a fork is open, or is not any more."""
+        (self._open.add if is_open else self._open.discard)(name)
+        self._touch(name)
 
     # ------------------------------------------------------------------ what is kept
 
@@ -221,7 +204,7 @@ class Forks(BranchOwner, LoggingConfigurable):
         """Throw away the forks in which nobody was for too long."""
         before = time.time() - self.max_fork_age * _DAY
         for name in list(self._forks) if self.max_fork_age else ():
-            if self._documents.relay.get(name) is None and self._last_used(name) < before:
+            if name not in self._open and self._last_used(name) < before:
                 await self._throw_away(name, "")
 
     async def _throw_away(self, name: str, username: str) -> None:
@@ -264,6 +247,51 @@ class Forks(BranchOwner, LoggingConfigurable):
     def _touch(self, name: str) -> None:
         with suppress(OSError):
             os.utime(self._path(name))
+
+
+class OpenFork(Branch):
+    """A fork that is open, which follows its document, if that is wanted."""
+
+    def __init__(self, room: OpenRoom, root: OpenRoom | None, noted: Callable[[bool], None], held: ExitStack) -> None:
+        """Look after `room`. It follows `root`, if that is given, which `held` lets go.
+
+        `noted` is told when the fork is open, and when it is not any more.
+        """
+        self._room = room
+        self._root = root
+        self._noted = noted
+        self._held = held
+        self._unfollow: Callable[[], None] = lambda: None
+
+    def opened(self) -> None:
+        """Follow the document, and bring the fork up to date with it."""
+        self._noted(True)
+        if self._root:
+            self._unfollow = self._root.follow(self._follow)
+            self._follow(None, "")
+
+    def closed(self) -> None:
+        """Follow the document no longer."""
+        self._unfollow()
+        self._held.close()
+        self._noted(False)
+
+    def _follow(self, update: bytes | None, origin: str) -> None:
+        """Bring an update of the document into its fork; or all that the fork lacks."""
+        if self._root and self._room.genesis == self._root.genesis:
+            missing = self._root.doc.get_update(self._room.doc.get_state()) if update is None else update
+            self._room.merge(missing, origin)
+
+
+def _merge(branch: OpenRoom, root: OpenRoom, username: str) -> None:
+    """Bring the edits of a fork into its document, without what is said of the fork."""
+    if branch.genesis != root.genesis:
+        raise HistoryError(409, "the document has another history now; what is in the fork can be copied by hand")
+    state: Map[Any] = root.doc.get("state", type=Map)
+    before = state.to_py() or {}
+    root.merge(branch.doc.get_update(root.doc.get_state()), username)
+    after = state.to_py() or {}
+    root.edit(lambda _: _set_back(state, before, after))
 
 
 def _set_back(state: Map[Any], before: dict[str, Any], after: dict[str, Any]) -> None:

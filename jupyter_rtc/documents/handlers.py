@@ -272,7 +272,7 @@ class TimelineHandler(_Handler):
                 {
                     "roomId": timeline.root,
                     "timestamps": [version.ended for version in timeline.chronicle.versions],
-                    "forkRoom": timeline.room,
+                    "forkRoom": timeline.name,
                     "sessionId": timeline.chronicle.past.stored.lineage,
                 }
             )
@@ -332,9 +332,9 @@ class ForkHandler(_Handler):
         fork = Fork(name, bool(body.get("synchronize")), body.get("title") or "", body.get("description") or "")
         with _errors():
             await self.rights.require("write", *self.forks.paths(name))
-            made, room = await self.forks.create(fork, self.current_user.username)
+            made, lineage = await self.forks.create(fork, self.current_user.username)
             self.set_status(201)
-            self.finish({"sessionId": room.lineage, "fork_roomid": made, "fork_info": fork.described()})
+            self.finish({"sessionId": lineage, "fork_roomid": made, "fork_info": fork.described()})
 
     @authenticated
     @authorized

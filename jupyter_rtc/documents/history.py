@@ -6,10 +6,12 @@ is an edit like any other: the document is set to what it held, with the smalles
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ..relay import CloseCode, Past, Room, RoomError, StoreError, Version, document
+from ..relay import CloseCode, OpenRoom, Past, RoomError, StoreError, Version, document
 from .changes import difference
 from .content import Content, Original, rendered
 from .documents import Documents
@@ -113,7 +115,7 @@ class History:
         _, original = await self.version(subject, seq)
         name = str(subject.name)
         content, documents = self.content(subject), self._documents
-        await bring_back(documents.relay, lambda: opened(documents, name, author), content, original, author)
+        await bring_back(opened(documents, name, author), content, original, author, self.asked)
 
     async def _version(self, subject: Subject, seq: int) -> tuple[Chronicle, Version]:
         chronicle = await self.chronicle(subject)
@@ -126,14 +128,17 @@ class History:
         return self._documents.relay.keeper.versions(past, content.watch)
 
 
-async def opened(documents: Documents, name: str, user: str) -> Room:
-    """Return the room of a document, opening it for a user if need be. Raises HistoryError and ExhaustedError."""
-    try:
-        await documents.admit(name)
-        return await documents.relay.open(name, user)
-    except RoomError as error:
-        status = {CloseCode.NOT_FOUND: 404, CloseCode.BAD_CONTENT: 409}.get(CloseCode(error.code), 503)
-        raise HistoryError(status, error.reason) from None
+@asynccontextmanager
+async def opened(documents: Documents, name: str, user: str) -> AsyncIterator[OpenRoom]:
+    """Hold the room of a document in the context, opened for a user if need be. Raises HistoryError, ExhaustedError."""
+    async with AsyncExitStack() as held:
+        try:
+            await documents.admit(name)
+            room = await held.enter_async_context(documents.relay.hold(name, user))
+        except RoomError as error:
+            status = {CloseCode.NOT_FOUND: 404, CloseCode.BAD_CONTENT: 409}.get(CloseCode(error.code), 503)
+            raise HistoryError(status, error.reason) from None
+        yield room
 
 
 def _differ(chronicle: Chronicle, content: Content, old: int, new: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class OutsideEdits:
     async def take_in(self) -> None:
         """Merge what somebody else wrote, if anything. Raises FileError while the file is not whole."""
         self.astray = True
-        await self._host.relay.whole(self._pair.room)
+        await self._pair.room.whole()
         seen = await self._pair.file.look()
         if seen and not await self._is_ours(seen):
             await self._merge(seen)
@@ -46,7 +46,7 @@ class OutsideEdits:
         typed meanwhile is merged. Raises FileError where the file cannot be read, or the copy cannot be kept.
         """
         pair = self._pair
-        await self._host.relay.whole(pair.room)
+        await pair.room.whole()
         seen = await pair.file.reread()
         try:
             value, seq = await pair.read(pair.autosave.arm)
@@ -112,7 +112,7 @@ class OutsideEdits:
         clean = not pair.autosave.edited
         pair.autosave.disarm()
         try:
-            self._host.relay.merge(pair.room, update, "")
+            pair.room.merge(update, "")
         finally:
             if clean:
                 pair.autosave.arm()
@@ -122,8 +122,8 @@ class OutsideEdits:
         """Take in the file's new content where nobody knows what it was before."""
         pair = self._pair
         update = await self._strangers.reconcile(seen.original, edited=pair.autosave.edited)
-        self._host.relay.seal(pair.room)
-        self._host.relay.merge(pair.room, update, "")
+        pair.room.seal()
+        pair.room.merge(update, "")
         pair.file.accept(seen)
         pair.autosave.force()
 

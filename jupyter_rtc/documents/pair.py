@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..relay import Room
+from ..relay import OpenRoom
 from .autosave import Autosave
 from .base import MergeBase
 from .content import Content
@@ -29,7 +29,7 @@ class Pair:
         saving: whether a save was begun that is not through.
     """
 
-    room: Room
+    room: OpenRoom
     content: Content
     file: KnownFile
     base: MergeBase

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from posixpath import basename, dirname, splitext
 from typing import Any, Protocol
 
-from ..relay import CloseCode, Relay, Room, RoomError, RoomGone
+from ..relay import CloseCode, OpenRoom, Pool, Relay, RoomError
 from .content import Content, ContentError, Original
 from .files import FileError, Files
 from .kinds import Kinds
@@ -63,7 +62,7 @@ async def into_document(place: Place, id: str, author: str) -> RecoveryCopy:
     try:
         await place.admit(copy.room)
         content, original = await _parsed(place, copy, data)
-        await bring_back(place.relay, lambda: place.relay.open(copy.room, author), content, original, author)
+        await bring_back(place.relay.hold(copy.room, author), content, original, author, place.relay.asked)
     except RoomError as error:
         reason = f"the document of {copy.path} cannot be opened: {error.reason}"
         raise RecoveryError(_STATUS.get(CloseCode(error.code), 500), reason) from None
@@ -94,30 +93,25 @@ async def beside(place: Place, id: str) -> str:
 
 
 async def bring_back(
-    relay: Relay, open: Callable[[], Awaitable[Room]], content: Content, original: Original, author: str
+    hold: AbstractAsyncContextManager[OpenRoom], content: Content, original: Original, author: str, asked: Pool
 ) -> None:
-    """Make a document equal `original`, as `set_to` does, in the room that `open` returns.
-
-    Nobody may be in the room, so that it is evicted while the edit is made: then it is opened once more.
-    """
-    while True:
-        room = await open()
-        with suppress(RoomGone):
-            await set_to(relay, room, content, original, author)
-            return
+    """Make a document equal `original`, as `set_to` does, in the room that `hold` gives."""
+    async with hold as room:
+        await set_to(room, content, original, author, asked)
 
 
-async def set_to(relay: Relay, room: Room, content: Content, original: Original, author: str) -> None:
+async def set_to(room: OpenRoom, content: Content, original: Original, author: str, asked: Pool) -> None:
     """Make the document of a room equal `original`, as an edit by `author` among those that others make meanwhile.
 
-    Raises RoomGone, and changes nothing, where the room went out of memory before it was done.
+    The differences are found in the threads of `asked`. Raises RoomGone, and changes nothing, where the room went out
+    of memory before it was done.
     """
     seq, state = room.seq, room.whole_state()
-    update = await relay.asked.run(outside, state, content, original)
+    update = await asked.run(outside, state, content, original)
     if room.seq != seq:  # people are typing: what they are at stays
-        update = await relay.asked.run(outside, state, content, original, room.whole_state())
-    relay.seal(room)
-    relay.merge(room, update, author)
+        update = await asked.run(outside, state, content, original, room.whole_state())
+    room.seal()
+    room.merge(update, author)
 
 
 def filename(copy: RecoveryCopy, path: str = "", number: str = "") -> str:

@@ -34,10 +34,10 @@ async def dismiss(documents: Documents, name: str, id: str, user: str) -> None:
 
     The document is opened for the user if need be; raises HistoryError or ExhaustedError where that cannot be.
     """
-    room = await opened(documents, name, user)
-    documents.relay.edit(room, lambda doc: forget(doc, [id]))
-    documents.overview.noted(name)
-    await documents.relay.keeper.settle()
+    async with opened(documents, name, user) as room:
+        room.edit(lambda doc: forget(doc, [id]))
+        documents.overview.noted(name)
+        await documents.relay.keeper.settle()
 
 
 async def _views(documents: Documents, path: str, form: str, kind: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pycrdt import Doc, Map
 
-from ..relay import Member, Relay, Room
+from ..relay import Member, OpenRoom, Relay
 from .conflicts import MOST, forget, place_of, recorded
 
 _MOST_NAMED = 3
@@ -44,7 +44,7 @@ class Status:
         last_saved: when the file was last written, ISO 8601 in UTC; None if it was not since the document was opened.
     """
 
-    def __init__(self, speaker: Speaker, room: Room) -> None:
+    def __init__(self, speaker: Speaker, room: OpenRoom) -> None:
         """Say things of the document of `room`."""
         self.trouble: str | None = None
         self.warning = ""
@@ -61,7 +61,7 @@ class Status:
         state: Map[Any] = self._room.doc.get("state", type=Map)
         new = {key: value for key, value in values.items() if state.get(key) != value}
         if new:
-            self._speaker.relay.edit(self._room, lambda doc: _update(doc.get("state", type=Map), new))
+            self._room.edit(lambda doc: _update(doc.get("state", type=Map), new))
             self._speaker.overview.noted(self._room.name)
 
     def recall(self) -> None:
@@ -105,12 +105,12 @@ class Status:
         if path != self._gone:
             self._gone = path
             for member in list(self._room.members):
-                self._speaker.relay.tell(self._room, member, _external_change(path))
+                self._room.tell(member, _external_change(path))
 
     def welcome(self, member: Member) -> None:
         """Tell somebody who has just come what everybody else was told of the file."""
         if self._gone is not None:
-            self._speaker.relay.tell(self._room, member, _external_change(self._gone))
+            self._room.tell(member, _external_change(self._gone))
 
     def warn(self, path: str, warning: str) -> None:
         """Say what went wrong when the file at `path` was saved, all the same; empty says that nothing did."""
@@ -135,7 +135,7 @@ class Status:
         """Tell people of the conflicts that they were not told of yet; the oldest records beyond the bound go."""
         found = recorded(self._room.doc)
         if beyond := list(found)[:-MOST]:
-            self._speaker.relay.edit(self._room, lambda doc: forget(doc, beyond))
+            self._room.edit(lambda doc: forget(doc, beyond))
         untold = {id: record for id, record in found.items() if id not in self._told and id not in beyond}
         self._told = set(found)
         if untold:

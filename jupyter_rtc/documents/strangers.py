@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from ..relay import Mark, Member, Pool, Relay, StoredRoom, StoreError, Verdict, covers, state_without
+from ..relay import Mark, Member, Past, Pool, Relay, StoredRoom, StoreError, Verdict, covers, state_without
 from .base import noted
 from .content import Original
 from .files import FileError
@@ -162,11 +162,11 @@ class Strangers:
             return False
         if made_elsewhere(self._room.doc, brought):
             return await self._restore(brought)
-        base = await self._without_doubted(brought.clocks)
-        if base is None or known:
-            return base is None
-        original, live = self._file.original, self._room.whole_state()
-        whole = await self._think(partial(examine, self._content, original, [brought.state, base]))
+        doubt = await self._doubt(brought.clocks)
+        if doubt is None or known:
+            return doubt is None
+        base, live = doubt  # of one moment: what others type meanwhile is in neither
+        whole = await self._think(partial(examine, self._content, self._file.original, [brought.state, base]))
         perhaps: bool = await self._think(partial(may_double, self._content, base, live, whole))
         return not perhaps
 
@@ -177,34 +177,35 @@ class Strangers:
         the file as it is but not all that is stored was away meanwhile: somebody else has put it back as it was.
         """
         file, room, seq = self._file, self._room, self._room.seq
-        without = await self._without_doubted(brought.clocks)
+        doubt = await self._doubt(brought.clocks)
         knew = covers(brought.clocks, self._base.loaded) and file.info.hash in brought.hashes
-        if without is None or not knew:
+        if doubt is None or not knew:
             return False
+        without, _ = doubt
         whole = await self._think(partial(examine, self._content, file.original, [without, brought.state]))
         saved = Mark(seq if whole.original is file.original else 0, file.info.hash)
         stored = StoredRoom(room.lineage, room.genesis, whole.state, seq, (), None, saved)
         doc = await self._think(stored.document)
-        if stored.waiting(doc) != NO_CHANGE or room.shown or room.seq != seq:
+        if stored.waiting(doc) != NO_CHANGE or room.inside.shown or room.seq != seq:
             return False
-        if not self._host.relay.adopt(room, stored):
+        if not room.adopt(stored):
             return False
         self._base.begin(saved.seq, file.info.hash)
         self._known = []
         self._host.relay.log.info("room %s: %s has the end of its history again, which a peer brought", *self._whose)
         return True
 
-    async def _without_doubted(self, clocks: Mapping[int, int]) -> bytes | None:
-        """Return the document without those of the doubted edits that one with these clocks does not know.
+    async def _doubt(self, clocks: Mapping[int, int]) -> tuple[bytes, bytes] | None:
+        """Return the document, as stored, without and with those doubted edits that one with these clocks lacks.
 
-        None where it knows all of them, or what came before them is not kept.
+        None where it has all of them, or what came before them is not kept.
         """
-        unknown = [edit for edit in self._room.doubted if not covers(clocks, edit)]
+        unknown = [edit for edit in self._room.inside.doubted if not covers(clocks, edit)]
         try:
             past = await self._host.relay.store.past(self._room.name) if unknown else None
         except StoreError:
             return None
-        return await self._think(partial(state_without, past, unknown)) if past else None
+        return await self._think(partial(_without_and_with, past, unknown)) if past else None
 
     def _adopt(self, brought: Brought) -> bool:
         """Go on with another history where that costs nobody anything; return whether that is done.
@@ -221,7 +222,7 @@ class Strangers:
         saved = Mark(int(is_file), hash)
         lineage = brought.lineage or self._room.lineage
         stored = StoredRoom(lineage, brought.genesis, brought.state, 1, (), None, saved)
-        if not self._host.relay.adopt(self._room, stored):
+        if not self._room.adopt(stored):
             return False
         self._base.begin(saved.seq, hash, fresh=True)
         self._known = []
@@ -242,7 +243,7 @@ class Strangers:
                 return Stranger(brought, weighed.fork, known.reason if known else _CONTAINED)
             return await self._copy(member, brought, known)
         if weighed.update != NO_CHANGE:
-            await self._host.relay.merge_durably(self._room, weighed.update, member.identity.username)
+            await self._room.merge_durably(weighed.update, member.identity.username)
         reason = known.reason if known and weighed.contained else _CONTAINED if weighed.contained else _MERGED
         return Stranger(brought, weighed.fork, reason)
 
@@ -282,3 +283,7 @@ class Strangers:
         self._known = [other for other in self._known if other is not known] + [stranger]
         while len(self._known) > _MOST_KNOWN or sum(other.size for other in self._known[:-1]) > _MOST_BYTES:
             del self._known[0]
+
+
+def _without_and_with(past: Past, edits: Sequence[Mapping[int, int]]) -> tuple[bytes, bytes]:
+    return state_without(past, edits), past.stored.state(past.stored.last)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 from uuid import uuid4
@@ -18,8 +17,8 @@ from uuid import uuid4
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
-from ..relay import Member, Room, RoomGone, StoredRoom
-from .branches import BranchOwner, branch_off
+from ..relay import Member, OpenRoom, Resident, RoomGone, StoredRoom
+from .branches import Branch, BranchKind, branch_off
 from .content import Content
 from .documents import Documents
 from .history import Chronicle, History, HistoryError, opened
@@ -28,32 +27,53 @@ from .restore import set_to
 __all__ = ["Timeline", "Timelines"]
 
 
-@dataclass
-class Timeline:
+class Timeline(Branch):
     """One copy of a document, and where in the past it is.
 
     Attributes:
-        room: the name of the copy's room.
+        name: the name of the copy's room.
         root: the name of the document's room.
         user: the name of the user whose timeline it is.
         chronicle: the versions that it goes through.
         wanted: the index of the version that was asked for; `shown`: of the one that it holds.
         used: when somebody last needed it, in seconds of the monotonic clock.
+        room: the copy's room, once it is open.
     """
 
-    room: str
-    root: str
-    user: str
-    content: Content
-    chronicle: Chronicle
-    wanted: int
-    shown: int
-    used: float
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    def __init__(self, owner: Timelines, root: str, user: str, content: Content, chronicle: Chronicle) -> None:
+        """Begin at the last version of what `chronicle` knows."""
+        self.name = uuid4().hex
+        self.root = root
+        self.user = user
+        self.content = content
+        self.chronicle = chronicle
+        self.wanted = self.shown = len(chronicle.versions) - 1
+        self.used = monotonic()
+        self.turn = asyncio.Lock()
+        self.room: OpenRoom | None = None
+        self._owner = owner
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is in it."""
+        return not (self.room and self.room.members)
+
+    def left(self, member: Member) -> None:
+        """Count the time from now on."""
+        self.used = self.used and monotonic()
+
+    @asynccontextmanager
+    async def release(self) -> AsyncIterator[bool]:
+        """Let the room go when it was idle for long enough."""
+        yield monotonic() - self.used >= self._owner.timeline_timeout
+
+    def closed(self) -> None:
+        """Be forgotten."""
+        self._owner.forget(self)
 
 
-class Timelines(BranchOwner, LoggingConfigurable):
-    """Owns the rooms of timelines. They are in memory only, a bounded number of them."""
+class Timelines(BranchKind, LoggingConfigurable):
+    """The rooms of timelines. They are in memory only, a bounded number of them."""
 
     max_timelines = Integer(
         32,
@@ -87,21 +107,19 @@ class Timelines(BranchOwner, LoggingConfigurable):
         if subject.name is None:
             raise HistoryError(404, f"nothing is stored of {path}")
         root = str(subject.name)
-        await opened(self._documents, root, user)
-        chronicle = await self._history.chronicle(subject)
+        async with opened(self._documents, root, user):
+            chronicle = await self._history.chronicle(subject)
         if chronicle is None:
             raise HistoryError(404, f"nothing is stored of {path}")
         await self._make_place(user)
-        last = len(chronicle.versions) - 1
-        content = self._history.content(subject)
-        timeline = Timeline(uuid4().hex, root, user, content, chronicle, last, last, monotonic())
-        self._timelines[timeline.room] = timeline
+        timeline = Timeline(self, root, user, self._history.content(subject), chronicle)
+        self._timelines[timeline.name] = timeline
         try:
-            await self._documents.relay.open(timeline.room, user)
+            async with self._documents.relay.hold(timeline.name, user):
+                return timeline
         except BaseException:
-            self._timelines.pop(timeline.room, None)
+            self.forget(timeline)
             raise
-        return timeline
 
     async def step(self, name: str, user: str, steps: int) -> bool:
         """Go so many steps back (negative) or forth; return False where there is no way further.
@@ -125,11 +143,10 @@ class Timelines(BranchOwner, LoggingConfigurable):
     async def _show(self, timeline: Timeline, at: int) -> None:
         version = timeline.chronicle.versions[at]
         original = await self._documents.relay.asked.run(timeline.chronicle.original, timeline.content, version.seq)
-        room = self._documents.relay.get(timeline.room)
         try:
-            if room is None:
-                raise RoomGone(timeline.room)
-            await set_to(self._documents.relay, room, timeline.content, original, "")
+            if timeline.room is None:
+                raise RoomGone(timeline.name)
+            await set_to(timeline.room, timeline.content, original, "", self._documents.relay.asked)
         except RoomGone:
             raise HistoryError(404, "the timeline was closed") from None
         timeline.shown = at
@@ -150,20 +167,20 @@ class Timelines(BranchOwner, LoggingConfigurable):
 
     async def _free(self, lines: Sequence[Timeline], most: int) -> bool:
         """Throw idle timelines away until there are less than `most` of these; return whether there are."""
-        idle = sorted((line for line in lines if not self._members(line)), key=lambda line: line.used)
+        idle = sorted((line for line in lines if line.idle), key=lambda line: line.used)
         surplus = max(0, len(lines) - most + 1)
         for line in idle[:surplus]:
-            await self._documents.relay.discard(line.room)
+            await self._documents.relay.discard(line.name)
         return len(idle) >= surplus
 
-    def _members(self, timeline: Timeline) -> int:
-        room = self._documents.relay.get(timeline.room)
-        return len(room.members) if room else 0
+    def forget(self, timeline: Timeline) -> None:
+        """Keep a timeline no longer."""
+        self._timelines.pop(timeline.name, None)
 
-    # ------------------------------------------------------------------ RoomOwner
+    # ------------------------------------------------------------------ RoomKind
 
     def owns(self, name: str) -> bool:
-        """Own the timelines that are open."""
+        """Own those that are open."""
         return name in self._timelines
 
     def root(self, name: str) -> str:
@@ -174,22 +191,10 @@ class Timelines(BranchOwner, LoggingConfigurable):
         """Keep each for whose it is: what another did in it would be restored."""
         return name not in self._timelines or self._timelines[name].user == username
 
-    async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
+    async def load(self, room: OpenRoom, stored: StoredRoom | None) -> tuple[Resident, StoredRoom | None]:
         """Begin with the present, and the history of the root."""
-        root = self._timelines[room.name].chronicle.past.stored
+        timeline = self._timelines[room.name]
+        root = timeline.chronicle.past.stored
         await branch_off(room, root, await self._documents.relay.asked.run(root.state, root.last))
-        return None
-
-    def left(self, room: Room, member: Member) -> None:
-        """Count the time from now on."""
-        if timeline := self._timelines.get(room.name):
-            timeline.used = timeline.used and monotonic()
-
-    @asynccontextmanager
-    async def release(self, room: Room) -> AsyncIterator[bool]:
-        """Let the room go when it was idle for long enough."""
-        yield monotonic() - self._timelines[room.name].used >= self.timeline_timeout
-
-    def closed(self, room: Room) -> None:
-        """Forget the timeline."""
-        del self._timelines[room.name]
+        timeline.room = room
+        return timeline, None

@@ -3,18 +3,19 @@
 from .allowances import Allowances, ExhaustedError
 from .awareness import Identity
 from .checkpoints import Watch, document, state_without
-from .delivery import Follower
 from .keeper import Keeper
+from .kinds import FreeRooms, PlainKind, Presence, RoomKind
 from .member import Member
 from .memory import settle_in
 from .memory_store import MemoryStore
 from .notifications import Notifications
-from .owner import PRESENCE, FreeRooms, PlainOwner, Presence, RoomError, RoomGone, RoomOwner, Verdict
+from .open_room import OpenRoom
 from .place import place
 from .pool import Pool
 from .protocol import CloseCode, ProtocolError, covers, decode_state_vector
 from .readback import Read
 from .relay import Relay
+from .residents import PRESENCE, Kind, Resident, RoomError, RoomGone, Verdict
 from .rights import NotAllowedError, UserRights
 from .room import Room
 from .sqlite import SQLiteStore
@@ -29,27 +30,29 @@ __all__ = [
     "Allowances",
     "CloseCode",
     "ExhaustedError",
-    "Follower",
     "FreeRooms",
     "Identity",
     "Keeper",
+    "Kind",
     "Mark",
     "Member",
     "MemoryStore",
     "NotAllowedError",
     "Notifications",
     "OneThread",
+    "OpenRoom",
     "Past",
-    "PlainOwner",
+    "PlainKind",
     "Pool",
     "Presence",
     "ProtocolError",
     "Read",
     "Relay",
+    "Resident",
     "Room",
     "RoomError",
     "RoomGone",
-    "RoomOwner",
+    "RoomKind",
     "SQLiteStore",
     "Store",
     "StoreError",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from logging import Logger, LoggerAdapter
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any
 
 from . import protocol
 from .allowances import Allowances, ExhaustedError, Holding
@@ -19,13 +19,12 @@ from .hearing import Hearings
 from .keeper import Keeper
 from .member import Member
 from .outgoing import Outgoing
-from .owner import PRESENCE, RoomGone
 from .pace import Pace
 from .protocol import CloseCode, ProtocolError
 from .readback import UnfaithfulError
+from .residents import PRESENCE, RoomGone
 from .room import Room
 from .served import ServedRoom
-from .store import Store
 from .tasks import Tasks
 from .updates import TaintedError
 
@@ -36,9 +35,6 @@ _AWARENESS = b"\x01"
 
 _STIRRED_AFTER = (1.0, 2.0, 5.0, 12.0)
 """Seconds from when somebody comes in, and then from each time to the next, until a page has its panels."""
-
-Follower: TypeAlias = Callable[[Room, bytes | None, str], None]
-"""Called with each update of a room and its author, and with None whenever the room comes into memory."""
 
 
 class _Share:
@@ -77,22 +73,18 @@ class Delivery:
         faults: who sent faulty frames lately.
     """
 
-    def __init__(
-        self, store: Store, keeper: Keeper, tasks: Tasks, allowances: Allowances, log: Logger | LoggerAdapter[Any]
-    ) -> None:
-        """Store updates in `store`; have `keeper` restore what a bad update spoilt, as one of `tasks`.
+    def __init__(self, keeper: Keeper, tasks: Tasks, allowances: Allowances, log: Logger | LoggerAdapter[Any]) -> None:
+        """Have `keeper` keep updates, and restore what a bad one spoilt, as one of `tasks`.
 
         `allowances` say how much members may take.
         """
         self.faults = Faults()
-        self._store = store
         self._keeper = keeper
         self._tasks = tasks
         self._log = log
         self._outgoing = Outgoing(Pace(allowances.max_awareness_rate))
         self._rights = Rights(log)
         self._hearings = Hearings(self.carry_out, log)
-        self._followers: dict[str, list[Follower]] = {}
         self._allowances = allowances
         self._shares: dict[Member, _Share] = {}
 
@@ -106,7 +98,7 @@ class Delivery:
         served.connections[member] = connection
         self._shares[member] = _Share(self._allowances, member)
         try:
-            served.owner.joined(served.room, member)
+            served.resident.joined(member)
             self.carry_out(served, served.room.join(member))
         except BaseException:  # whoever is not in cannot leave: they would stay for ever
             self.leave(served, member)
@@ -163,7 +155,7 @@ class Delivery:
         if error.code is CloseCode.TOO_BIG and username not in served.lost_from:
             served.lost_from.add(username)
             said = f"A change that {username} made is not in the document, for it is too large: {error.reason}"
-            self._tell(served.room, served.owner.told, served.room, said)
+            self._tell(served.room, served.resident.told, said)
         self.drop(served, member, error.code, error.reason)
 
     def leave(self, served: ServedRoom, member: Member) -> None:
@@ -179,7 +171,7 @@ class Delivery:
         self.carry_out(served, served.room.leave(member))
         if member not in served.heard:
             self._let_go(member)
-        self._tell(served.room, served.owner.left, served.room, member)
+        self._tell(served.room, served.resident.left, member)
 
     def _allow(self, served: ServedRoom, member: Member, writable: bool | None) -> None:
         """Take note of what a member may do now: edit, only watch, or (None) not even that."""
@@ -236,20 +228,10 @@ class Delivery:
         """Send now what waits to leave."""
         self._outgoing.flush()
 
-    def follow(self, name: str, follower: Follower) -> None:
-        """Call `follower` with each update of a room from now on, and with None whenever it comes into memory."""
-        self._followers.setdefault(name, []).append(follower)
-
-    def unfollow(self, name: str, follower: Follower) -> None:
-        """Call a follower of a room no longer."""
-        self._followers[name].remove(follower)
-        if not self._followers[name]:
-            del self._followers[name]
-
-    def opened(self, room: Room) -> None:
-        """Tell a room's followers that it is in memory now."""
-        for follower in list(self._followers.get(room.name, ())):
-            self._tell(room, follower, room, None, "")
+    def began_anew(self, served: ServedRoom) -> None:
+        """Tell a room's followers that its document is another one now."""
+        for follower in list(served.followers):
+            self._tell(served.room, follower, None, "")
 
     def _apply(self, served: ServedRoom, effects: list[Effect]) -> None:
         for effect in effects:
@@ -262,11 +244,11 @@ class Delivery:
             elif isinstance(effect, Send):
                 served.send(effect, monotonic())
             elif isinstance(effect, Request):
-                self._tell(served.room, served.owner.requested, served.room, effect.member, effect.name, effect.number)
+                self._tell(served.room, served.resident.requested, effect.member, effect.name, effect.number)
             elif isinstance(effect, Hear):
                 self._tasks.spawn(self._hear(served, effect.member))
             elif isinstance(effect, Refuse):
-                self._tell(served.room, served.owner.refused, served.room, effect.member, effect.update)
+                self._tell(served.room, served.resident.refused, effect.member, effect.update)
 
     def _show(self, served: ServedRoom, effect: Show) -> None:
         if effect.member is None:
@@ -287,18 +269,14 @@ class Delivery:
             asyncio.get_running_loop().call_later(_STIRRED_AFTER[number], self._stir, served, member, number)
 
     def _persist(self, served: ServedRoom, effect: Persist) -> None:
-        name = served.room.name
         if served.stored:
-            served.logs(len(effect.update))
-            if served.meanwhile is not None:
-                served.meanwhile.append(effect.update)
-            self._store.append(name, effect.seq, effect.update, effect.author)
-        self._tell(served.room, served.owner.changed, served.room)
-        for follower in list(self._followers.get(name, ())):
-            self._tell(served.room, follower, served.room, effect.update, effect.author)
+            self._keeper.append(served, effect)
+        self._tell(served.room, served.resident.changed)
+        for follower in list(served.followers):
+            self._tell(served.room, follower, effect.update, effect.author)
 
     def _tell(self, room: Room, hear: Callable[..., None], *about: Any) -> None:
-        """Tell the room's owner, or a follower, of something that happened. On the hot path.
+        """Tell who looks after a room, or a follower, of something that happened. On the hot path.
 
         What it raises is logged and concerns nobody else: not those who are to be sent the edit, nor its author.
         """

@@ -26,12 +26,13 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 from .allowances import ExhaustedError, Holding
 from .awareness import Identity
 from .intake import is_long
+from .kinds import RoomKind
 from .member import Member
-from .owner import RoomError, RoomOwner
+from .open_room import OpenRoom
 from .protocol import CloseCode, ProtocolError, clip_reason
 from .relay import Relay
+from .residents import RoomError
 from .rights import UserRights
-from .room import Room
 from .store import StoreError
 from .websocket import MessageReader, Opcode
 
@@ -262,8 +263,8 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         """Take the relay that this socket leads to; `free` lets clients choose a room's name."""
         self.relay = relay
         self.free = free
-        self.owner: RoomOwner | None = None
-        self.room: Room | None = None
+        self.kind: RoomKind | None = None
+        self.room: OpenRoom | None = None
         self.member: Member | None = None
         self._protocol: RoomProtocol | None = None
         self._unfinished: Holding | None = None
@@ -277,17 +278,17 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
     @ws_authenticated
     async def get(self, name: str) -> None:
         """Answer the handshake: 403 without the right to read, 404 where no such room can be."""
-        owner = self.relay.owner(name)
-        if owner is None or (owner.free and not self.free):
+        kind = self.relay.kind(name)
+        if kind is None or (kind.free and not self.free):
             raise HTTPError(404, f"no such room: {name}")
-        writable = await self._may_edit(owner, name)
+        writable = await self._may_edit(kind, name)
         try:
-            await owner.admit(name)
+            await kind.admit(name)
         except RoomError as error:
             raise HTTPError(404, error.reason) from None
-        if owner.free:
+        if kind.free:
             await self._refuse_to_begin(name, writable)
-        self.owner, self.member = owner, Member(self._identity(), writable)
+        self.kind, self.member = kind, Member(self._identity(), writable)
         await self.relay.faults.wait(name, self.member.identity.username)
         if self._on_close_called:  # gone meanwhile
             return
@@ -313,10 +314,10 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         self.set_nodelay(True)
         transport = SocketTransport(self, stream)
         try:
-            room = await self.relay.open(name, self.member.identity.username)
-            assert self.owner is not None
-            self.member.writable = await self._may_edit(self.owner, name)  # it may have been moved since
-            self.relay.join(room, self.member, transport, partial(self._ask_again, name))
+            async with self.relay.hold(name, self.member.identity.username) as room:
+                assert self.kind is not None
+                self.member.writable = await self._may_edit(self.kind, name)  # it may have been moved since
+                self.relay.join(room, self.member, transport, partial(self._ask_again, name))
         except RoomError as error:
             self.close(error.code, clip_reason(error.reason))
         except ExhaustedError as error:
@@ -365,16 +366,16 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         if self.ping_callback is not None:
             self.ping_callback.stop()
 
-    async def _may_edit(self, owner: RoomOwner, name: str) -> bool:
+    async def _may_edit(self, kind: RoomKind, name: str) -> bool:
         """Return whether edits of the user count; raises HTTPError for one who may not even read."""
         paths = None
-        while paths != owner.paths(name):  # moved while they were asked for
-            paths = owner.paths(name)
-            if not await self.rights.may("read", owner.resource, paths):
-                raise HTTPError(403, f"{self.current_user.username} may not read {owner.resource}")
-            if not owner.belongs_to(name, self.current_user.username):
+        while paths != kind.paths(name):  # moved while they were asked for
+            paths = kind.paths(name)
+            if not await self.rights.may("read", kind.resource, paths):
+                raise HTTPError(403, f"{self.current_user.username} may not read {kind.resource}")
+            if not kind.belongs_to(name, self.current_user.username):
                 raise HTTPError(403, f"this room is not for {self.current_user.username}")
-            writable = owner.writable and await self.rights.may("write", owner.resource, paths)
+            writable = kind.writable and await self.rights.may("write", kind.resource, paths)
         return writable
 
     async def _refuse_to_begin(self, name: str, writable: bool) -> None:
@@ -396,7 +397,7 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         Where it is put `afresh`, it is to a handler of its own, which answers nobody: this one keeps its user, and can
         set no cookies any more.
         """
-        assert self.owner is not None
+        assert self.kind is not None
         try:
             if afresh:
                 again = RoomSocket(self.application, self.request, relay=self.relay, free=self.free)
@@ -405,7 +406,7 @@ class RoomSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
                 if not again.current_user:
                     return None
                 self.rights = again.rights
-            return await self._may_edit(self.owner, name)
+            return await self._may_edit(self.kind, name)
         except HTTPError as error:
             if error.status_code in (401, 403):
                 return None
@@ -440,10 +441,10 @@ class RoomsHandler(APIHandler):
         """Return the open rooms that the user may read, the free rooms that are stored, and the store's trouble."""
         rights, readable = UserRights(self), []
         for room in self.relay.overview():
-            owner = self.relay.owner(room["name"])
-            if not owner or not owner.belongs_to(room["name"], self.current_user.username):
+            kind = self.relay.kind(room["name"])
+            if not kind or not kind.belongs_to(room["name"], self.current_user.username):
                 continue
-            if await rights.may("read", owner.resource, owner.paths(room["name"])):
+            if await rights.may("read", kind.resource, kind.paths(room["name"])):
                 readable.append(room)
         with suppress(StoreError):  # which `store` says
             await self.relay.charges.read()
@@ -464,9 +465,9 @@ class FreeRoomHandler(APIHandler):
     @authorized
     async def delete(self, name: str) -> None:
         """Delete a free room with what is stored of it; whoever is in it is closed with 1001."""
-        owner = self.relay.owner(name)
+        kind = self.relay.kind(name)
         try:
-            if owner is None or not owner.free or not await self.relay.is_begun(name):
+            if kind is None or not kind.free or not await self.relay.is_begun(name):
                 raise HTTPError(404, f"no such free room: {name}")
             await self.relay.charges.read()
         except StoreError as error:

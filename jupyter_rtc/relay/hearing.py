@@ -1,4 +1,4 @@
-"""Peers whose document has another history: they stay aside while the owner of the room sees to what they brought."""
+"""Peers whose document has another history: they stay aside while the room's resident sees to what they brought."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Hearings:
         rounds = 0
         while member.aside:
             number = len(member.held)
-            verdict = await served.owner.foreign(served.room, member, tuple(member.held))
+            verdict = await served.resident.foreign(member, tuple(member.held))
             if verdict.settled and not verdict.reason:
                 self._carry_out(served, served.room.welcome(member))
                 return

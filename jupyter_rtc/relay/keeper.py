@@ -15,14 +15,15 @@ from traitlets.config import LoggingConfigurable
 
 from .anew import anew
 from .checkpoints import Limits, Watch, fold, sealed, versions
+from .effects import Persist
 from .ledger import NEVER
-from .owner import RoomOwner, where
 from .places import Places
 from .protocol import ProtocolError, decode_state_vector
 from .readback import Read, UnfaithfulError, compare, read_again
+from .residents import Kind, where
 from .room import Room
 from .served import ServedRoom
-from .store import TAKEN, Checkpoint, DamagedError, Past, Store, StoredRoom, StoreError, Version, in_part
+from .store import TAKEN, Checkpoint, DamagedError, Mark, Past, Store, StoredRoom, StoreError, Version, in_part
 from .updates import delete_misplaced, guarded, whole_state
 
 _DAY = 86_400.0
@@ -95,8 +96,8 @@ class Keeper(LoggingConfigurable):
         """How much of a room's past is kept."""
         return Limits(self.max_checkpoints, self.max_checkpoint_bytes, self.max_checkpoint_age * _DAY)
 
-    async def load(self, name: str, owner: RoomOwner) -> Loaded:
-        """Return what is stored of a room of `owner`, and whether the store may keep it from now on.
+    async def load(self, name: str, kind: Kind) -> Loaded:
+        """Return what is stored of a room of `kind`, and whether the store may keep it from now on.
 
         Where it cannot be read, what it has must not be overwritten: the room is served without it.
         """
@@ -105,17 +106,17 @@ class Keeper(LoggingConfigurable):
             if stored is None:
                 return Loaded(None, Doc())
             if await self._store.is_outrun(name, stored):
-                self.log.warning("room %s: %s; the document begins anew%s", name, _OUTRUN, where(owner, name))
+                self.log.warning("room %s: %s; the document begins anew%s", name, _OUTRUN, where(kind, name))
                 return Loaded(None, Doc(), damage=f"{_OUTRUN}; it began anew", remains=stored.updates())
-            return await self._prove_record(name, owner, stored)
+            return await self._prove_record(name, kind, stored)
         except DamagedError as error:
-            return await self._salvage(name, owner, error)
+            return await self._salvage(name, kind, error)
         except StoreError as error:
             told = "room %s: served without the store, which cannot be read: %s%s"
-            self.log.error(told, name, error, where(owner, name))
+            self.log.error(told, name, error, where(kind, name))
             return Loaded(None, Doc(), unkept=f"what is stored of it cannot be read: {error}")
 
-    async def _salvage(self, name: str, owner: RoomOwner, damage: DamagedError) -> Loaded:
+    async def _salvage(self, name: str, kind: Kind, damage: DamagedError) -> Loaded:
         """Set aside what is damaged of a room and go on with the rest; or without it, where that fits no file."""
         rest, seqs = damage.stored, damage.seqs
         while True:
@@ -125,30 +126,30 @@ class Keeper(LoggingConfigurable):
                 break
             except DamagedError as error:
                 seqs |= error.seqs
-        self.log.error("room %s: the store has a damaged record of it: %s%s", name, damage, where(owner, name))
+        self.log.error("room %s: the store has a damaged record of it: %s%s", name, damage, where(kind, name))
         if damage.stored.misses(seqs):
             return Loaded(None, Doc(), damage=f"{damage}; it began anew", remains=rest.updates())
         self._store.set_aside(name, seqs)
-        loaded = await self._prove_record(name, owner, rest)
+        loaded = await self._prove_record(name, kind, rest)
         return loaded._replace(damage=loaded.damage or f"{damage}; it goes on with the rest")
 
-    async def _prove_record(self, name: str, owner: RoomOwner, stored: StoredRoom) -> Loaded:
+    async def _prove_record(self, name: str, kind: Kind, stored: StoredRoom) -> Loaded:
         """Load a room from its record, if all can be given out again that is in it.
 
         Else it begins anew from its file, or, where it has none, from what is in it. Raises DamagedError.
         """
-        cleared, places = await asyncio.to_thread(_cleared, stored, owner.lists(name))
+        cleared, places = await asyncio.to_thread(_cleared, stored, kind.lists(name))
         damage = "" if cleared is stored else _MISPLACED
         if damage:
-            self.log.error("room %s: %s%s", name, damage, where(owner, name))
+            self.log.error("room %s: %s%s", name, damage, where(kind, name))
         stored = cleared
         try:
-            doc, _ = await asyncio.to_thread(stored.proved, read=owner.reader(name))
+            doc, _ = await asyncio.to_thread(stored.proved, read=kind.reader(name))
             return Loaded(stored, doc, damage=damage, renewed=bool(damage), places=places)
         except UnfaithfulError as error:
             damage = f"what is stored of it cannot be given out: {error}; it began anew"
-            self.log.error("room %s: %s%s", name, damage, where(owner, name))
-        if not owner.free:
+            self.log.error("room %s: %s%s", name, damage, where(kind, name))
+        if not kind.free:
             return Loaded(None, Doc(), damage=damage, remains=stored.updates())
         renewed, doc = await asyncio.to_thread(_renewed, stored)
         return Loaded(renewed, doc, damage=damage, renewed=True)
@@ -169,7 +170,7 @@ class Keeper(LoggingConfigurable):
             if loaded.damage:  # only now that there is something to put in its place
                 self._store.set_aside(name, None)
             self._store.create(name, first, served.begun_by)
-        if loaded.stored:  # what its owner added since is looked at when somebody was sent it
+        if loaded.stored:  # what was added since is looked at when somebody was sent it
             served.proved = loaded.stored.last
         if kept := first or loaded.stored:
             served.stores(kept.seq, len(kept.snapshot), sum(len(update) for _, update in kept.log))
@@ -187,6 +188,27 @@ class Keeper(LoggingConfigurable):
             return False
         return self._store.partial.get(name) == TAKEN
 
+    def append(self, served: ServedRoom, effect: Persist) -> None:
+        """Keep an update of a room. On the hot path."""
+        served.logs(len(effect.update))
+        if served.meanwhile is not None:
+            served.meanwhile.append(effect.update)
+        self._store.append(served.room.name, effect.seq, effect.update, effect.author)
+
+    def record(self, served: ServedRoom, update: bytes) -> None:
+        """Keep one more update of a room, which its document has already."""
+        self._store.append(served.room.name, served.room.count(), update, "")
+
+    def mark(self, served: ServedRoom, saved: Mark | None, intended: Mark | None) -> None:
+        """Take note which update a room's file holds, or is about to."""
+        self._store.mark(served.room.name, saved=saved, intended=intended)
+
+    def replace(self, served: ServedRoom, seq: int, snapshot: bytes, checkpoints: Sequence[Checkpoint] | None) -> None:
+        """Replace what is stored of a room up to the update `seq`, and its past, if `checkpoints` are given."""
+        served.rebased += 1
+        served.stores(seq, len(snapshot), served.log_bytes)
+        self._store.compact(served.room.name, seq, snapshot, checkpoints)
+
     async def has_all(self, name: str) -> bool:
         """Return whether everything that was queued of a room is stored."""
         try:
@@ -197,7 +219,7 @@ class Keeper(LoggingConfigurable):
 
     async def checkpoints(self, served: ServedRoom) -> list[Checkpoint] | None:
         """Return what is to be kept of a room's past, sealed; None for what is."""
-        name, watch = served.room.name, served.owner.watch(served.room)
+        name, watch = served.room.name, served.kind.watch(served.room.name)
         try:
             past = await self._store.past(name)
         except StoreError as error:
@@ -241,7 +263,7 @@ class Keeper(LoggingConfigurable):
 
     def trouble(self, served: ServedRoom) -> str:
         """Say why the changes of a room are not stored, in a sentence; it is empty where they are."""
-        if served.unkept or not served.owner.stored:
+        if served.unkept or not served.kind.stored:
             return served.unkept
         return self._store.partial.get(served.room.name) or self._store.trouble or ""
 
@@ -285,7 +307,7 @@ class Keeper(LoggingConfigurable):
     def is_due(self, served: ServedRoom, least: int) -> bool:
         """Say whether a room's log should be folded: it is larger than `least` bytes and than the snapshot, or long.
 
-        What the owner may still go back to is not folded, unless the room is over its limit.
+        What somebody may still go back to is not folded, unless the room is over its limit.
         """
         if not served.stored or served.compacting:
             return False
@@ -295,18 +317,18 @@ class Keeper(LoggingConfigurable):
             return served.log_bytes > max(least, served.snapshot_bytes // _SHARE)
         long = served.room.seq - served.snapshot_seq > self.compact_updates
         large = served.log_bytes > max(least, served.snapshot_bytes)
-        return (long or large) and served.owner.settled(served.room) > served.snapshot_seq
+        return (long or large) and _settled_of(served) > served.snapshot_seq
 
     def let_go(self, served: ServedRoom) -> None:
         """Take note that a room is not in memory any more."""
         if served.stored:
-            self._store.release(served.room.name, served.owner.spare(served.room))
+            self._store.release(served.room.name, served.resident.spare())
 
     def _is_over(self, served: ServedRoom) -> bool:
         return served.snapshot_bytes + served.log_bytes > self.room_limit
 
     async def compact(self, served: ServedRoom) -> None:
-        """Fold the log into the snapshot, up to the update that the owner may still go back to."""
+        """Fold the log into the snapshot, up to the update that somebody may still go back to."""
         served.compacting = True
         try:
             await self._compact(served)
@@ -328,7 +350,7 @@ class Keeper(LoggingConfigurable):
             return
         if stored is None or served.rebased != rebased or stored.seq > seq or stored.last < seq:
             return
-        read = served.owner.reader(room.name)
+        read = served.kind.reader(room.name)
         try:
             await self._think(lambda: _prove(stored, seq, state, newest, read))
         except UnfaithfulError:
@@ -351,14 +373,14 @@ class Keeper(LoggingConfigurable):
             return
         if past is None:
             return
-        seq = min(served.owner.settled(served.room), past.stored.last)  # edits went on while this was read
+        seq = min(_settled_of(served), past.stored.last)  # edits went on while this was read
         if seq <= past.stored.seq:
             if self._is_over(served):
                 told = "room %s: over its limit in the store: what is not saved yet is folded too%s"
                 self.log.warning(told, name, served.where)
                 await self._store_whole(served)
             return
-        watch, read = served.owner.watch(served.room), served.owner.reader(name)
+        watch, read = served.kind.watch(served.room.name), served.kind.reader(name)
         snapshot, checkpoints = await self._think(lambda: self._fold(past, seq, watch, read))
         if served.rebased == rebased:
             self._store.compact(name, seq, snapshot, checkpoints)
@@ -400,11 +422,17 @@ class Keeper(LoggingConfigurable):
                 raise StoreError("nothing is stored")
             meanwhile = tuple(enumerate(served.meanwhile, stored.last + 1))
             served.room.replace(replace(stored, log=(*stored.log, *meanwhile)).document())
-            served.owner.replaced(served.room)
+            served.resident.replaced()
         except StoreError as error:
             self.log.error("room %s: cannot be built again: %s%s", served.room.name, error, served.where)
         finally:
             served.meanwhile = None
+
+
+def _settled_of(served: ServedRoom) -> int:
+    """Return the number of the last update of a room that never needs to be told from those before it."""
+    settled = served.resident.settled()
+    return served.room.seq if settled is None else settled
 
 
 def _whole_state(room: Room) -> bytes:

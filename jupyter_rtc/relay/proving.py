@@ -10,8 +10,8 @@ from typing import Any
 
 from .delivery import Delivery
 from .keeper import Keeper
-from .owner import RoomGone
 from .readback import UnfaithfulError
+from .residents import RoomGone
 from .served import ServedRoom
 from .store import StoredRoom
 from .tasks import Tasks
@@ -68,7 +68,7 @@ class Proving:
         self._log.error("room %s: the document cannot be given out: %s%s", room.name, error, served.where)
         try:
             with suppress(RoomGone):
-                await served.owner.renew(room, partial(self._begin, served))
+                await served.resident.renew(partial(self._begin, served))
         finally:
             if served.rebased == rebased:  # it stays as it is, with its log
                 served.proved, served.fold_after = room.seq, monotonic() + _PAUSE
@@ -79,5 +79,5 @@ class Proving:
         told = "room %s: began anew with what the document says, as history %s%s"
         self._log.warning(told, room.name, room.lineage, served.where)
         self._delivery.carry_out(served, room.hear_all())
-        self._delivery.opened(room)
-        served.owner.told(room, "The document could not be sent to others any more, and began anew with what it says.")
+        self._delivery.began_anew(served)
+        served.resident.told("The document could not be sent to others any more, and began anew with what it says.")

@@ -1,41 +1,37 @@
-"""The relay: all rooms of one server process, as peers and owners meet them."""
+"""The relay: all rooms of one server process."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import takewhile
 from math import inf
 from time import monotonic
 from typing import Any, cast
 
-from pycrdt import Doc
 from traitlets import Float, Integer, Type
 from traitlets.config import LoggingConfigurable
 
-from . import protocol
 from .allowances import Allowances
 from .charges import Charges
-from .checkpoints import SEAL
 from .connection import Connection, Transport
-from .delivery import Delivery, Follower
+from .delivery import Delivery
 from .door import Ask, Warnings
-from .effects import Broadcast, Effect, Send
 from .intake import is_long, prepared
 from .keeper import Keeper
+from .kinds import RoomKind
 from .member import Member
 from .memory import give_back
-from .owner import RoomGone, RoomOwner
+from .open_room import OpenRoom
 from .pool import Pool
 from .protocol import ProtocolError
 from .proving import Proving
-from .room import EditError, Room
+from .residents import RoomGone
 from .rooms import Rooms
-from .served import ServedRoom
 from .sqlite import SQLiteStore
-from .store import Checkpoint, Mark, Store, StoredRoom, StoreError
+from .store import Store, StoreError
 from .tasks import Tasks, logged
 
 _GIVING_BACK = 10.0
@@ -104,11 +100,11 @@ class Relay(LoggingConfigurable):
 
     def __init__(
         self,
-        owners: Iterable[RoomOwner] = (),
+        kinds: Iterable[RoomKind] = (),
         announce: Callable[[dict[str, str | None]], None] = lambda report: None,
         **kwargs: Any,
     ) -> None:
-        """Make a relay that serves the rooms of `owners`; the first that owns a name has it.
+        """Make a relay that serves `kinds` of rooms; the first that owns a name has it.
 
         `announce` is told what is wrong with the store (see `Keeper.report`) whenever that changes.
         """
@@ -126,32 +122,37 @@ class Relay(LoggingConfigurable):
         self._preparing = Pool()
         self._leaving: set[asyncio.Task[None]] = set()
         self.asked = Pool()
-        self._delivery = Delivery(self.store, self.keeper, self._tasks, self.allowances, self.log)
+        self._delivery = Delivery(self.keeper, self._tasks, self.allowances, self.log)
         self._proving = Proving(self.keeper, self._delivery, self._tasks, self.log)
-        self._rooms = Rooms(owners, self.keeper, self._delivery, self.allowances, self.charges, self.log)
+        self._rooms = Rooms(kinds, self.keeper, self._delivery, self.allowances, self.charges, self.log)
         self.faults = self._delivery.faults
         self.warnings = Warnings(self.log)
 
-    def add_owner(self, owner: RoomOwner) -> None:
-        """Serve the rooms of one more owner; those that came before it go first."""
-        self._rooms.owners.append(owner)
+    def add_kind(self, kind: RoomKind) -> None:
+        """Serve the rooms of one more kind; those that came before it go first."""
+        self._rooms.kinds.append(kind)
 
-    def owner(self, name: str) -> RoomOwner | None:
-        """Return who owns the rooms of this name, or None where no such room can be."""
-        return self._rooms.owner(name)
+    def kind(self, name: str) -> RoomKind | None:
+        """Return the kind of the rooms of this name, or None where no such room can be."""
+        return self._rooms.kind(name)
 
-    async def open(self, name: str, user: str = "") -> Room:
-        """Return a room that is fully loaded, opening it where it is not in memory: for a user, if that is given.
+    @asynccontextmanager
+    async def hold(self, name: str, user: str = "") -> AsyncIterator[OpenRoom]:
+        """Have a room in memory in the context, opening it where it is not there: for a user, if that is given.
 
         Raises:
             RoomError: it cannot be served; the error's code says why.
             ExhaustedError: the user, or all of them, have as many rooms in memory as they may.
         """
+        with (await self._open(name, user)).held() as room:
+            yield room
+
+    async def _open(self, name: str, user: str) -> OpenRoom:
         if self._watching is None and self._closing is None:
             self._watching = self._tasks.spawn(self._watch())
-        served = await self._rooms.open(name, user)
-        served.idle_since = monotonic()
-        return served.room
+        room = await self._rooms.open(name, user)
+        room.served.idle_since = monotonic()
+        return room
 
     async def is_begun(self, name: str) -> bool:
         """Say whether there is a room already, in memory or in the store; if that cannot be read, there may be one."""
@@ -160,21 +161,22 @@ class Relay(LoggingConfigurable):
         except StoreError:
             return True
 
-    def get(self, name: str) -> Room | None:
-        """Return a room that is in memory, or None."""
-        served = self._rooms.get(name)
-        return served.room if served else None
+    def get(self, name: str) -> OpenRoom | None:
+        """Return a room that is in memory, or None. It is not held: it may be gone at the next await."""
+        return self._rooms.get(name)
 
-    def join(self, room: Room, member: Member, transport: Transport, ask: Ask | None = None) -> Connection:
+    # ------------------------------------------------------------------ peers
+
+    def join(self, room: OpenRoom, member: Member, transport: Transport, ask: Ask | None = None) -> Connection:
         """Let a peer in, about whom `ask` is asked again later; returns its sending side. Raises RoomGone."""
-        served = self._rooms.served(room)
-        connection = Connection(
-            transport, self.max_outbox, partial(self._delivery.give_up, served, member), served.presence
-        )
-        self._delivery.join(served, member, connection, ask, self.identity_check_interval)
-        return connection
+        with room.held():
+            served = room.served
+            give_up = partial(self._delivery.give_up, served, member)
+            connection = Connection(transport, self.max_outbox, give_up, served.presence)
+            self._delivery.join(served, member, connection, ask, self.identity_check_interval)
+            return connection
 
-    def leave(self, room: Room, member: Member, rest: Sequence[bytes] = ()) -> None:
+    def leave(self, room: OpenRoom, member: Member, rest: Sequence[bytes] = ()) -> None:
         """Let a peer go whose socket is closed, once the `rest` of its frames is taken in: nobody sends them again.
 
         Does nothing the second time, nor where the room went first.
@@ -184,10 +186,9 @@ class Relay(LoggingConfigurable):
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
             return
-        with suppress(RoomGone):
-            self._delivery.leave(self._rooms.served(room), member)
+        self._delivery.leave(room.served, member)
 
-    async def _leave_after(self, room: Room, member: Member, rest: list[bytes]) -> None:
+    async def _leave_after(self, room: OpenRoom, member: Member, rest: list[bytes]) -> None:
         try:
             while rest:
                 if is_long(rest[0]):
@@ -199,16 +200,15 @@ class Relay(LoggingConfigurable):
         finally:
             self.leave(room, member)
 
-    def receive(self, room: Room, member: Member, *frames: bytes, deadline: float = inf) -> int:
+    def receive(self, room: OpenRoom, member: Member, *frames: bytes, deadline: float = inf) -> int:
         """Take in frames of a peer that came together. What is wrong with one closes this peer, and only this one.
 
         Others get their turn at `deadline`, a time of the monotonic clock: return how many were taken in until then.
         Where the room is gone, the peer was closed with it, and brings them again.
         """
-        try:
-            return self._delivery.receive(self._rooms.served(room), member, frames, deadline)
-        except RoomGone:
+        if room.served.gone:
             return len(frames)
+        return self._delivery.receive(room.served, member, frames, deadline)
 
     async def prepare(self, frame: bytes) -> bytes:
         """Return a long frame, to be received, with what can be done of that in a thread done."""
@@ -218,125 +218,31 @@ class Relay(LoggingConfigurable):
         """Return how long a peer is not read whose messages took `spent` seconds."""
         return spent * (1 / self.max_share - 1)
 
-    def refuse(self, room: Room, member: Member, error: ProtocolError) -> None:
+    def refuse(self, room: OpenRoom, member: Member, error: ProtocolError) -> None:
         """Close a peer that sent what is no frame at all (a text, or no message of a WebSocket)."""
-        with suppress(RoomGone):
-            self._delivery.fault(self._rooms.served(room), member, error)
+        if not room.served.gone:
+            self._delivery.fault(room.served, member, error)
 
-    def edit(self, room: Room, change: Callable[[Doc[Any]], object]) -> None:
-        """Make an edit of the server's own in an open room, in one transaction; everybody sees it.
-
-        Where `change` raises, what it did before that is seen and stored too; then the error is raised.
-        Raises RoomGone.
-        """
-        served = self._rooms.served(room)
-        try:
-            self._delivery.carry_out(served, room.edit(change))
-        except EditError as half:
-            self._delivery.carry_out(served, half.effects)
-            raise half.error from None
-
-    def merge(self, room: Room, update: bytes, author: str) -> None:
-        """Apply an update that was made on a fork of the room's document, for `author`.
-
-        Raises RoomGone; and what the merge raises: then the document is built again without it (see `whole`).
-        """
-        served = self._rooms.served(room)
-        self._delivery.carry_out(served, self._merged(served, update, author))
-
-    async def whole(self, room: Room) -> None:
-        """Return when nothing that failed half-way is in a room's document any more. Raises RoomGone."""
-        if rebuilding := self._rooms.served(room).rebuilding:
-            await asyncio.wait([rebuilding])
-
-    def seal(self, room: Room) -> None:
-        """Let what the document says now be a version of its past, whatever comes next. Raises RoomGone."""
-        if self._rooms.served(room).stored:
-            self.record(room, SEAL)
-
-    async def merge_durably(self, room: Room, update: bytes, author: str) -> None:
-        """Apply an update as `merge` does; nobody is shown it before it is stored, or the store has trouble."""
-        served = self._rooms.served(room)
-        effects = self._merged(served, update, author)
-        self._delivery.carry_out(served, [effect for effect in effects if not isinstance(effect, Broadcast)])
-        await self.keeper.settle()
-        self._delivery.carry_out(served, [effect for effect in effects if isinstance(effect, Broadcast)])
-
-    async def secure(self, room: Room, seq: int) -> None:
-        """Have everything stored up to update `seq` before a file is written; trouble with the store stops nobody.
-
-        Raises RoomGone.
-        """
-        await self.keeper.secure(self._rooms.served(room), seq)
-
-    def mark(self, room: Room, saved: Mark | None = None, intended: Mark | None = None) -> None:
-        """Let the store know which update a room's file holds, or is about to. Raises RoomGone."""
-        self._rooms.served(room)
-        self.store.mark(room.name, saved=saved, intended=intended)
-
-    def record(self, room: Room, update: bytes) -> None:
-        """Store one more update of a room, which its document has already. Raises RoomGone."""
-        self._rooms.served(room)
-        room.seq += 1
-        self.store.append(room.name, room.seq, update, "")
-
-    def adopt(self, room: Room, stored: StoredRoom) -> bool:
-        """Go on with another history of an open room's document; return whether that is so now.
-
-        It is not where somebody is in the room who has the present history, and where the store cannot keep it.
-        Raises RoomGone.
-        """
-        return self.keeper.adopt(self._rooms.served(room), stored)
-
-    async def rebase(self, room: Room, seq: int, snapshot: bytes) -> None:
-        """Replace what is stored of a room up to the update `seq` by a state that holds more, such as an outside edit.
-
-        Its past stays, with what it is now as the last version. Raises RoomGone.
-        """
-        checkpoints = await self.keeper.checkpoints(self._rooms.served(room))
-        self.replace(room, seq, snapshot, checkpoints)
-
-    def replace(self, room: Room, seq: int, snapshot: bytes, checkpoints: Sequence[Checkpoint] | None = None) -> None:
-        """Replace what is stored of a room up to the update `seq`, and its past, if `checkpoints` are given.
-
-        Raises RoomGone.
-        """
-        served = self._rooms.served(room)
-        served.rebased += 1
-        served.stores(seq, len(snapshot), served.log_bytes)
-        self.store.compact(room.name, seq, snapshot, checkpoints)
-
-    def follow(self, name: str, follower: Follower) -> None:
-        """Call `follower` with each update of a room from now on, and with None whenever it comes into memory."""
-        self._delivery.follow(name, follower)
-
-    def unfollow(self, name: str, follower: Follower) -> None:
-        """Call a follower of a room no longer."""
-        self._delivery.unfollow(name, follower)
+    # ------------------------------------------------------------------ all rooms
 
     async def discard(self, name: str) -> None:
         """Delete a room, with what is stored of it; whoever is in it is closed with 1001."""
-        owner = await self._rooms.drop(name)
-        if owner and owner.stored:
+        kind = await self._rooms.drop(name)
+        if kind and kind.stored:
             self.store.forget(name)
             self.charges.forget(name)
         self.log.info("room %s: deleted", name)
 
-    def tell(self, room: Room, member: Member, message: dict[str, Any]) -> None:
-        """Send a RAW message to one member of a room, if both are still here."""
-        with suppress(RoomGone):
-            self._delivery.carry_out(self._rooms.served(room), [Send(member, protocol.raw(message))])
-
     async def ask_rights(self) -> None:
         """Ask for the rights of all members to those files that their rooms did not show before; return when done.
 
-        To be called when the `RoomOwner.paths` of a room change: those who may not read one of them are closed.
+        To be called when the paths of a room change (see `Kind.paths`): those who may not read one of them are closed.
         """
         await self._delivery.ask_now()
 
     def overview(self) -> list[dict[str, Any]]:
         """Return what is open: name, lineage, members, sizes in bytes, and counters since the room was opened."""
-        return [served.overview() for served in self._rooms]
+        return [room.served.overview() for room in self._rooms]
 
     async def close(self) -> None:
         """Save and store everything, close every peer with 1001, and stop. Whoever calls again waits for the first."""
@@ -355,13 +261,6 @@ class Relay(LoggingConfigurable):
         except StoreError as error:
             self.log.error("not everything is stored: %s", error)
 
-    def _merged(self, served: ServedRoom, update: bytes, author: str) -> list[Effect]:
-        try:
-            return served.room.merge(update, author)
-        except BaseException:  # nobody knows how much of it is in the document
-            self._delivery.rebuild(served)
-            raise
-
     # ------------------------------------------------------------------ time
 
     async def _watch(self) -> None:
@@ -373,14 +272,15 @@ class Relay(LoggingConfigurable):
                 self._reported = report
                 with logged(self.log, "store"):
                     self._announce(report)
-            for served in self._rooms:
-                with logged(self.log, f"room {served.room.name}"):  # whatever is wrong with one, others go on
-                    self._attend(served, now)
+            for room in self._rooms:
+                with logged(self.log, f"room {room.name}"):  # whatever is wrong with one, others go on
+                    self._attend(room, now)
             if self._evicted and now - given_back >= _GIVING_BACK:
                 self._evicted, given_back = False, now
                 await asyncio.to_thread(give_back)
 
-    def _attend(self, served: ServedRoom, now: float) -> None:
+    def _attend(self, room: OpenRoom, now: float) -> None:
+        served = room.served
         self._delivery.carry_out(served, served.room.expire(now - self.awareness_timeout))
         self._delivery.show_withheld(served)
         served.keep_alive(now, self.keepalive_interval)
@@ -395,12 +295,12 @@ class Relay(LoggingConfigurable):
                 if trouble
                 else "What is typed here is stored again"
             )
-            served.owner.told(served.room, told)
+            served.resident.told(told)
         if not served.in_use and now - served.idle_since >= self.eviction_delay:
             served.idle_since = now
-            self._tasks.spawn(self._evict(served))
+            self._tasks.spawn(self._evict(room))
 
-    async def _evict(self, served: ServedRoom) -> None:
+    async def _evict(self, room: OpenRoom) -> None:
         with suppress(RoomGone):  # where saving took longer than `eviction_delay`, another eviction came first
-            if await self._rooms.evict(served):
+            if await self._rooms.evict(room):
                 self._evicted = True

@@ -89,7 +89,7 @@ class Room:
         """Make an empty room, where any history is welcome until it begins with one of its own.
 
         `waits` counts the updates that wait in it, and says how many may. `mapped` says whether values of maps are
-        content of the document (see `RoomOwner.mapped`), and `lists` are the names of its roots that hold no text.
+        content of the document (see `Kind.mapped`), and `lists` are the names of its roots that hold no text.
         """
         self.name = name
         self.lineage = lineage
@@ -108,6 +108,11 @@ class Room:
         self._tail_size = 0
         self._intake = Intake(lists)
         self._waits_of = waits or waits_alone()
+
+    def count(self) -> int:
+        """Return the number of one more update, which the document has already."""
+        self.seq += 1
+        return self.seq
 
     def begin(
         self,

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import Any
+from time import monotonic
+from typing import Any, TypeAlias
 
 from . import websocket
 from .charges import Charge
 from .connection import Connection
 from .effects import Broadcast, Send, Show
 from .member import Member
-from .owner import RoomOwner, where
 from .pace import Pace
+from .residents import Kind, Resident, where
 from .room import Room
+
+Follower: TypeAlias = Callable[[bytes | None, str], None]
+"""Called with each update of a room and its origin, and with None whenever its document began anew."""
 
 _LARGE = 1 << 16
 _STATE_KEPT = 10.0
@@ -27,9 +31,14 @@ _LONGEST_GAP = 0.025
 
 
 class ServedRoom:
-    """A room, its owner, and its members' connections.
+    """A room, who looks after it, and its members' connections.
 
     Attributes:
+        kind: what is true of all rooms of its kind.
+        resident: who looks after it, once it is loaded.
+        gone: whether it is out of memory again, whatever another room of its name may be.
+        holds: how many keep it in memory besides its members.
+        followers: who is told of each update.
         idle_since: when somebody last needed the room, in seconds of the relay's clock.
         snapshot_seq: the number of the last update in the snapshot in the store.
         snapshot_bytes: its size.
@@ -40,7 +49,7 @@ class ServedRoom:
         unkept: why it does not, although it should, in a sentence; else empty.
         trouble: why the room's changes were not stored when that was last looked at, in a sentence; empty if they were.
         compacting: whether the log is being folded into the snapshot.
-        rebased: how often the owner replaced the snapshot.
+        rebased: how often the snapshot was replaced by another than a fold of the log.
         due: when frames for everybody may leave again, in seconds of the relay's clock.
         heard: the members with another history that are being heard.
         lost_from: the users of whose too large changes those in the room were told.
@@ -53,26 +62,26 @@ class ServedRoom:
         meanwhile: the updates that came while the document is being built again; None while it is not.
     """
 
-    def __init__(self, room: Room, owner: RoomOwner, unkept: str, now: float) -> None:
-        """Serve `room` for `owner` from the time `now` on; `unkept` says why the store cannot keep it, if so."""
+    def __init__(self, room: Room, kind: Kind, unkept: str, now: float) -> None:
+        """Serve `room`, of `kind`, from the time `now` on; `unkept` says why the store cannot keep it, if so."""
         self.room = room
-        self.owner = owner
+        self.kind = kind
+        self.resident = Resident()
+        self.gone = False
+        self.holds = 0
+        self.followers: list[Follower] = []
         self.place = ExitStack()
         self.charge: Charge | None = None
-        self.stored = owner.stored and not unkept
+        self.stored = kind.stored and not unkept
         self.unkept = unkept
         self.trouble = ""
         self.connections: dict[Member, Connection] = {}
         self.idle_since = now
-        self.snapshot_seq = 0
-        self.snapshot_bytes = 0
-        self.log_bytes = 0
-        self.compacting = False
+        self.snapshot_seq = self.snapshot_bytes = self.log_bytes = 0
+        self.compacting = self.proving = False
         self.rebased = 0
         self.proved = room.seq
-        self.prove_after = self.fold_after = now
-        self.proving = False
-        self.due = now
+        self.prove_after = self.fold_after = self.due = now
         self.heard: set[Member] = set()
         self.lost_from: set[str] = set()
         self.told: dict[tuple[str, frozenset[int]], str] = {}
@@ -87,7 +96,7 @@ class ServedRoom:
     @property
     def where(self) -> str:
         """What ends a line of the log: the path of the file, in brackets, where the room is that of one."""
-        return where(self.owner, self.room.name)
+        return where(self.kind, self.room.name)
 
     @property
     def begun_by(self) -> str | None:
@@ -96,8 +105,13 @@ class ServedRoom:
 
     @property
     def in_use(self) -> bool:
-        """Whether somebody is here, or is being heard."""
-        return bool(self.connections or self.heard)
+        """Whether somebody is here, is being heard, or holds the room."""
+        return bool(self.connections or self.heard or self.holds)
+
+    def let_go(self) -> None:
+        """Take note that one of those who hold the room does so no longer."""
+        self.holds -= 1
+        self.idle_since = monotonic()
 
     def can_reach(self, member: Member) -> bool:
         """Say whether a member is here, and was not closed yet."""
@@ -226,5 +240,5 @@ class ServedRoom:
             "bytes_in": self._bytes_in,
             "deliveries": self._deliveries,
             "unstored": self.trouble or None,
-            **self.owner.describe(self.room),
+            **self.resident.describe(),
         }

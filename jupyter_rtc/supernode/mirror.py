@@ -9,7 +9,7 @@ from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any
 
-from ..relay import Member, PlainOwner, Relay, Room, StoredRoom, Verdict
+from ..relay import Member, OpenRoom, PlainKind, Relay, Resident, StoredRoom, Verdict
 from .patience import Patience
 from .records import MAPS
 from .service import Service, ServiceError
@@ -23,8 +23,8 @@ _MUCH_GARBAGE = 1 << 20
 _TOO_MUCH_GARBAGE = 1 << 23
 
 
-class Mirror(PlainOwner):
-    """One table: looks at its service, and owns the room that shows it, ``table:<name>``.
+class Mirror(PlainKind, Resident):
+    """One table: looks at its service, and fills the room that shows it, ``table:<name>``: the only one of its kind.
 
     It looks when the service says so, and every `interval` seconds besides. However often it is told meanwhile, it
     looks once more. Looking takes a twentieth of the time, however often something changes; more only where a look by
@@ -50,7 +50,7 @@ class Mirror(PlainOwner):
         self._interval = interval
         self._patience = patience
         self._log = log
-        self._room: Room | None = None
+        self._room: OpenRoom | None = None
         self._paths: frozenset[str] = frozenset()
         self._hinted = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -161,9 +161,9 @@ class Mirror(PlainOwner):
                 await self._show(self._room, change)
         self._paths = paths
 
-    async def _show(self, room: Room, change: Change) -> None:
+    async def _show(self, room: OpenRoom, change: Change) -> None:
         try:
-            self._relay.edit(room, change.write)
+            room.edit(change.write)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # the PanicException of pycrdt is no Exception
@@ -178,7 +178,7 @@ class Mirror(PlainOwner):
             self._log.warning("table %s: %s: %s", self._service.name, what, text, exc_info=error if traced else None)
         self.trouble = text
 
-    # ------------------------------------------------------------------ RoomOwner
+    # ------------------------------------------------------------------ RoomKind, Resident
 
     def owns(self, name: str) -> bool:
         """Own the room of this table."""
@@ -192,21 +192,18 @@ class Mirror(PlainOwner):
         """Name the map of records."""
         return (RECORDS,)
 
-    async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
+    async def load(self, room: OpenRoom, stored: StoredRoom | None) -> tuple[Resident, StoredRoom | None]:
         """Fill a room with the records: a history of its own, unlike that of any room before."""
         async with self._turn:
             for change in self.table.fill():
                 with room.doc.transaction():
                     change.write(room.doc)
                 await asyncio.sleep(0)
-            room.begin(0, room.doc.client_id)
-        return None
+            room.inside.begin(0, room.doc.client_id)
+            self._room = room  # in this turn: what changes from now on is written into it
+        return self, None
 
-    def opened(self, room: Room) -> None:
-        """Write into the room from now on; since it was filled, nobody has had a turn."""
-        self._room = room
-
-    async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
+    async def foreign(self, member: Member, updates: Sequence[bytes]) -> Verdict:
         """Keep out a document that has not this table's history: of a former server, or of its own making.
 
         Merged with this one's, records that went long ago would be there again, and others would be hidden.
@@ -214,10 +211,10 @@ class Mirror(PlainOwner):
         return Verdict("This table was made anew. Reload the page.")
 
     @asynccontextmanager
-    async def release(self, room: Room) -> AsyncIterator[bool]:
+    async def release(self) -> AsyncIterator[bool]:
         """Keep the room, so that who comes back goes on; unless it is full of what records left that went."""
         yield self.table.garbage > _MUCH_GARBAGE
 
-    def closed(self, room: Room) -> None:
+    def closed(self) -> None:
         """Write into no room any more."""
         self._room = None

@@ -50,7 +50,7 @@ async def test_a_document_is_opened_and_saved_while_many_wait_for_the_past_of_on
         session = await asyncio.wait_for(opened(jp_fetch, "b.txt"), 30)
         documents = server.extension.documents
         room = documents.relay.get(f"text:file:{session['fileId']}")
-        documents.relay.edit(room, lambda doc: doc.get("source", type=Text).insert(0, "typed\n"))
+        room.edit(lambda doc: doc.get("source", type=Text).insert(0, "typed\n"))
         await until(lambda: (jp_root_dir / "b.txt").read_text() == "typed\none\n")
         assert not any(asked.done() for asked in asking)
     finally:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pycrdt import Doc, Map, Text, TransactionEvent
 
-from jupyter_rtc.relay import protocol
+from jupyter_rtc.relay import OpenRoom, Relay, protocol
 from jupyter_rtc.relay.awareness import Identity
 from jupyter_rtc.relay.effects import Broadcast, Effect, Persist, Send, Show
 from jupyter_rtc.relay.member import Member
@@ -15,6 +15,12 @@ from jupyter_rtc.relay.protocol import Kind
 from jupyter_rtc.relay.room import Room
 
 GENESIS = 77
+
+
+async def in_memory(relay: Relay, name: str, user: str = "") -> OpenRoom:
+    """Bring a room into memory, where it stays as long as somebody is in it, and a moment longer."""
+    async with relay.hold(name, user) as room:
+        return room
 
 
 def text_of(doc: Doc[Any]) -> str:

@@ -27,7 +27,7 @@ from jupyter_rtc.relay import (
 from jupyter_rtc.relay.allowances import Allowance, Holding, Shares
 from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode
 
-from .by_hand import append, observed, text_of
+from .by_hand import append, in_memory, observed, text_of
 from .peer import Peer, eventually
 from .test_relay import Built, Client, gone, relay_with
 
@@ -82,22 +82,22 @@ def limited(**traits: int) -> dict[str, Any]:
 class TestRooms:
     async def test_a_user_and_all_bring_so_many_into_memory_and_what_leaves_makes_place(self) -> None:
         async with relay_with(config=limited(max_rooms=2, max_rooms_in_total=3)) as relay:
-            ada = [Client(relay, await relay.open(name, ADA)) for name in ("a", "b")]
+            ada = [Client(relay, await in_memory(relay, name, ADA)) for name in ("a", "b")]
             with pytest.raises(ExhaustedError, match="ada may have 2 rooms in memory"):
-                await relay.open("c", ADA)
+                await in_memory(relay, "c", ADA)
             for _ in range(3):  # those that are there are open to everybody
-                assert await relay.open("a", ADA) is await relay.open("a", BOB) is ada[0].room
-            Client(relay, await relay.open("c", BOB))
+                assert await in_memory(relay, "a", ADA) is await in_memory(relay, "a", BOB) is ada[0].room
+            Client(relay, await in_memory(relay, "c", BOB))
             with pytest.raises(ExhaustedError, match="there may be 3 rooms in memory"):
-                await relay.open("d", BOB)
-            await relay.open("the-servers-own")
+                await in_memory(relay, "d", BOB)
+            await in_memory(relay, "the-servers-own")
             for client in ada:
                 relay.leave(client.room, client.member)
             await eventually(lambda: gone(relay, "a") and gone(relay, "b"))
 
             async def may() -> bool:
                 try:
-                    return bool(await relay.open("d", ADA))
+                    return bool(await in_memory(relay, "d", ADA))
                 except ExhaustedError:
                     return False
 
@@ -107,8 +107,8 @@ class TestRooms:
         async with relay_with(config=limited(max_rooms=1)) as relay:
             for _ in range(3):
                 with pytest.raises(Exception, match="no such room"):
-                    await relay.open("nobody:owns:this", ADA)
-            await relay.open("a", ADA)
+                    await in_memory(relay, "nobody:owns:this", ADA)
+            await in_memory(relay, "a", ADA)
 
     @pytest.mark.traits(Allowances={"max_rooms_in_total": 1})
     async def test_one_too_many_is_refused_at_the_handshake_and_by_the_session(
@@ -133,7 +133,10 @@ class TestFreeRooms:
 
     async def test_what_a_user_began_may_grow_so_far_and_what_was_there_stays_editable(self) -> None:
         async with relay_with(config=limited(max_free_bytes=10_000)) as relay:
-            ada, bob = Client(relay, await relay.open("ada", ADA)), Client(relay, await relay.open("bob", BOB), BOB)
+            ada, bob = (
+                Client(relay, await in_memory(relay, "ada", ADA)),
+                Client(relay, await in_memory(relay, "bob", BOB), BOB),
+            )
             guest = Client(relay, ada.room, BOB)
             ada.write("x" * 6000)
             await eventually(lambda: guest.updates)
@@ -151,7 +154,7 @@ class TestFreeRooms:
         config = limited(max_free_bytes=10_000) | {"Keeper": {"compact_updates": 2}}
         config["Relay"] |= {"keepalive_interval": 0.1}
         async with relay_with(config=config) as relay:
-            ada = Client(relay, await relay.open("ada", ADA), ADA)
+            ada = Client(relay, await in_memory(relay, "ada", ADA), ADA)
             ada.write("x" * 9000)
             again = Client(relay, ada.room, ADA)
             again.doc.apply_update(ada.room.doc.get_update())
@@ -172,28 +175,28 @@ class TestFreeRooms:
         config["Relay"]["store_class"] = SQLiteStore
         config["SQLiteStore"] = {"path": str(tmp_path / "rooms.db")}
         async with relay_with(config=config) as relay:
-            Client(relay, await relay.open("a", ADA), ADA).write("x" * 1000)
-            await relay.open("b", ADA)
+            Client(relay, await in_memory(relay, "a", ADA), ADA).write("x" * 1000)
+            await in_memory(relay, "b", ADA)
         async with relay_with(config=config) as relay:
             with pytest.raises(RoomError, match="ada may have 2 stored free rooms") as refused:
-                await relay.open("c", ADA)
+                await in_memory(relay, "c", ADA)
             assert refused.value.code == CloseCode.NOT_ALLOWED
             assert relay.get("c") is None
             assert [(begun.name, begun.user) for begun in relay.charges] == [("a", ADA), ("b", ADA)]
             assert relay.allowances.free_bytes.in_total > 1000
-            await relay.open("a", ADA)
-            await relay.open("c", BOB)
+            await in_memory(relay, "a", ADA)
+            await in_memory(relay, "c", BOB)
             with pytest.raises(RoomError, match="there may be 3 stored free rooms"):
-                await relay.open("d", BOB)
+                await in_memory(relay, "d", BOB)
             await relay.discard("a")
             assert relay.allowances.free_bytes.in_total < 1000
-            await relay.open("d", ADA)
+            await in_memory(relay, "d", ADA)
 
     async def test_a_room_that_goes_on_with_another_history_is_still_its_users(self) -> None:
         async with relay_with(config=limited()) as relay:
-            room = await relay.open("a", ADA)
+            room = await in_memory(relay, "a", ADA)
             stored = StoredRoom("f" * 32, 5, Doc().get_update(), 0, (), None, None)
-            assert relay.adopt(room, stored)
+            assert room.adopt(stored)
             assert [begun.user for begun in await relay.store.begun()] == [ADA]
 
     @pytest.mark.traits(Allowances={"max_free_rooms_in_total": 2})
@@ -256,7 +259,7 @@ class TestWaiting:
     async def test_so_much_waits_in_all_rooms_and_a_room(self, traits: dict[str, int], taken: int) -> None:
         """Ada brings 2000 bytes to one room, and Bob; then Ada to another: once, and once more."""
         async with relay_with(config=limited(**traits)) as relay:
-            one, other = await relay.open("one"), await relay.open("other")
+            one, other = await in_memory(relay, "one"), await in_memory(relay, "other")
             clients = [
                 Client(relay, one, ADA),
                 Client(relay, one, BOB),
@@ -297,7 +300,7 @@ class TestWaiting:
         counted = []
         for _ in range(2):
             async with relay_with(config=config) as relay:
-                client = Client(relay, await relay.open("a"), ADA)
+                client = Client(relay, await in_memory(relay, "a"), ADA)
                 if not counted:
                     _, early = [*observed(client.doc, append("first")), *observed(client.doc, append("x" * 2000))]
                     client.send(protocol.update(early))
@@ -312,7 +315,7 @@ class TestHeld:
     @pytest.mark.parametrize("traits", [{"max_held": 3000}, {"max_held_in_total": 3000}])
     async def test_so_much_is_held_and_given_back_when_the_peer_leaves(self, traits: dict[str, int]) -> None:
         relay = Relay([Built()], config=Config(limited(**traits)))
-        room = await relay.open("room")
+        room = await in_memory(relay, "room")
         first, second = Client(relay, room), Client(relay, room)
         for client in (first, second):
             client.write("x" * 2000)
@@ -328,7 +331,7 @@ class TestHeld:
 
     async def test_what_was_heard_is_held_no_more(self) -> None:
         async with relay_with(Built()) as relay:
-            away = Client(relay, await relay.open("room"), "away")
+            away = Client(relay, await in_memory(relay, "room"), "away")
             append("typed elsewhere")(away.doc)
             away.send(protocol.step1(away.doc.get_state()))
             away.send(protocol.step2(away.doc.get_update()))
@@ -342,7 +345,7 @@ class TestAwareness:
     @pytest.mark.parametrize("traits", [{"max_awareness": 3500}, {"max_awareness_in_total": 3500}])
     async def test_so_much_is_shown_in_all_rooms(self, traits: dict[str, int]) -> None:
         relay = Relay([FreeRooms()], config=Config(limited(max_awareness_rate=1 << 20, **traits)))
-        clients = [Client(relay, await relay.open(name)) for name in ("a", "b")]
+        clients = [Client(relay, await in_memory(relay, name)) for name in ("a", "b")]
         big = [AwarenessEntry(1, 1, json.dumps({"t": "x" * 2000}))]
         for client in clients:
             client.send(protocol.awareness(big))
@@ -359,7 +362,7 @@ class TestAwareness:
 
     async def test_many_small_states_count_for_what_is_kept_with_them(self) -> None:
         async with relay_with(config=limited(max_awareness=10_000)) as relay:
-            client = Client(relay, await relay.open("room"))
+            client = Client(relay, await in_memory(relay, "room"))
             client.send(protocol.awareness([AwarenessEntry(number, 1, "{}") for number in range(1, 11)]))
             assert client.socket.closed == []
             client.send(protocol.awareness([AwarenessEntry(number, 1, "{}") for number in range(11, 21)]))
@@ -379,7 +382,7 @@ class TestAwareness:
         self, traits: dict[str, int], shown: list[int], reason: str
     ) -> None:
         async with relay_with(config=limited(**traits)) as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             here, greedy = [Client(relay, room) for _ in range(2)], Client(relay, room)
             for number, client in enumerate(here):
                 client.send(protocol.awareness([AwarenessEntry(number, 1, json.dumps({"t": "x" * 1200}))]))

@@ -18,7 +18,7 @@ from jupyter_rtc.relay.sqlite import SQLiteStore
 from jupyter_rtc.relay.store import DamagedError, Mark, Past
 
 from .by_hand import append as typed
-from .by_hand import text_of
+from .by_hand import in_memory, text_of
 from .peer import eventually
 from .stores import ROOM, append, awaited, log_of, opened
 from .test_damaged_rows import filled, past, query, relay_on
@@ -151,11 +151,11 @@ async def test_a_room_that_is_open_while_a_column_changes_is_stored_whole_from_m
         query(path, "UPDATE rooms SET name = 'room'")
         room = relay.get("room")
         assert room is not None
-        relay.edit(room, typed("four" * 1000))
+        room.edit(typed("four" * 1000))
         await eventually(lambda: relay.overview()[0]["log_bytes"] == 0)
         await relay.close()
         relay = relay_on(path)
-        assert text_of((await relay.open("room")).doc) == "one two three " + "four" * 1000
+        assert text_of((await in_memory(relay, "room")).doc) == "one two three " + "four" * 1000
         await relay.close()
 
     await asyncio.gather(*(changed(tmp_path / f"{number}.db", value) for number, value in enumerate(VALUES)))

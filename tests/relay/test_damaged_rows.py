@@ -17,7 +17,7 @@ from jupyter_rtc.relay.protocol import NO_CHANGE
 from jupyter_rtc.relay.store import Checkpoint, DamagedError, Mark, Past, Version
 
 from .by_hand import append as typed
-from .by_hand import observed, text_of
+from .by_hand import in_memory, observed, text_of
 from .peer import eventually
 from .stores import ROOM, append, awaited, log_of, opened
 from .wire import Socket
@@ -255,7 +255,7 @@ def relay_on(path: Path) -> Relay:
 
 async def filled(relay: Relay, *words: tuple[str, str]) -> None:
     """Have people, named first, type words in the room."""
-    room = await relay.open("room")
+    room = await in_memory(relay, "room")
     for name in dict(words):
         doc: Doc[Any] = Doc()
         member = Member(Identity(name, {}), True)
@@ -277,12 +277,12 @@ async def test_a_free_room_goes_on_with_what_is_left(tmp_path: Path, summed: boo
     if not summed:  # then nobody knows what of the rest is sound
         query(path, "UPDATE log SET sum = NULL")
     relay = relay_on(path)
-    room = await relay.open("room")
+    room = await in_memory(relay, "room")
     assert sorted(text_of(room.doc).split()) == (["one", "three"] if summed else ["one"])
-    relay.edit(room, typed("four"))
+    room.edit(typed("four"))
     await relay.close()
     relay = relay_on(path)
-    assert "four" in text_of((await relay.open("room")).doc)
+    assert "four" in text_of((await in_memory(relay, "room")).doc)
     await relay.close()
     assert len(query(path, "SELECT * FROM damaged WHERE part = 'log'")) == (1 if summed else 2)
 
@@ -291,17 +291,17 @@ async def test_a_free_room_whose_snapshot_is_damaged_takes_in_what_comes(tmp_pat
     path = tmp_path / "rooms.db"
     relay = relay_on(path)
     await filled(relay, ("ada", "one "), ("bob", "two "))
-    room = await relay.open("room")
+    room = await in_memory(relay, "room")
     relay.store.compact("room", room.seq, room.doc.get_update())
     await relay.close()
     query(path, "UPDATE snapshots SET state = substr(state, 1, 10)")
     relay = relay_on(path)
-    room = await relay.open("room")
+    room = await in_memory(relay, "room")
     assert room.doc.get_update() == NO_CHANGE
     await filled(relay, ("ada", "one "))
     await relay.close()
     relay = relay_on(path)
-    assert text_of((await relay.open("room")).doc) == "one "
+    assert text_of((await in_memory(relay, "room")).doc) == "one "
     await relay.close()
 
 
@@ -312,10 +312,10 @@ async def test_what_is_damaged_while_a_room_is_open_is_stored_anew_from_memory(t
     query(path, "UPDATE log SET data = 'x' WHERE seq = 1")
     room = relay.get("room")
     assert room is not None
-    relay.edit(room, typed("three" * 1000))
+    room.edit(typed("three" * 1000))
     await eventually(lambda: relay.overview()[0]["log_bytes"] == 0)
     await relay.close()
     relay = relay_on(path)
-    assert text_of((await relay.open("room")).doc) == "one two " + "three" * 1000
+    assert text_of((await in_memory(relay, "room")).doc) == "one two " + "three" * 1000
     await relay.close()
     assert query(path, "SELECT seq, data FROM damaged WHERE part = 'log'") == [(1, "x")]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from jupyter_server.auth import Authorizer, User
 
-from jupyter_rtc.relay import PlainOwner, Room, StoredRoom
+from jupyter_rtc.relay import OpenRoom, PlainKind, Resident, StoredRoom
 
 from .peer import PATIENCE, Peer, eventually
 
@@ -32,8 +32,8 @@ class Gate:
         await self.open.wait()
 
 
-class HeldUp(PlainOwner):
-    """Owns one room, whose handshake is held up at one step: `admission` or `loading`."""
+class HeldUp(PlainKind):
+    """One room, whose handshake is held up at one step: `admission` or `loading`."""
 
     def __init__(self, gate: Gate, step: str) -> None:
         self.gate, self.step = gate, step
@@ -47,11 +47,11 @@ class HeldUp(PlainOwner):
         if self.step == "admission":
             await self.gate.pass_through()
 
-    async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
+    async def load(self, room: OpenRoom, stored: StoredRoom | None) -> tuple[Resident, StoredRoom | None]:
         """Take long, or not."""
         if self.step == "loading":
             await self.gate.pass_through()
-        return None
+        return await super().load(room, stored)
 
 
 class Slow(Authorizer):
@@ -91,7 +91,7 @@ async def test_who_hangs_up_during_the_handshake_leaves_no_traceback(
     gate, free = Gate(), Gate()
     free.open.set()
     server.app.authorizer.gate = gate if step == "rights" else free
-    server.extension.relay.add_owner(HeldUp(gate, step))
+    server.extension.relay.add_kind(HeldUp(gate, step))
     server.extension.relay.faults.wait = lambda *_: (gate if step == "penalty" else free).pass_through()
     caplog.set_level(logging.WARNING)
     client = begin_handshake(server, path)

@@ -13,11 +13,11 @@ import pytest
 from pycrdt import Doc
 from traitlets.config import Config
 
-from jupyter_rtc.relay import FreeRooms, Identity, Member, Relay, Room, protocol
+from jupyter_rtc.relay import FreeRooms, Identity, Member, OpenRoom, Relay, Resident, protocol
 from jupyter_rtc.relay.housekeeping import is_remote
 
 from .by_hand import append as typed
-from .by_hand import observed, text_of
+from .by_hand import in_memory, observed, text_of
 from .faulty import Faulty
 from .peer import eventually
 from .stores import ROOM, append, awaited, opened, until
@@ -144,14 +144,14 @@ def relay_with(tmp_path: Path, **traits: int) -> Relay:
     return Relay([FreeRooms()], config=Config({"Keeper": traits, "SQLiteStore": store, "Relay": often}))
 
 
-def joined(relay: Relay, room: Room) -> tuple[Member, Doc[Any]]:
+def joined(relay: Relay, room: OpenRoom) -> tuple[Member, Doc[Any]]:
     """Let somebody in, with an empty document."""
     member = Member(Identity("ada", {}), True)
     relay.join(room, member, Socket())
     return member, Doc()
 
 
-def write(relay: Relay, room: Room, member: Member, doc: Doc[Any], *texts: str) -> None:
+def write(relay: Relay, room: OpenRoom, member: Member, doc: Doc[Any], *texts: str) -> None:
     """Type texts."""
     for text in texts:
         for update in observed(doc, typed(text)):
@@ -160,7 +160,7 @@ def write(relay: Relay, room: Room, member: Member, doc: Doc[Any], *texts: str) 
 
 async def test_a_long_log_is_folded_however_small_it_is(tmp_path: Path) -> None:
     relay = relay_with(tmp_path, compact_updates=100)
-    room = await relay.open("room")
+    room = await in_memory(relay, "room")
     member, doc = joined(relay, room)
     write(relay, room, member, doc, *"abcdefghij" * 11)
     await eventually(lambda: relay.overview()[0]["log_bytes"] == 0)
@@ -176,7 +176,7 @@ async def test_what_is_typed_while_a_log_is_folded_is_not_folded_away() -> None:
     relay = Relay([FreeRooms()], config=Config({"Relay": {"store_class": Faulty}, "Keeper": {"compact_updates": 10}}))
     store = relay.store
     assert isinstance(store, Faulty)
-    room = await relay.open("room")
+    room = await in_memory(relay, "room")
     member, doc = joined(relay, room)
     store.asked.clear()
     store.open.clear()
@@ -192,10 +192,14 @@ async def test_what_is_typed_while_a_log_is_folded_is_not_folded_away() -> None:
     await relay.close()
 
 
-class Unsaved(FreeRooms):
+class Unsaved(FreeRooms, Resident):
     """Rooms whose first update must be told from the others: their file has only that."""
 
-    def settled(self, room: Room) -> int:
+    def resident(self, room: OpenRoom) -> Resident:
+        """Look after all of them."""
+        return self
+
+    def settled(self) -> int:
         """Return the number of the first update."""
         return 1
 
@@ -211,7 +215,7 @@ async def test_a_room_over_its_limit_is_folded_beyond_its_base_and_loses_nothing
             }
         ),
     )
-    room = await relay.open("room")
+    room = await in_memory(relay, "room")
     member, doc = joined(relay, room)
     write(relay, room, member, doc, "base", *["x" * 100] * 100)
     await eventually(lambda: 0 < relay.overview()[0]["snapshot_bytes"] < 1000)

@@ -16,14 +16,14 @@ import pytest
 from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment, XmlText
 from traitlets.config import Config
 
-from jupyter_rtc.relay import FreeRooms, Identity, Member, Relay, Room, StoredRoom, protocol
+from jupyter_rtc.relay import FreeRooms, Identity, Member, OpenRoom, Relay, StoredRoom, protocol
 from jupyter_rtc.relay import updates as updates_module
 from jupyter_rtc.relay.anew import anew
 from jupyter_rtc.relay.places import Places
 from jupyter_rtc.relay.protocol import Kind
 from jupyter_rtc.relay.readback import UnfaithfulError, proved
 
-from .by_hand import append, observed, text_of
+from .by_hand import append, in_memory, observed, text_of
 from .peer import eventually
 from .test_damaged_rows import query
 from .wire import Socket
@@ -70,7 +70,7 @@ def unmended(monkeypatch: pytest.MonkeyPatch) -> None:
 class Peer:
     """A client of a room that is given what the server sends as soon as the test looks."""
 
-    def __init__(self, relay: Relay, room: Room, name: str) -> None:
+    def __init__(self, relay: Relay, room: OpenRoom, name: str) -> None:
         self.relay, self.room = relay, room
         self.socket = Socket()
         self.member = Member(Identity(name, {"username": name}), True)
@@ -104,17 +104,15 @@ async def served(path: Path, **sizes: int) -> AsyncIterator[Relay]:
         await relay.close()
 
 
-def smuggle(relay: Relay, room: Room, update: bytes) -> None:
+def smuggle(relay: Relay, room: OpenRoom, update: bytes) -> None:
     """Give a room an update past everything that looks at updates."""
     room.doc.apply_update(update)
-    room_of = relay._rooms.get(room.name)
-    assert room_of is not None
-    relay._delivery.carry_out(room_of, room._accept(update, protocol.update(update), None, "eve"))
+    relay._delivery.carry_out(room.served, room.inside._accept(update, protocol.update(update), None, "eve"))
 
 
-async def opened(relay: Relay) -> Room:
+async def with_a_line(relay: Relay) -> OpenRoom:
     """Open a room in which client 1 has typed a line."""
-    room = await relay.open("room")
+    room = await in_memory(relay, "room")
     line: Doc[Any] = Doc(client_id=1)
     smuggle(relay, room, observed(line, append(LINE))[0])
     return room
@@ -122,11 +120,11 @@ async def opened(relay: Relay) -> Room:
 
 async def is_well(relay: Relay, text: str) -> None:
     """See that whoever comes, and whoever types then, sees what is there; and so does the next server."""
-    room = await relay.open("room")
+    room = await in_memory(relay, "room")
     assert text_of(room.doc) == text
     peer = Peer(relay, room, "carol")
     assert peer.text == text
-    relay.edit(room, append("later\n"))
+    room.edit(append("later\n"))
     assert peer.text == text_of(room.doc) == f"{text}later\n"
     assert Peer(relay, room, "dave").text == f"{text}later\n"
 
@@ -137,7 +135,7 @@ async def test_a_newcomer_to_a_document_that_is_given_out_wrong(
 ) -> None:
     path = tmp_path / "rooms.db"
     async with served(path) as relay:
-        room = await opened(relay)
+        room = await with_a_line(relay)
         old = Peer(relay, room, "ada")
         lineage = room.lineage
         for update in updates:
@@ -161,11 +159,11 @@ async def test_a_newcomer_to_a_document_that_is_given_out_wrong(
 async def test_a_log_that_cannot_be_folded_into_what_it_says(tmp_path: Path, updates: list[bytes]) -> None:
     path = tmp_path / "rooms.db"
     async with served(path, compact_bytes=1 << 10) as relay:
-        room = await opened(relay)
+        room = await with_a_line(relay)
         lineage = room.lineage
         for update in updates:
             smuggle(relay, room, update)
-        relay.edit(room, append("long\n" * 1000))
+        room.edit(append("long\n" * 1000))
         text = text_of(room.doc)
         await eventually(lambda: room.lineage != lineage)
         await is_well(relay, text)
@@ -178,7 +176,7 @@ async def test_a_record_that_cannot_be_given_out_when_it_is_read(tmp_path: Path,
     """The server ended before anybody was given the document."""
     path = tmp_path / "rooms.db"
     async with served(path) as relay:
-        room = await opened(relay)
+        room = await with_a_line(relay)
         for update in updates:
             smuggle(relay, room, update)
         text = text_of(room.doc)
@@ -194,13 +192,13 @@ async def test_a_record_with_characters_in_a_list_goes_on_without_them(tmp_path:
     """As an older server let them in: one that went over the list would never come back."""
     path = tmp_path / "rooms.db"
     async with served(path) as relay:
-        room = await opened(relay)
-        relay.edit(room, lambda doc: doc.get("map", type=Map).update({"list": Array([1])}))
+        room = await with_a_line(relay)
+        room.edit(lambda doc: doc.get("map", type=Map).update({"list": Array([1])}))
         client, lineage = room.doc.client_id, room.lineage
         smuggle(relay, room, b"\x01\x01\x07\x00\x04\x00" + number(client) + b"\x00\x03" + "漢".encode() + b"\x00")
         assert Places((), room.doc.get_update()).misplaced == {7: [(0, 1)]}
     async with served(path) as relay:
-        room = await relay.open("room")
+        room = await in_memory(relay, "room")
         assert Places((), room.doc.get_update()).misplaced == {}
         assert room.doc.get("map", type=Map).to_py() == {"list": [1]}
         assert room.lineage == lineage
@@ -208,19 +206,18 @@ async def test_a_record_with_characters_in_a_list_goes_on_without_them(tmp_path:
         await relay.store.flush()
         assert "room 'room' was damaged" in (relay.store.damage or "")
     async with served(path) as relay:
-        await relay.open("room")
+        await in_memory(relay, "room")
         assert not relay.store.damage
 
 
 async def test_a_document_that_is_well_stays_as_it_is(tmp_path: Path) -> None:
     async with served(tmp_path / "rooms.db") as relay:
-        room = await opened(relay)
+        room = await with_a_line(relay)
         lineage = room.lineage
         for word in ("one", "two"):
-            relay.edit(room, append(word))
+            room.edit(append(word))
             Peer(relay, room, word)
-            kept = relay._rooms.get("room")
-            await eventually(lambda kept=kept: kept is not None and kept.proved == room.seq)
+            await eventually(lambda: room.served.proved == room.seq)
         assert room.lineage == lineage
 
 

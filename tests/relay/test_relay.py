@@ -22,10 +22,11 @@ from jupyter_rtc.relay import (
     Mark,
     Member,
     MemoryStore,
-    PlainOwner,
+    OpenRoom,
+    PlainKind,
     Presence,
     Relay,
-    Room,
+    Resident,
     RoomError,
     RoomGone,
     SQLiteStore,
@@ -36,7 +37,7 @@ from jupyter_rtc.relay import (
 )
 from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode
 
-from .by_hand import append, observed, text_of
+from .by_hand import append, in_memory, observed, text_of
 from .faulty import Faulty
 from .peer import eventually
 from .wire import Socket
@@ -45,7 +46,7 @@ from .wire import Socket
 class Client:
     """A peer of a room: its document, and the socket through which the relay writes to it."""
 
-    def __init__(self, relay: Relay, room: Room, name: str = "ada", *, reads: bool = True) -> None:
+    def __init__(self, relay: Relay, room: OpenRoom, name: str = "ada", *, reads: bool = True) -> None:
         self.relay = relay
         self.room = room
         self.doc: Doc[Any] = Doc()
@@ -76,9 +77,9 @@ class Client:
 
 
 @asynccontextmanager
-async def relay_with(*owners: PlainOwner, config: dict[str, Any] | None = None, **traits: Any) -> AsyncIterator[Relay]:
-    """Run a relay for `owners`, or for free rooms, with this configuration or these traits."""
-    relay = Relay(owners or [FreeRooms()], config=Config(config or {"Relay": {"store_class": Faulty, **traits}}))
+async def relay_with(*kinds: PlainKind, config: dict[str, Any] | None = None, **traits: Any) -> AsyncIterator[Relay]:
+    """Run a relay for `kinds` of rooms, or for free rooms, with this configuration or these traits."""
+    relay = Relay(kinds or [FreeRooms()], config=Config(config or {"Relay": {"store_class": Faulty, **traits}}))
     try:
         yield relay
     finally:
@@ -99,43 +100,43 @@ def faulty() -> Callable[[Relay], Faulty]:
 class TestOpening:
     async def test_a_room_is_loaded_once_for_all_who_ask(self, faulty: Callable[[Relay], Faulty]) -> None:
         async with relay_with() as relay:
-            rooms = await asyncio.gather(*(relay.open("room") for _ in range(10)))
+            rooms = await asyncio.gather(*(in_memory(relay, "room") for _ in range(10)))
             assert len(set(map(id, rooms))) == 1
             assert faulty(relay).loads == 1
             assert relay.get("room") is rooms[0]
 
-    async def test_no_owner_no_room(self) -> None:
+    async def test_no_kind_no_room(self) -> None:
         async with relay_with() as relay:
             with pytest.raises(RoomError) as refused:
-                await relay.open("nobody:owns:this")
+                await in_memory(relay, "nobody:owns:this")
             assert refused.value.code == CloseCode.NOT_FOUND
             assert relay.get("nobody:owns:this") is None
 
     async def test_what_could_not_be_loaded_may_be_later(self) -> None:
-        owner = Closed()
-        async with relay_with(owner) as relay:
+        kind = Closed()
+        async with relay_with(kind) as relay:
             for _ in range(2):
                 with pytest.raises(RoomError) as refused:
-                    await relay.open("room")
+                    await in_memory(relay, "room")
                 assert refused.value.code == CloseCode.BAD_CONTENT
                 assert relay.overview() == []
-            owner.open = True
-            assert (await relay.open("room")).name == "room"
+            kind.open = True
+            assert (await in_memory(relay, "room")).name == "room"
 
     async def test_nobody_finds_a_room_half_open(self) -> None:
-        owner = Clumsy(opens=False)
-        async with relay_with(owner) as relay:
+        kind = Clumsy(opens=False)
+        async with relay_with(kind) as relay:
             for _ in range(2):
                 with pytest.raises(LookupError):
-                    await relay.open("room")
+                    await in_memory(relay, "room")
                 assert relay.overview() == []
-            owner.opens = True
-            assert (await relay.open("room")).name == "room"
+            kind.opens = True
+            assert (await in_memory(relay, "room")).name == "room"
 
     async def test_who_gives_up_waiting_does_not_stop_the_others(self, faulty: Callable[[Relay], Faulty]) -> None:
         async with relay_with() as relay:
             faulty(relay).open.clear()
-            first, second = (asyncio.ensure_future(relay.open("room")) for _ in range(2))
+            first, second = (asyncio.ensure_future(in_memory(relay, "room")) for _ in range(2))
             await faulty(relay).asked.wait()
             first.cancel()
             faulty(relay).open.set()
@@ -144,11 +145,11 @@ class TestOpening:
     async def test_a_relay_that_stops_opens_nothing(self, faulty: Callable[[Relay], Faulty]) -> None:
         async with relay_with() as relay:
             faulty(relay).open.clear()
-            opening = asyncio.ensure_future(relay.open("room"))
+            opening = asyncio.ensure_future(in_memory(relay, "room"))
             await faulty(relay).asked.wait()
             await relay.close()
             faulty(relay).open.set()
-            for attempt in (opening, relay.open("other")):
+            for attempt in (opening, in_memory(relay, "other")):
                 with pytest.raises(RoomError) as refused:
                     await attempt
                 assert refused.value.code == CloseCode.GOING_AWAY  # connect again; it is not gone
@@ -156,7 +157,7 @@ class TestOpening:
 
     async def test_a_room_that_was_dropped_meanwhile_lets_nobody_in(self) -> None:
         async with relay_with(eviction_delay=0.01) as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             await eventually(lambda: gone(relay))
             with pytest.raises(RoomError) as refused:
                 Client(relay, room)
@@ -166,7 +167,7 @@ class TestOpening:
 class TestDelivery:
     async def test_what_comes_together_after_a_pause_leaves_in_one_write_at_once(self) -> None:
         async with relay_with() as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             ada, bob = Client(relay, room), Client(relay, room)
             await asyncio.sleep(0.01)
             before = len(bob.socket.writes)
@@ -179,11 +180,11 @@ class TestDelivery:
 
     async def test_what_gathers_in_one_turn_leaves_in_one_write(self) -> None:
         async with relay_with() as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             bob = Client(relay, room)
             before = len(bob.socket.writes)
             for letter in "hello":
-                relay.edit(room, append(letter))
+                room.edit(append(letter))
             assert len(bob.socket.writes) == before
             await eventually(lambda: len(bob.socket.writes) > before)
             assert len(bob.socket.writes) == before + 1
@@ -193,7 +194,7 @@ class TestDelivery:
 
     async def test_nobody_is_sent_their_own_edits(self) -> None:
         async with relay_with() as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             ada, bob, carol = (Client(relay, room) for _ in range(3))
             ada.write("a")
             bob.write("b")
@@ -203,13 +204,13 @@ class TestDelivery:
 
     async def test_presence_comes_back_to_its_sender(self) -> None:
         async with relay_with() as relay:
-            ada = Client(relay, await relay.open("room"))
+            ada = Client(relay, await in_memory(relay, "room"))
             ada.show()
             await eventually(lambda: ada.socket.frames[-1][0] == 1)
 
     async def test_a_large_state_is_copied_for_nobody(self) -> None:
         async with relay_with() as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             Client(relay, room).write("x" * 1_000_000)
             clients = [Client(relay, room) for _ in range(3)]
             for client in clients:
@@ -220,7 +221,7 @@ class TestDelivery:
 
     async def test_who_is_too_slow_is_closed_and_the_others_learn_it(self) -> None:
         async with relay_with(max_outbox=1 << 10) as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             ada, deaf = Client(relay, room), Client(relay, room, "deaf", reads=False)
             deaf.show()
             gone = protocol.awareness([AwarenessEntry(deaf.doc.client_id, 1, None)])
@@ -234,7 +235,7 @@ class TestDelivery:
     @pytest.mark.parametrize("knows", ["nothing", "a little"])
     async def test_a_document_larger_than_the_outbox_is_joined_behind_its_latest_edits(self, knows: str) -> None:
         async with relay_with(max_outbox=1 << 17) as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             ada = Client(relay, room)
             ada.write("first")
             before = room.doc.get_update()
@@ -256,13 +257,13 @@ class TestDelivery:
     async def test_what_others_raise_who_are_told_of_an_edit_keeps_it_from_nobody(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        async with relay_with(owner := Clumsy(opens=True)) as relay:
-            room = await relay.open("room")
+        async with relay_with(kind := Clumsy(opens=True)) as relay:
+            room = await in_memory(relay, "room")
             ada, bob = Client(relay, room), Client(relay, room, "bob")
             heard: list[bytes | None] = []
-            relay.follow("room", _panic)
-            relay.follow("room", lambda room, update, author: heard.append(update))
-            owner.hears = False
+            room.follow(_panic)
+            room.follow(lambda update, origin: heard.append(update))
+            kind.hears = False
             ada.write("hello")
             assert heard == ada.updates_sent
             await eventually(lambda: bob.updates == ada.updates_sent)
@@ -273,13 +274,13 @@ class TestDelivery:
                 bob.doc.apply_update(update)
             assert text_of(bob.doc) == text_of(room.doc) == "hello"
 
-    async def test_what_an_owner_raises_about_a_request_or_a_farewell_closes_nobody(
+    async def test_what_a_resident_raises_about_a_request_or_a_farewell_closes_nobody(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        async with relay_with(owner := Clumsy(opens=True)) as relay:
-            room = await relay.open("room")
+        async with relay_with(kind := Clumsy(opens=True)) as relay:
+            room = await in_memory(relay, "room")
             ada, bob = Client(relay, room), Client(relay, room, "bob")
-            owner.hears = False
+            kind.hears = False
             ada.send(b"\x02\x04save\x03")
             bob.show()
             relay.leave(room, bob.member)
@@ -289,11 +290,11 @@ class TestDelivery:
             assert caplog.text.count("room room: somebody who was told of a change failed") == 2
 
     async def test_who_could_not_come_in_is_not_in(self) -> None:
-        owner = Clumsy(opens=True)
-        async with relay_with(owner) as relay:
-            room = await relay.open("room")
+        kind = Clumsy(opens=True)
+        async with relay_with(kind) as relay:
+            room = await in_memory(relay, "room")
             ada = Client(relay, room)
-            owner.lets_in = False
+            kind.lets_in = False
             with pytest.raises(LookupError):
                 Client(relay, room, "bob")
             assert [member["username"] for member in relay.overview()[0]["members"]] == ["ada"]
@@ -302,7 +303,7 @@ class TestDelivery:
 
     async def test_a_keepalive_too_much_stops_nothing(self) -> None:
         async with relay_with(max_outbox=1 << 10, keepalive_interval=0.1) as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             ada, deaf = Client(relay, room), Client(relay, room, "deaf", reads=False)
             fill_outbox(relay, room, deaf, but=2)
             await eventually(lambda: deaf.socket.closed)
@@ -314,7 +315,7 @@ class TestDelivery:
 class TestPresenceRoom:
     async def test_who_comes_in_is_made_to_look_again_a_moment_later(self) -> None:
         async with relay_with(Presence()) as relay:
-            room = await relay.open(PRESENCE)
+            room = await in_memory(relay, PRESENCE)
             ada, bob = Client(relay, room), Client(relay, room, "bob")
             ada.show()
             await eventually(lambda: bob.socket.frames[-1][0] == 1)
@@ -338,7 +339,7 @@ class TestPresenceRoom:
 class TestForeignHistory:
     async def test_it_is_told_in_words_the_front_end_reads(self) -> None:
         async with relay_with(Built()) as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             ada, away = Client(relay, room), Client(relay, room, "away")
             append("typed elsewhere")(away.doc)
             away.send(protocol.step1(away.doc.get_state()))
@@ -355,12 +356,44 @@ class TestForeignHistory:
 
     async def test_who_is_told_does_not_wait_at_the_door(self) -> None:
         async with relay_with(Built()) as relay:
-            away = Client(relay, await relay.open("room"), "away")
+            away = Client(relay, await in_memory(relay, "room"), "away")
             append("typed elsewhere")(away.doc)
             away.send(protocol.step1(away.doc.get_state()))
             away.send(protocol.step2(away.doc.get_update()))
             await eventually(lambda: away.socket.closed)
             assert relay.faults.delay("room", "away") == 0
+
+
+class TestHolding:
+    async def test_a_room_that_is_held_stays_in_memory_until_it_is_let_go(self) -> None:
+        async with relay_with(eviction_delay=0.01) as relay:
+            async with relay.hold("held") as room, relay.hold("held") as same:
+                await in_memory(relay, "other")
+                await eventually(lambda: gone(relay, "other"))
+                assert room is same is relay.get("held")
+                room.edit(append("kept"))
+            await eventually(lambda: gone(relay))
+            assert text_of((await in_memory(relay, "held")).doc) == "kept"
+
+    async def test_a_room_that_is_deleted_is_gone_for_those_who_hold_it(self) -> None:
+        async with relay_with() as relay, relay.hold("room") as room:
+            await relay.discard("room")
+            with pytest.raises(RoomGone):
+                room.edit(append("lost"))
+            async with relay.hold("room") as namesake:
+                assert (namesake is room, text_of(namesake.doc)) == (False, "")
+
+    async def test_who_looks_after_a_room_that_is_not_opened_after_all_is_told(self) -> None:
+        async with relay_with(kind := Watched()) as relay:
+            opening = asyncio.ensure_future(in_memory(relay, "room"))
+            await asyncio.wait_for(kind.loading.wait(), 60)
+            closing = asyncio.ensure_future(relay.close())
+            await asyncio.sleep(0)
+            kind.gate.set()
+            with pytest.raises(RoomError):
+                await opening
+            await closing
+            assert kind.told_of == ["closed"]
 
 
 class TestStoring:
@@ -372,12 +405,12 @@ class TestStoring:
 
     async def test_a_room_goes_on_after_eviction(self, traits: dict[str, Any]) -> None:
         async with relay_with(config=traits) as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             ada = Client(relay, room)
             ada.write("hello")
             relay.leave(room, ada.member)
             await eventually(lambda: gone(relay))
-            again = await relay.open("room")
+            again = await in_memory(relay, "room")
             assert again is not room
             assert (text_of(again.doc), again.lineage, again.seq) == ("hello", room.lineage, room.seq)
             assert again.doc.client_id != room.doc.client_id
@@ -385,7 +418,7 @@ class TestStoring:
     async def test_a_long_log_is_folded_and_holds_the_same(self, traits: dict[str, Any]) -> None:
         traits["Relay"]["compact_bytes"] = 1 << 10
         async with relay_with(config=traits) as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             ada = Client(relay, room)
             for number in range(200):
                 ada.write(f"{number} ")
@@ -393,18 +426,18 @@ class TestStoring:
             ada.write("end")
             relay.leave(room, ada.member)
             await eventually(lambda: gone(relay))
-            assert text_of((await relay.open("room")).doc) == text_of(ada.doc)
+            assert text_of((await in_memory(relay, "room")).doc) == text_of(ada.doc)
 
     async def test_a_store_that_cannot_be_read_is_not_overwritten(self, faulty: Callable[[Relay], Faulty]) -> None:
         async with relay_with(eviction_delay=0.01) as relay:
             store = faulty(relay)
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             ada = Client(relay, room)
             ada.write("stored")
             relay.leave(room, ada.member)
             await eventually(lambda: gone(relay))
             store.broken = True
-            bob = Client(relay, await relay.open("room"))
+            bob = Client(relay, await in_memory(relay, "room"))
             bob.write("not stored")
             assert bob.socket.closed == []
             store.broken = False
@@ -415,8 +448,8 @@ class TestStoring:
     async def test_a_room_stays_in_memory_until_it_is_stored(self, faulty: Callable[[Relay], Faulty]) -> None:
         async with relay_with(eviction_delay=0.01, keepalive_interval=0.1) as relay:
             store = faulty(relay)
-            ada = Client(relay, room := await relay.open("room"))
-            clock = Client(relay, await relay.open("watched"))
+            ada = Client(relay, room := await in_memory(relay, "room"))
+            clock = Client(relay, await in_memory(relay, "watched"))
             ada.write("hello")
             store.broken = True
             relay.leave(room, ada.member)
@@ -428,36 +461,36 @@ class TestStoring:
 
     async def test_what_is_done_in_a_room_that_was_evicted_raises_and_leaves_its_namesake_alone(self) -> None:
         async with relay_with(eviction_delay=0.01) as relay:
-            old = await relay.open("room")
+            old = await in_memory(relay, "room")
             ada = Client(relay, old)
             ada.write("kept")
             relay.leave(old, ada.member)
             await eventually(lambda: gone(relay))
-            new = await relay.open("room")
+            new = await in_memory(relay, "room")
             bob = Client(relay, new)
             stored, seq = await relay.store.load("room"), new.seq
             assert stored is not None
             update = observed(Doc(), append("lost"))[0]
             for deed in (
-                lambda: relay.edit(old, append("lost")),
-                lambda: relay.merge(old, update, ""),
-                lambda: relay.record(old, update),
-                lambda: relay.mark(old, saved=Mark(1, "")),
-                lambda: relay.replace(old, seq, update),
-                lambda: relay.adopt(old, stored),
+                lambda: old.edit(append("lost")),
+                lambda: old.merge(update, ""),
+                lambda: old.record(update),
+                lambda: old.mark(saved=Mark(1, "")),
+                lambda: old.replace(seq, update),
+                lambda: old.adopt(stored),
                 lambda: Client(relay, old),
             ):
                 with pytest.raises(RoomGone):
                     deed()
             for wait in (
-                relay.merge_durably(old, update, ""),
-                relay.secure(old, seq),
-                relay.rebase(old, seq, update),
+                old.merge_durably(update, ""),
+                old.secure(seq),
+                old.rebase(seq, update),
             ):
                 with pytest.raises(RoomGone):
                     await wait
             relay.receive(old, bob.member, protocol.update(update))
-            relay.tell(old, bob.member, {"lost": True})
+            old.tell(bob.member, {"lost": True})
             relay.leave(old, bob.member)
             bob.doc.apply_update(new.doc.get_update())
             bob.write("!")
@@ -467,14 +500,14 @@ class TestStoring:
             assert replace(now, log=now.log[:-1]) == stored
             assert now.last == seq + 1
 
-    async def test_the_owner_of_a_room_begins_nothing_until_it_is_out_of_memory(self) -> None:
-        owner = Busy()
-        async with relay_with(owner) as relay:
+    async def test_a_resident_begins_nothing_until_it_is_out_of_memory(self) -> None:
+        kind = Busy()
+        async with relay_with(kind) as relay:
             store = cast(Faulty, relay.store)
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             store.slow, relay.eviction_delay = asyncio.Event(), 0.01
             await eventually(lambda: store.flushing)
-            work = asyncio.ensure_future(owner.work(relay, room))
+            work = asyncio.ensure_future(kind.work(room))
             await asyncio.sleep(0)
             store.slow.set()
             with pytest.raises(RoomGone):
@@ -483,7 +516,7 @@ class TestStoring:
 
     async def test_a_hurt_document_is_built_again(self, faulty: Callable[[Relay], Faulty]) -> None:
         async with relay_with() as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             ada, bad = Client(relay, room), Client(relay, room, "bad")
             ada.write("hello")
             hurt = room.doc
@@ -507,7 +540,7 @@ class TestStoring:
         lineages = set()
         for text in ("one", "two", "three"):
             async with relay_with(config=config) as relay:
-                room = await relay.open("room")
+                room = await in_memory(relay, "room")
                 lineages.add(room.lineage)
                 ada = Client(relay, room)
                 ada.doc.apply_update(room.doc.get_update())
@@ -522,13 +555,13 @@ class TestWatching:
         self, caplog: pytest.LogCaptureFixture, faulty: Callable[[Relay], Faulty]
     ) -> None:
         async with relay_with(Clumsy(opens=True), eviction_delay=0.05) as relay:
-            room = await relay.open("a")
+            room = await in_memory(relay, "a")
             client = Client(relay, room)
             client.write("a")
-            faulty(relay).complaint = "the disk is on fire"  # of which the owner is told, who fails
+            faulty(relay).complaint = "the disk is on fire"  # of which the resident is told, which fails
             await eventually(lambda: "LookupError" in caplog.text)
             faulty(relay).complaint = None
-            await relay.open("b")
+            await in_memory(relay, "b")
             await eventually(lambda: relay.get("b") is None)
             assert relay.get("a") is room
 
@@ -536,7 +569,7 @@ class TestWatching:
 class TestRights:
     async def test_who_left_is_not_asked_about(self) -> None:
         async with relay_with(FreeRooms(), identity_check_interval=0.01) as relay:
-            room, asked = await relay.open("room"), []
+            room, asked = await in_memory(relay, "room"), []
 
             async def ask(afresh: bool) -> bool:
                 asked.append(True)
@@ -554,7 +587,7 @@ class TestRights:
 
     async def test_zero_asks_nobody(self) -> None:
         async with relay_with(FreeRooms(), identity_check_interval=0) as relay:
-            room, asked = await relay.open("room"), []
+            room, asked = await in_memory(relay, "room"), []
 
             async def ask(afresh: bool) -> None:
                 asked.append(True)
@@ -566,7 +599,7 @@ class TestRights:
 
     async def test_one_answer_that_takes_long_delays_no_other(self) -> None:
         async with relay_with(FreeRooms(), identity_check_interval=0.01) as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
 
             async def never(afresh: bool) -> bool:
                 await asyncio.Event().wait()
@@ -587,7 +620,7 @@ class TestRights:
 class TestPenalty:
     async def test_who_breaks_the_protocol_waits_longer_each_time(self) -> None:
         async with relay_with() as relay:
-            room = await relay.open("room")
+            room = await in_memory(relay, "room")
             waits = []
             for _ in range(8):
                 waits.append(relay.faults.delay("room", "bad"))
@@ -596,7 +629,7 @@ class TestPenalty:
 
     async def test_nobody_else_waits(self) -> None:
         async with relay_with() as relay:
-            Client(relay, await relay.open("room"), "bad").send(b"garbage")
+            Client(relay, await in_memory(relay, "room"), "bad").send(b"garbage")
             assert relay.faults.delay("room", "bad") > 0
             assert relay.faults.delay("room", "good") == relay.faults.delay("other", "bad") == 0
 
@@ -604,15 +637,19 @@ class TestPenalty:
 class Built(FreeRooms):
     """Rooms that begin with a text of the server's, under a genesis."""
 
-    async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
+    async def load(self, room: OpenRoom, stored: StoredRoom | None) -> tuple[Resident, StoredRoom | None]:
         """Begin with the text."""
         built: Doc[Any] = Doc(client_id=77)
         append("built")(built)
         room.doc.apply_update(built.get_update())
-        room.begin(1, 77)
-        return StoredRoom(room.lineage, 77, built.get_update(), 1, (), None, None)
+        room.inside.begin(1, 77)
+        return OneHistory(), StoredRoom(room.lineage, 77, built.get_update(), 1, (), None, None)
 
-    async def foreign(self, room: Room, member: Member, updates: Sequence[bytes]) -> Verdict:
+
+class OneHistory(Resident):
+    """Looks after a room into which nobody brings anything."""
+
+    async def foreign(self, member: Member, updates: Sequence[bytes]) -> Verdict:
         """Refuse whoever brings any text."""
         brought: Doc[Any] = Doc()
         for update in updates:
@@ -620,10 +657,10 @@ class Built(FreeRooms):
         return Verdict("another history" if text_of(brought) else "", brought.get_update())
 
 
-class Clumsy(FreeRooms):
-    """An owner with faults: it fails when a room is opened, unless it `opens` them, and when it is told of one.
+class Clumsy(FreeRooms, Resident):
+    """A kind with faults, and its residents: they fail when a room is opened, unless it `opens` them, and when told.
 
-    When somebody comes in, it fails unless it `lets_in`; and at what else happens in its rooms, unless it `hears`.
+    When somebody comes in, they fail unless it `lets_in`; and at what else happens in its rooms, unless it `hears`.
     """
 
     def __init__(self, *, opens: bool) -> None:
@@ -631,52 +668,82 @@ class Clumsy(FreeRooms):
         self.lets_in = True
         self.hears = True
 
-    def opened(self, room: Room) -> None:
+    def resident(self, room: OpenRoom) -> Resident:
+        """Look after all of them."""
+        return self
+
+    def opened(self) -> None:
         """Fail, or not."""
         if not self.opens:
-            raise LookupError(room.name)
+            raise LookupError("opened")
 
-    def joined(self, room: Room, member: Member) -> None:
+    def joined(self, member: Member) -> None:
         """Fail, or not."""
         if not self.lets_in:
             raise LookupError(member.identity.username)
 
-    def told(self, room: Room, said: str) -> None:
+    def told(self, said: str) -> None:
         """Fail."""
         raise LookupError(said)
 
-    def changed(self, room: Room) -> None:
+    def changed(self) -> None:
         """Fail, or not."""
         if not self.hears:
             raise LookupError("changed")
 
-    def requested(self, room: Room, member: Member, name: str, number: int) -> None:
+    def requested(self, member: Member, name: str, number: int) -> None:
         """Fail, or not."""
         if not self.hears:
             raise LookupError(name)
 
-    def left(self, room: Room, member: Member) -> None:
+    def left(self, member: Member) -> None:
         """Fail, or not."""
         if not self.hears:
             raise LookupError(member.identity.username)
 
 
-class Busy(FreeRooms):
-    """Rooms that are not let go while their owner works in them."""
+class Busy(FreeRooms, Resident):
+    """Rooms that are not let go while somebody works in them."""
 
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
 
-    async def work(self, relay: Relay, room: Room) -> None:
+    def resident(self, room: OpenRoom) -> Resident:
+        """Look after all of them."""
+        return self
+
+    async def work(self, room: OpenRoom) -> None:
         """Edit when nothing else is done."""
         async with self.turn:
-            relay.edit(room, append("worked"))
+            room.edit(append("worked"))
 
     @asynccontextmanager
-    async def release(self, room: Room) -> AsyncIterator[bool]:
+    async def release(self) -> AsyncIterator[bool]:
         """Let go of the room, and do nothing in it meanwhile."""
         async with self.turn:
             yield True
+
+
+class Watched(FreeRooms, Resident):
+    """Rooms that take long to load, and who looks after them: notes what it is told of."""
+
+    def __init__(self) -> None:
+        self.loading, self.gate = asyncio.Event(), asyncio.Event()
+        self.told_of: list[str] = []
+
+    async def load(self, room: OpenRoom, stored: StoredRoom | None) -> tuple[Resident, StoredRoom | None]:
+        """Wait at the gate."""
+        self.loading.set()
+        await self.gate.wait()
+        return self, None
+
+    def opened(self) -> None:
+        """Note it."""
+        self.told_of.append("opened")
+
+    def closed(self) -> None:
+        """Note it."""
+        self.told_of.append("closed")
 
 
 class Closed(FreeRooms):
@@ -684,14 +751,14 @@ class Closed(FreeRooms):
 
     open = False
 
-    async def load(self, room: Room, stored: StoredRoom | None) -> StoredRoom | None:
+    async def load(self, room: OpenRoom, stored: StoredRoom | None) -> tuple[Resident, StoredRoom | None]:
         """Refuse, or begin with an empty document."""
         if not self.open:
             raise RoomError(CloseCode.BAD_CONTENT, "closed")
         return await super().load(room, stored)
 
 
-def _panic(room: Room, update: bytes | None, author: str) -> None:
+def _panic(update: bytes | None, author: str) -> None:
     """Follow a room as somebody does who gives the engine bytes that it cannot read: it panics."""
     doc: Doc[Any] = Doc()
     doc.apply_update(bytes.fromhex("0101070200ffffffff0f00"))
@@ -709,7 +776,7 @@ def folded(relay: Relay) -> bool:
     return bool(room["snapshot_bytes"] > room["log_bytes"])
 
 
-def fill_outbox(relay: Relay, room: Room, client: Client, but: int) -> None:
+def fill_outbox(relay: Relay, room: OpenRoom, client: Client, but: int) -> None:
     """Let as much wait for a client as may wait, but for some bytes."""
     (waiting,) = (
         member["waiting"]
@@ -717,5 +784,5 @@ def fill_outbox(relay: Relay, room: Room, client: Client, but: int) -> None:
         if member["username"] == client.member.identity.username
     )
     around = len(websocket.message(protocol.raw({"fill": "x" * 500}))) - 500
-    relay.tell(room, client.member, {"fill": "x" * (relay.max_outbox - but - waiting - around)})
+    room.tell(client.member, {"fill": "x" * (relay.max_outbox - but - waiting - around)})
     assert not client.socket.closed

@@ -13,9 +13,9 @@ import pytest
 from pycrdt import Doc, Map, Provider, Text
 from websockets.asyncio.client import ClientConnection
 
-from jupyter_rtc.relay import PlainOwner, Relay, Room, protocol
+from jupyter_rtc.relay import OpenRoom, PlainKind, Relay, Resident, protocol
 
-from .by_hand import append
+from .by_hand import append, in_memory
 from .faulty import Faulty
 from .peer import PATIENCE, Peer, eventually
 from .people import WITH_PEOPLE
@@ -217,8 +217,8 @@ class TestSilence:
 SIZES = "a frame of 4097 bytes; at most 4096 are taken (Relay.max_frame_size)"
 
 
-class Listening(PlainOwner):
-    """Owns a room, and hears what those in it are to be told."""
+class Listening(PlainKind, Resident):
+    """One room, and who looks after it: hears what those in it are to be told."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -227,7 +227,11 @@ class Listening(PlainOwner):
         """Own the room."""
         return name == "listens:to"
 
-    def told(self, room: Room, said: str) -> None:
+    def resident(self, room: OpenRoom) -> Resident:
+        """Look after it."""
+        return self
+
+    def told(self, said: str) -> None:
         """Hear it."""
         self.heard.append(said)
 
@@ -285,7 +289,7 @@ class TestBrokenPeers:
     async def test_those_in_the_room_are_told_once_of_a_change_that_is_too_large(
         self, server: Any, caplog: pytest.LogCaptureFixture, parts: str
     ) -> None:
-        server.extension.relay.add_owner(listening := Listening())
+        server.extension.relay.add_kind(listening := Listening())
         for _ in range(3):
             async with server.connect("listens:to", token="mona-token") as one, Peer(one) as mona:
                 await mona.until(lambda: mona.synced)
@@ -455,9 +459,9 @@ class TestLife:
             await peer.socket.close()
         else:
             peer.abort()
-        opened = server.extension.relay.open("room")
+        coming_back = in_memory(server.extension.relay, "room")
         store.open.set()
-        await opened
+        await coming_back
         await eventually(lambda: self._empty(rooms))  # a room that somebody is in stays
         assert server.extension.relay.get("room") is None
 

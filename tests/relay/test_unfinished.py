@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from jupyter_rtc.relay import Allowances, Member, PlainOwner, Room, handlers, protocol
+from jupyter_rtc.relay import Allowances, Member, OpenRoom, PlainKind, Resident, handlers, protocol
 
 from .peer import Peer, eventually
 
@@ -110,7 +110,7 @@ class TestBounds:
 class TestShareOfTime:
     @pytest.mark.parametrize("what", ["together", "with pings between"])
     async def test_others_get_their_turn_between_the_frames_of_one_packet(self, server: Any, what: str) -> None:
-        server.extension.relay.add_owner(slow := Slow())
+        server.extension.relay.add_kind(slow := Slow())
         async with server.connect("takes:long") as one, Peer(one) as ada:
             await ada.until(lambda: ada.synced)
             counting = asyncio.create_task(slow.count_turns())
@@ -143,8 +143,8 @@ async def a_cookie(server: Any) -> dict[str, Any]:
     return {"headers": {"Cookie": "; ".join(cookies)}}
 
 
-class Slow(PlainOwner):
-    """Owns a room where each request takes two milliseconds.
+class Slow(PlainKind, Resident):
+    """One room, and who looks after it, where each request takes two milliseconds.
 
     Attributes:
         served: the turn of the event loop in which each request was served, by its number.
@@ -158,7 +158,11 @@ class Slow(PlainOwner):
         """Own the room."""
         return name == "takes:long"
 
-    def requested(self, room: Room, member: Member, name: str, number: int) -> None:
+    def resident(self, room: OpenRoom) -> Resident:
+        """Look after it."""
+        return self
+
+    def requested(self, member: Member, name: str, number: int) -> None:
         """Take long."""
         self.served[number] = self.turn
         begun = time.monotonic()

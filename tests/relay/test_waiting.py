@@ -21,7 +21,7 @@ from jupyter_rtc.relay.room import EditError
 from jupyter_rtc.relay.store import DamagedError
 from jupyter_rtc.relay.updates import unmet, whole_state
 
-from .by_hand import Peer, append, delete, frames, observed, replayed, room_with, text_of
+from .by_hand import Peer, append, delete, frames, in_memory, observed, replayed, room_with, text_of
 from .peer import eventually
 from .test_merging import content, written_by_three
 from .wire import Socket
@@ -232,7 +232,11 @@ class TestTooMuch:
 
     async def test_the_others_go_on_without_it(self, tmp_path: Path) -> None:
         relay = Relay([FreeRooms()], config=config(MemoryStore, tmp_path))
-        room, ada, bob = await relay.open("room"), Member(Identity("ada", {}), True), Member(Identity("bob", {}), True)
+        room, ada, bob = (
+            await in_memory(relay, "room"),
+            Member(Identity("ada", {}), True),
+            Member(Identity("bob", {}), True),
+        )
         mine = Socket()
         relay.join(room, ada, mine)
         relay.join(room, bob, Socket())
@@ -332,7 +336,7 @@ class TestStored:
         doc: Doc[Any] = Doc()
         begun, missing, *rest = typed("begun", " missing", *[" early"] * 100, doc=doc)
         for _ in range(2):
-            room, ada = await relay.open("room"), Member(Identity("ada", {}), True)
+            room, ada = await in_memory(relay, "room"), Member(Identity("ada", {}), True)
             relay.join(room, ada, Socket())
             send(relay, ada, begun)
             for update in rest:
@@ -342,9 +346,9 @@ class TestStored:
             relay.leave(room, ada)
             await eventually(lambda: not relay.overview())
         room, ada, newcomer = (
-            await relay.open("room"),
+            await in_memory(relay, "room"),
             Member(Identity("ada", {}), True),
-            Peer(await relay.open("room")),
+            Peer((await in_memory(relay, "room")).inside),
         )
         newcomer.join()
         relay.join(room, ada, Socket())
@@ -357,7 +361,7 @@ class TestStored:
     async def test_it_is_in_the_state_that_heals_a_room(self, tmp_path: Path) -> None:
         """What is stored of a room that the store holds only in part is its present state."""
         relay = Relay([FreeRooms()], config=config(SQLiteStore, tmp_path))
-        room, ada = await relay.open("room"), Member(Identity("ada", {}), True)
+        room, ada = await in_memory(relay, "room"), Member(Identity("ada", {}), True)
         relay.join(room, ada, Socket())
         begun, missing, early = typed("begun", " missing", " early")
         await relay.store.flush()
@@ -393,18 +397,18 @@ class TestEdits:
 
     async def test_the_caller_learns_what_went_wrong(self) -> None:
         relay = Relay([FreeRooms()], config=Config({"Relay": {"store_class": MemoryStore}}))
-        room = await relay.open("room")
+        room = await in_memory(relay, "room")
 
         def beyond_what_it_holds(doc: Doc[Any]) -> None:
             append("half")(doc)
             doc.get("state", type=Map)["number"] = 2**70
 
         with pytest.raises(BaseException, match="OverflowError") as failed:  # no Exception
-            relay.edit(room, beyond_what_it_holds)
+            room.edit(beyond_what_it_holds)
         assert type(failed.value).__name__ == "PanicException"
         stored = await relay.store.load("room")
         assert stored is not None
         assert text_of(stored.document()) == "half"
-        relay.edit(room, append(" and whole"))
+        room.edit(append(" and whole"))
         assert text_of(room.doc) == "half and whole"
         await relay.close()

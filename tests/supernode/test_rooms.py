@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -218,7 +220,7 @@ async def test_a_document_that_cannot_take_a_change_is_made_anew(home: Server, m
         def panic(*arguments: object) -> None:
             raise BaseException("the engine panics")
 
-        monkeypatch.setattr(home.running.extension.relay, "edit", panic)
+        monkeypatch.setattr(home.running.extension.relay.get("table:kernels"), "edit", panic)
         kernel = await home.kernel()
         assert (await peer.closed())[0] == 1001
         assert "the engine panics" in (tables["kernels"].trouble or "")
@@ -226,6 +228,29 @@ async def test_a_document_that_cannot_take_a_change_is_made_anew(home: Server, m
     async with home.copies("kernels") as copies:
         await copies.until(lambda: kernel in copies.records["kernels"])
     await eventually(lambda: tables["kernels"].trouble is None)
+
+
+@pytest.mark.traits(ServerApp={"kernel_spec_manager_class": Moody}, Supernode={"poll_interval": 0})
+async def test_what_changes_while_the_room_of_a_table_is_opened_is_in_it(
+    home: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay, mirror = home.running.extension.relay, home.supernode.tables["kernelspecs"]
+    await mirror.look()
+    busy = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.get_running_loop().set_default_executor(executor)
+        executor.submit(busy.wait)
+
+        async def text() -> set[str]:
+            async with relay.hold(mirror.name) as room:
+                return set(room.doc.get("records", type=Map))
+
+        opening = asyncio.ensure_future(text())
+        await eventually(lambda: executor._work_queue.qsize() > 0)  # the room is filled, and looked through in a thread
+        monkeypatch.setattr(Moody, "more", {"new": {"resource_dir": "", "spec": {"display_name": "new"}}})
+        await mirror.look()
+        busy.set()
+        assert await opening == set(mirror.table.records) >= {"new"}
 
 
 async def test_many_hints_are_one_look_and_a_missed_one_is_made_up_for(home: Server) -> None:
