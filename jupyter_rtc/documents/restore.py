@@ -106,12 +106,13 @@ async def set_to(room: OpenRoom, content: Content, original: Original, author: s
     The differences are found in the threads of `asked`. Raises RoomGone, and changes nothing, where the room went out
     of memory before it was done.
     """
-    seq, state = room.seq, room.whole_state()
-    update = await asked.run(outside, state, content, original)
-    if room.seq != seq:  # people are typing: what they are at stays
-        update = await asked.run(outside, state, content, original, room.whole_state())
-    room.seal()
-    room.merge(update, author)
+    with room.quiet():
+        seq, state = room.seq, room.whole_state()
+        update = await asked.run(outside, state, content, original)
+        if room.seq != seq:  # it took too long for people to wait: what they are at stays
+            update = await asked.run(outside, state, content, original, room.whole_state())
+        room.seal()
+        room.merge(update, author)
 
 
 def filename(copy: RecoveryCopy, path: str = "", number: str = "") -> str:

@@ -17,7 +17,7 @@ from .pair import Pair
 from .recovery import Recovery, RecoveryError
 from .update import NO_CHANGE
 
-_TRIES = 3
+_TRIES = 2
 _MOST_KNOWN = 8
 _MOST_BYTES = 1 << 27
 
@@ -249,13 +249,14 @@ class Strangers:
 
     async def _weigh(self, brought: Brought, base: bytes | None, username: str) -> Weighed:
         """Weigh a document against the room's as it is at the return; or was a moment before, if it never rests."""
-        for _ in range(_TRIES):
-            seq, live = self._room.seq, self._room.whole_state()
-            note = noted(self._room.name, username)
-            weighed = await self._think(partial(weigh, self._content, brought, base, live, note))
-            if self._room.seq == seq:
-                break
-        return weighed
+        with self._room.quiet():
+            for _ in range(_TRIES):
+                seq, live = self._room.seq, self._room.whole_state()
+                note = noted(self._room.name, username)
+                weighed = await self._think(partial(weigh, self._content, brought, base, live, note))
+                if self._room.seq == seq:
+                    break
+            return weighed
 
     async def _copy(self, member: Member, brought: Brought, known: Stranger | None) -> Stranger:
         """Keep a document as a recovery copy. The first of a history stays; what comes later replaces the last."""

@@ -109,10 +109,12 @@ class Delivery:
             self._rights.begin(member, interval, ask, lambda writable: self._allow(served, member, writable))
 
     def receive(self, served: ServedRoom, member: Member, frames: Sequence[bytes], deadline: float) -> int:
-        """Take in frames of a member that came together, until a time; return how many.
+        """Take in frames of a member that came together, until a time; return how many: none while they have to wait.
 
         What is wrong with one closes this member, and no other. A step 1 that was just answered is not answered again.
         """
+        if served.is_quiet:
+            return 0
         now, taken = monotonic(), 0
         asked: bytes | None = None
         for frame in frames:

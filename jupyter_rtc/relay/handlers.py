@@ -30,7 +30,7 @@ from .kinds import RoomKind
 from .member import Member
 from .open_room import OpenRoom
 from .protocol import CloseCode, ProtocolError, clip_reason
-from .relay import Relay
+from .relay import AGAIN, Relay
 from .residents import RoomError
 from .rights import UserRights
 from .store import StoreError
@@ -167,7 +167,7 @@ class RoomProtocol(WebSocketProtocol13):
         if self._messages and _is_unprepared(self._messages[0]):
             self._preparing = asyncio.ensure_future(self._prepare_and_go_on(begun))
         else:
-            self._loop.call_later(self.handler.relay.pause(spent), self._go_on)
+            self._loop.call_later(self.handler.relay.pause(spent) if spent >= _LONG else AGAIN, self._go_on)
 
     async def _prepare_and_go_on(self, begun: float) -> None:
         try:
@@ -216,14 +216,20 @@ class RoomProtocol(WebSocketProtocol13):
             self._work_off(0.0)
 
     def _work_off(self, deadline: float) -> None:
-        """Hand on the messages that came, frames together, until the time is up; say what is wrong with the rest."""
+        """Hand on the messages that came, frames together, until the time is up or they have to wait.
+
+        Say what is wrong with the rest.
+        """
         while self._messages and not self.stream.closed():
             frames = [payload for _, payload in takewhile(_is_ready, self._messages)]
             if not frames and _is_unprepared(self._messages[0]):
                 break
             if frames and not self.client_terminated:
-                for _ in range(self._hand_on(frames, deadline)):
+                taken = self._hand_on(frames, deadline)
+                for _ in range(taken):
                     self._messages.popleft()
+                if not taken:
+                    break
             else:
                 self._handle_message(*self._messages.popleft())
             if monotonic() > deadline:

@@ -145,6 +145,16 @@ class OpenRoom:
         with suppress(RoomGone):
             self._delivery.carry_out(self._alive(), [Send(member, protocol.raw(message))])
 
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Have what members type wait in the context, while something is worked out from the document in a thread.
+
+        That is for a tenth of a second at most, and for half of the time at most: whoever works on must look whether
+        `seq` is what it was, which it may also not be because of the server's own edits. Raises RoomGone.
+        """
+        with self._alive().quiet():
+            yield
+
     # ------------------------------------------------------------------ its record
 
     def seal(self) -> None:

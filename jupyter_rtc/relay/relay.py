@@ -38,6 +38,9 @@ _GIVING_BACK = 10.0
 _LAST_FRAMES = 5.0
 """Seconds for which a stop waits for the frames of peers that are gone."""
 
+AGAIN = 0.005
+"""Seconds after which frames are brought again that had to wait."""
+
 _TURN = 0.001
 """Seconds for which the frames of a peer that is gone are taken in, before it is others' turn."""
 
@@ -195,15 +198,17 @@ class Relay(LoggingConfigurable):
                     rest[0] = await self.prepare(rest[0])
                 begun = monotonic()
                 ready = takewhile(lambda frame: not is_long(frame), rest)
-                del rest[: self.receive(room, member, *ready, deadline=begun + _TURN)]
-                await asyncio.sleep(self.pause(monotonic() - begun))
+                taken = self.receive(room, member, *ready, deadline=begun + _TURN)
+                del rest[:taken]
+                await asyncio.sleep(self.pause(monotonic() - begun) if taken else AGAIN)
         finally:
             self.leave(room, member)
 
     def receive(self, room: OpenRoom, member: Member, *frames: bytes, deadline: float = inf) -> int:
         """Take in frames of a peer that came together. What is wrong with one closes this peer, and only this one.
 
-        Others get their turn at `deadline`, a time of the monotonic clock: return how many were taken in until then.
+        Others get their turn at `deadline`, a time of the monotonic clock: return how many were taken in until then;
+        none while they have to wait, for about `AGAIN` seconds.
         Where the room is gone, the peer was closed with it, and brings them again.
         """
         if room.served.gone:

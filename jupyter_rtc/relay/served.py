@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import Any, TypeAlias
 
@@ -22,6 +22,9 @@ Follower: TypeAlias = Callable[[bytes | None, str], None]
 
 _LARGE = 1 << 16
 _STATE_KEPT = 10.0
+
+_LONGEST_QUIET = 0.1
+"""Seconds that frames wait at most while something is worked out from a document."""
 
 _GAP_PER_MEMBER = 0.0005
 """Seconds between two writes to all members, for each of them: so a room takes a fiftieth of a core for its writes."""
@@ -90,8 +93,8 @@ class ServedRoom:
         self._pending: list[tuple[bytes, Member | None]] = []
         self._stale: dict[int, None] = {}
         self._waits = False
-        self._state_sent = now
-        self._frames_in = self._bytes_in = self._deliveries = 0
+        self._state_sent = self._quiet_until = self._rest_until = now
+        self._frames_in = self._bytes_in = self._deliveries = self._quiets = 0
 
     @property
     def where(self) -> str:
@@ -112,6 +115,25 @@ class ServedRoom:
         """Take note that one of those who hold the room does so no longer."""
         self.holds -= 1
         self.idle_since = monotonic()
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Have the frames of members wait in the context, for a tenth of a second at most, and half of the time."""
+        begun = monotonic()
+        if not self._quiets:
+            self._quiet_until = begun + _LONGEST_QUIET if begun >= self._rest_until else begun
+        self._quiets += 1
+        try:
+            yield
+        finally:
+            self._quiets -= 1
+            ended = min(monotonic(), self._quiet_until)
+            self._rest_until = max(self._rest_until, 2 * ended - begun)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether frames of members wait now. On the hot path."""
+        return self._quiets > 0 and monotonic() < self._quiet_until
 
     def can_reach(self, member: Member) -> bool:
         """Say whether a member is here, and was not closed yet."""

@@ -396,6 +396,28 @@ class TestHolding:
             assert kind.told_of == ["closed"]
 
 
+class TestQuiet:
+    async def test_what_members_type_waits_and_nothing_of_the_servers_own_does(self) -> None:
+        async with relay_with() as relay:
+            ada = Client(relay, room := await in_memory(relay, "room"))
+            (update,) = observed(Doc(), append("typed"))
+            with room.quiet():
+                assert relay.receive(room, ada.member, protocol.update(update)) == 0
+                room.edit(append("own "))
+            assert text_of(room.doc) == "own "
+            assert relay.receive(room, ada.member, protocol.update(update)) == 1
+            assert "typed" in text_of(room.doc)
+
+    async def test_it_ends_by_itself(self) -> None:
+        async with relay_with() as relay:
+            ada = Client(relay, room := await in_memory(relay, "room"))
+            question = protocol.step1(room.doc.get_state())
+            with room.quiet():
+                await eventually(lambda: relay.receive(room, ada.member, question) == 1)
+                with room.quiet():  # at once again it does not begin
+                    assert relay.receive(room, ada.member, question) == 1
+
+
 class TestStoring:
     @pytest.fixture(params=[MemoryStore, SQLiteStore])
     def traits(self, request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection
 
 from jupyter_rtc.relay import OpenRoom, PlainKind, Relay, Resident, protocol
 
-from .by_hand import append, in_memory
+from .by_hand import append, in_memory, text_of
 from .faulty import Faulty
 from .peer import PATIENCE, Peer, eventually
 from .people import WITH_PEOPLE
@@ -464,6 +464,20 @@ class TestLife:
         await coming_back
         await eventually(lambda: self._empty(rooms))  # a room that somebody is in stays
         assert server.extension.relay.get("room") is None
+
+    async def test_what_is_typed_while_a_room_is_quiet_arrives_after_it(self, server: Any) -> None:
+        async with server.connect("room") as one, server.connect("room") as two, Peer(one) as ada, Peer(two) as bob:
+            await ada.until(lambda: ada.synced)
+            room = server.extension.relay.get("room")
+            with room.quiet():
+                for letter in "hello":
+                    await ada.write(letter)
+                await bob.socket.ping()  # which the server answers meanwhile
+                assert (bob.text, text_of(room.doc)) == ("", "")
+            await bob.until(lambda: bob.text == "hello")
+            with room.quiet():
+                await ada.write("!")
+                await bob.until(lambda: bob.text == "hello!")  # for it ends by itself
 
     async def test_a_server_that_stops_says_so(self, server: Any) -> None:
         async with server.connect("room") as one, server.connect("other") as two, Peer(one) as ada, Peer(two) as bob:
