@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from jupyter_server.auth.utils import HTTP_METHOD_TO_AUTH_ACTION
 
 from jupyter_rtc.app import JupyterRTC
-from jupyter_rtc.relay.protocol import Kind
 from jupyter_rtc.supernode.actions import OWNERS, declared
+from jupyter_rtc.wire.protocol import Kind
 
 PAGE = Path(__file__).parent / "reference" / "rights.md"
 MARK = "<!-- Written by docs/make_rights.py from the routes in the code. -->\n"

@@ -28,25 +28,15 @@ from .documents.handlers import (
     TimelineHandler,
     UndoRedoHandler,
 )
+from .kernels import Lines
+from .machine import OneThread, settle_in, take_turns
 from .managers import Derived, Managers
-from .relay import (
-    Allowances,
-    FreeRooms,
-    Keeper,
-    OneThread,
-    Presence,
-    Relay,
-    RoomKind,
-    SQLiteStore,
-    settle_in,
-    take_turns,
-)
+from .relay import Allowances, FreeRooms, Keeper, Presence, Relay, RoomKind, SQLiteStore
 from .relay.handlers import FreeRoomHandler, RoomsHandler, RoomSocket
 from .supernode import Parts, Patience, Supernode, listings_of
 from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Spec, Tables, Terminals, Turns
 from .supernode.actions.handlers import routes
 from .supernode.handlers import TableHandler, TablesHandler
-from .supernode.lines import Lines
 
 _EVENTS = Path(__file__).parent / "events"
 _SCHEMAS = {

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.manager import ContentsManager
 
-from .relay import OneThread
+from .machine import OneThread
 
 M = TypeVar("M")
 T = TypeVar("T")

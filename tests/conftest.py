@@ -28,7 +28,17 @@ pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
 HERE = Path(__file__).parent
 
-SERVERS = {"jp_configurable_serverapp", "gateway", "jupyter", "start", "server", "running", "two", "prepare"}
+SERVERS = {
+    "jp_configurable_serverapp",
+    "gateway",
+    "jupyter",
+    "start",
+    "server",
+    "running",
+    "two",
+    "start_two",
+    "prepare",
+}
 """The fixtures that start a Jupyter Server, in this process or in one of its own, or connect to one."""
 
 FOLDERS = ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")

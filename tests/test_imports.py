@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,54 +16,62 @@ import jupyter_rtc
 PACKAGE = Path(jupyter_rtc.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 PURE = {
-    "relay/protocol.py",
-    "relay/awareness.py",
-    "relay/checkpoints.py",
-    "relay/effects.py",
-    "relay/room.py",
-    "relay/nesting.py",
-    "relay/places.py",
-    "relay/structure.py",
-    "relay/blocks.py",
-    "relay/shapes.py",
-    "relay/values.py",
-    "relay/intake.py",
-    "relay/causality.py",
-    "relay/merging.py",
-    "relay/surrogates.py",
-    "relay/websocket.py",
-    "relay/member.py",
-    "relay/updates.py",
-    "relay/readback.py",
+    "documents/compare/align.py",
+    "documents/compare/diff.py",
+    "documents/formats/content.py",
+    "documents/formats/editing.py",
+    "documents/formats/ipynb.py",
+    "documents/formats/notebook.py",
+    "documents/formats/scan.py",
+    "documents/formats/shape.py",
+    "documents/formats/style.py",
+    "documents/formats/unkept.py",
+    "documents/formats/update.py",
+    "documents/merging/changes.py",
+    "documents/merging/conflicts.py",
+    "documents/merging/likeness.py",
+    "documents/merging/lineage.py",
+    "documents/merging/merge.py",
+    "machine/pace.py",
     "relay/connection.py",
-    "relay/pace.py",
-    "documents/align.py",
-    "documents/changes.py",
-    "documents/conflicts.py",
-    "documents/content.py",
-    "documents/diff.py",
-    "documents/editing.py",
-    "documents/ipynb.py",
-    "documents/likeness.py",
-    "documents/lineage.py",
-    "documents/merge.py",
-    "documents/notebook.py",
-    "documents/scan.py",
-    "documents/shape.py",
-    "documents/style.py",
-    "documents/unkept.py",
-    "documents/update.py",
+    "relay/effects.py",
+    "relay/member.py",
+    "relay/room.py",
+    "relay/storing/checkpoints.py",
     "supernode/actions/definition.py",
     "supernode/actions/forms.py",
     "supernode/actions/paths.py",
     "supernode/actions/validation.py",
     "supernode/json_safe.py",
     "supernode/tables.py",
+    "wire/awareness.py",
+    "wire/blocks.py",
+    "wire/causality.py",
+    "wire/intake.py",
+    "wire/merging.py",
+    "wire/nesting.py",
+    "wire/places.py",
+    "wire/protocol.py",
+    "wire/readback.py",
+    "wire/shapes.py",
+    "wire/structure.py",
+    "wire/surrogates.py",
+    "wire/updates.py",
+    "wire/values.py",
+    "wire/websocket.py",
 }
 # What Jupyter's managers raise.
-RAISED = {"documents/files.py", "documents/local.py", "supernode/actions/jupyter.py"}
+RAISED = {"documents/files/managed.py", "documents/files/local.py", "supernode/actions/jupyter.py"}
 IMPURE = {"asyncio", "logging", "time", "socket", "threading", "tornado", "datetime", "os", "sqlite3"}
-FLOORS = ("relay", "documents", "supernode")
+FLOORS: dict[str, set[str]] = {
+    "wire": set(),
+    "machine": set(),
+    "kernels": set(),
+    "relay": {"wire", "machine"},
+    "documents": {"wire", "machine", "relay"},
+    "supernode": {"wire", "machine", "kernels", "relay"},
+}
+"""The floors, and on which others each stands."""
 MUTABLE = ("list", "dict", "set", "defaultdict", "deque", "Counter", "OrderedDict", "bytearray")
 CHANGES = ("append", "add", "update", "clear", "pop", "popitem", "insert", "extend", "remove", "discard", "setdefault")
 
@@ -109,15 +118,11 @@ def allowed(path: Path, one: Import) -> bool:
     name, parts = name_of(path), one.module.split(".")
     if parts[0] == "tornado":
         error_only = name in RAISED and one.name == "HTTPError"
-        return error_only or path.name in ("handlers.py", "app.py") or name == "supernode/lines/gateway.py"
+        return error_only or path.name in ("handlers.py", "app.py") or name == "kernels/gateway.py"
     if parts[0] != "jupyter_rtc" or name in ("app.py", "managers.py", "__init__.py"):
         return True
-    here = path.relative_to(PACKAGE).parts[0]
-    there = parts[1] if len(parts) > 1 else ""
-    if there == here:
-        return True
-    # Another floor: only what the relay exports, and only downwards.
-    return there == "relay" and len(parts) == 2 and here in FLOORS[1:]
+    here, there = path.relative_to(PACKAGE).parts[0], parts[1] if len(parts) > 1 else ""
+    return here == there or (len(parts) == 2 and there in FLOORS[here])
 
 
 def exports(package: str) -> set[str]:
@@ -132,23 +137,58 @@ def test_imports_point_down() -> None:
     assert [complaint for path in MODULES for complaint in complaints(path)] == []
 
 
-def test_of_the_relay_others_use_what_it_exports() -> None:
-    others = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] in FLOORS[1:]]
-    used = {(name_of(path), one.name) for path in others for one in imports(path) if one.module == "jupyter_rtc.relay"}
-    exported = exports("relay")
-    assert len(used) > len(others)
+@pytest.mark.parametrize("floor", sorted(FLOORS))
+def test_of_a_floor_others_use_what_it_exports(floor: str) -> None:
+    others = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] != floor]
+    used = {
+        (name_of(path), one.name) for path in others for one in imports(path) if one.module == f"jupyter_rtc.{floor}"
+    }
+    exported = exports(floor)
+    assert used
     assert sorted((module, name) for module, name in used if name not in exported) == []
 
 
+def test_no_folders_need_each_other() -> None:
+    needs = {folder: set[str]() for folder in sorted({folder_of(path) for path in MODULES})}
+    for path in MODULES:
+        needs[folder_of(path)] |= {folder_of(found) for one in imports(path) if (found := file_of(one))}
+    for folder in needs:
+        needs[folder].discard(folder)
+    TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle
+
+
+def folder_of(path: Path) -> str:
+    """Return a module's folder inside the package; empty for the package itself."""
+    return "" if path.parent == PACKAGE else path.parent.relative_to(PACKAGE).as_posix()
+
+
+def file_of(one: Import) -> Path | None:
+    """Return the file of the module that an import names; None where it is not ours."""
+    if one.module.split(".")[0] != "jupyter_rtc":
+        return None
+    module = PACKAGE.joinpath(*one.module.split(".")[1:])
+    found = [
+        module / f"{one.name}.py",
+        module / one.name / "__init__.py",
+        module / "__init__.py",
+        module.with_suffix(".py"),
+    ]
+    return next(path for path in found if path.is_file() and path != PACKAGE / ".py")
+
+
 def test_the_rules_can_be_broken() -> None:
-    relay, documents = PACKAGE / "relay" / "room.py", PACKAGE / "documents" / "merge.py"
+    relay, wire = PACKAGE / "relay" / "room.py", PACKAGE / "wire" / "updates.py"
+    documents, files = PACKAGE / "documents" / "merging" / "merge.py", PACKAGE / "documents" / "files" / "managed.py"
     assert not allowed(relay, Import("jupyter_rtc.documents", "Documents", 1))
+    assert not allowed(relay, Import("jupyter_rtc.kernels", "Lines", 1))
     assert not allowed(relay, Import("tornado.web", "HTTPError", 1))
+    assert not allowed(wire, Import("jupyter_rtc.machine", "Tasks", 1))
     assert not allowed(documents, Import("jupyter_rtc.relay.room", "Room", 1))
     assert not allowed(documents, Import("jupyter_rtc.app", "JupyterRTC", 1))
     assert not allowed(documents, Import("jupyter_rtc", "app", 1))
-    assert not allowed(PACKAGE / "documents" / "files.py", Import("tornado.ioloop", "IOLoop", 1))
+    assert not allowed(files, Import("tornado.ioloop", "IOLoop", 1))
     assert allowed(documents, Import("jupyter_rtc.relay", "Room", 1))
+    assert allowed(documents, Import("jupyter_rtc.documents.formats.content", "Content", 1))
     assert allowed(PACKAGE / "relay" / "handlers.py", Import("tornado.web", "HTTPError", 1))
 
 

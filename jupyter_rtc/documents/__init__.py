@@ -1,15 +1,15 @@
 """Files as shared documents: a room for each file, filled from it and saved to it."""
 
-from .documents import Documents, Session
-from .files import FileContent, FileError, FileInfo, Files, ManagedFiles
-from .forks import Fork, Forks
-from .history import History, HistoryError
-from .kinds import BadRequest
-from .local import LocalFiles, files_of
-from .names import FileIds, HeldIds
-from .recovery import Recovery, RecoveryCopy, RecoveryError
-from .reverts import follow_reverts
-from .timelines import Timelines
+from .files.local import LocalFiles, files_of
+from .files.managed import FileContent, FileError, FileInfo, Files, ManagedFiles
+from .files.names import FileIds, HeldIds
+from .files.recovery import Recovery, RecoveryCopy, RecoveryError
+from .formats.kinds import BadRequest
+from .opened.documents import Documents, Session
+from .past.forks import Fork, Forks
+from .past.history import History, HistoryError
+from .past.reverts import follow_reverts
+from .past.timelines import Timelines
 
 __all__ = [
     "BadRequest",

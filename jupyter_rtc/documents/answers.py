@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import quote
 
 from ..relay import Version
-from . import trust
-from .content import Original
-from .history import Subject
-from .recovery import RecoveryCopy
+from .files import trust
+from .files.recovery import RecoveryCopy
+from .formats.content import Original
+from .past.history import Subject
 
 
 def copy_model(copy: RecoveryCopy, data: bytes) -> bytes:

@@ -17,14 +17,15 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, authenticated
 
 from ..relay import Allowances, ExhaustedError, NotAllowedError, UserRights
-from . import answers, restore, settle
-from .documents import Documents
-from .files import FileError
-from .forks import Fork, Forks
-from .history import History, HistoryError, Subject
-from .kinds import BadRequest
-from .recovery import RecoveryError
-from .timelines import Timelines
+from . import answers, settle
+from .files.managed import FileError
+from .files.recovery import RecoveryError
+from .formats.kinds import BadRequest
+from .opened.documents import Documents
+from .past import restore
+from .past.forks import Fork, Forks
+from .past.history import History, HistoryError, Subject
+from .past.timelines import Timelines
 
 _PART = 1 << 24
 """How many bytes of an answer are written at a time."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..relay import StoredRoom, StoreError
-from .conflicts import forget, recorded
-from .documents import Documents
-from .history import HistoryError, opened
+from .merging.conflicts import forget, recorded
+from .opened.documents import Documents
+from .past.history import HistoryError, opened
 
 
 async def listed(documents: Documents, path: str = "", form: str = "", kind: str = "") -> list[dict[str, Any]]:

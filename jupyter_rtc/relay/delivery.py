@@ -9,9 +9,9 @@ from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any
 
-from . import protocol
-from .allowances import Allowances, ExhaustedError, Holding
-from .awareness import stirring
+from ..machine import Pace, Tasks
+from ..wire import CloseCode, ProtocolError, TaintedError, UnfaithfulError, protocol, stirring
+from .admission.allowances import Allowances, ExhaustedError, Holding
 from .connection import Connection, TooSlowError
 from .door import Ask, Faults, Rights
 from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send, Show
@@ -19,14 +19,9 @@ from .hearing import Hearings
 from .keeper import Keeper
 from .member import Member
 from .outgoing import Outgoing
-from .pace import Pace
-from .protocol import CloseCode, ProtocolError
-from .readback import UnfaithfulError
 from .residents import PRESENCE, RoomGone
 from .room import Room
 from .served import ServedRoom
-from .tasks import Tasks
-from .updates import TaintedError
 
 _STEP1 = b"\x00\x00"
 """What a frame begins with that asks for the document."""

@@ -23,18 +23,15 @@ from tornado.util import _websocket_mask
 from tornado.web import HTTPError, authenticated
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
-from .allowances import ExhaustedError, Holding
-from .awareness import Identity
-from .intake import is_long
+from ..wire import CloseCode, Identity, MessageReader, Opcode, ProtocolError, clip_reason, is_long
+from .admission.allowances import ExhaustedError, Holding
+from .admission.rights import UserRights
 from .kinds import RoomKind
 from .member import Member
 from .open_room import OpenRoom
-from .protocol import CloseCode, ProtocolError, clip_reason
 from .relay import AGAIN, Relay
 from .residents import RoomError
-from .rights import UserRights
-from .store import StoreError
-from .websocket import MessageReader, Opcode
+from .storing.store import StoreError
 
 _CHUNK = 1 << 14
 _LARGE_CHUNK = 1 << 18

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from logging import Logger, LoggerAdapter
 from typing import Any
 
+from ..wire import EMPTY_STATE, CloseCode, decode_state_vector
 from .effects import Effect
 from .member import Member
-from .protocol import EMPTY_STATE, CloseCode, decode_state_vector
 from .served import ServedRoom
 
 _PAUSE = 1.0

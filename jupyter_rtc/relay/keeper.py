@@ -13,18 +13,26 @@ from pycrdt import Doc
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
-from .anew import anew
-from .checkpoints import Limits, Watch, fold, sealed, versions
+from ..wire import (
+    Places,
+    ProtocolError,
+    Read,
+    UnfaithfulError,
+    compare,
+    decode_state_vector,
+    delete_misplaced,
+    guarded,
+    read_again,
+    whole_state,
+)
 from .effects import Persist
-from .ledger import NEVER
-from .places import Places
-from .protocol import ProtocolError, decode_state_vector
-from .readback import Read, UnfaithfulError, compare, read_again
 from .residents import Kind, where
 from .room import Room
 from .served import ServedRoom
-from .store import TAKEN, Checkpoint, DamagedError, Mark, Past, Store, StoredRoom, StoreError, Version, in_part
-from .updates import delete_misplaced, guarded, whole_state
+from .storing.anew import anew
+from .storing.checkpoints import Limits, Watch, fold, sealed, versions
+from .storing.ledger import NEVER
+from .storing.store import TAKEN, Checkpoint, DamagedError, Mark, Past, Store, StoredRoom, StoreError, Version, in_part
 
 _DAY = 86_400.0
 _SHARE = 8

@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from .anew import anew
-from .checkpoints import Watch
+from ..wire import NO_CHANGE, Read
 from .member import Member
 from .open_room import OpenRoom
-from .protocol import NO_CHANGE
-from .readback import Read
 from .residents import PRESENCE, Kind, Resident, Verdict
-from .store import StoredRoom
+from .storing.anew import anew
+from .storing.checkpoints import Watch
+from .storing.store import StoredRoom
 
 _ANEW = "This room began anew. Reload it to go on."
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .awareness import Identity
-from .protocol import CloseCode, ProtocolError
+from ..wire import CloseCode, Identity, ProtocolError
 
 _MOST_HELD = 10_000
 """How many updates are held. They are seen to, and become one, as soon as the peer has said what it has."""

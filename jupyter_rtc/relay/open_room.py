@@ -9,9 +9,7 @@ from typing import Any
 
 from pycrdt import Doc
 
-from . import protocol
-from .awareness import Awareness
-from .checkpoints import SEAL
+from ..wire import Awareness, protocol
 from .delivery import Delivery
 from .effects import Broadcast, Effect, Send
 from .keeper import Keeper
@@ -19,7 +17,8 @@ from .member import Member
 from .residents import RoomGone
 from .room import EditError, Room
 from .served import Follower, ServedRoom
-from .store import Checkpoint, Mark, StoredRoom
+from .storing.checkpoints import SEAL
+from .storing.store import Checkpoint, Mark, StoredRoom
 
 
 class OpenRoom:

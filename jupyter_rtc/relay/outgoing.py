@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
+from ..machine import Pace
 from .effects import Broadcast, Show
-from .pace import Pace
 from .served import ServedRoom
 
 

@@ -8,13 +8,13 @@ from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any
 
+from ..machine import Tasks
+from ..wire import UnfaithfulError
 from .delivery import Delivery
 from .keeper import Keeper
-from .readback import UnfaithfulError
 from .residents import RoomGone
 from .served import ServedRoom
-from .store import StoredRoom
-from .tasks import Tasks
+from .storing.store import StoredRoom
 
 _SHARE = 0.02
 """The most of its time that a document is looked at, while people come and go and others type."""

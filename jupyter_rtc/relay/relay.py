@@ -14,25 +14,22 @@ from typing import Any, cast
 from traitlets import Float, Integer, Type
 from traitlets.config import LoggingConfigurable
 
-from .allowances import Allowances
-from .charges import Charges
+from ..machine import Pool, Tasks, give_back, logged
+from ..wire import ProtocolError, is_long, prepared
+from .admission.allowances import Allowances
+from .admission.charges import Charges
 from .connection import Connection, Transport
 from .delivery import Delivery
 from .door import Ask, Warnings
-from .intake import is_long, prepared
 from .keeper import Keeper
 from .kinds import RoomKind
 from .member import Member
-from .memory import give_back
 from .open_room import OpenRoom
-from .pool import Pool
-from .protocol import ProtocolError
 from .proving import Proving
 from .residents import RoomGone
 from .rooms import Rooms
-from .sqlite import SQLiteStore
-from .store import Store, StoreError
-from .tasks import Tasks, logged
+from .storing.sqlite import SQLiteStore
+from .storing.store import Store, StoreError
 
 _GIVING_BACK = 10.0
 _LAST_FRAMES = 5.0

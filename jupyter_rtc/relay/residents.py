@@ -7,11 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .checkpoints import Watch
+from ..wire import NO_CHANGE, CloseCode, Read
 from .member import Member
-from .protocol import NO_CHANGE, CloseCode
-from .readback import Read
-from .store import StoredRoom
+from .storing.checkpoints import Watch
+from .storing.store import StoredRoom
 
 PRESENCE = "JupyterLab:globalAwareness"
 """The room in which JupyterLab's front ends say who is here and which document they look at."""

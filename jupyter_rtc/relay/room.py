@@ -13,19 +13,29 @@ from typing import Any, NamedTuple
 import pycrdt
 from pycrdt import Doc, TransactionEvent
 
-from . import protocol
-from .allowances import ExhaustedError, Shares, waits_alone
-from .awareness import Awareness
-from .causality import marked
+from ..wire import (
+    NO_CHANGE,
+    Awareness,
+    CloseCode,
+    Intake,
+    Kind,
+    Places,
+    ProtocolError,
+    TaintedError,
+    UnfaithfulError,
+    answered,
+    deletion,
+    examine,
+    examined,
+    guarded,
+    marked,
+    merged,
+    news,
+    protocol,
+)
+from .admission.allowances import ExhaustedError, Shares, waits_alone
 from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send, Show
-from .intake import Intake
 from .member import Member
-from .merging import deletion, merged
-from .places import Places
-from .protocol import NO_CHANGE, CloseCode, Kind, ProtocolError
-from .readback import UnfaithfulError
-from .structure import examine
-from .updates import TaintedError, answered, examined, guarded, news
 
 _MAX_TAIL = 1 << 20
 _LONGEST_TAIL = 1000

@@ -12,17 +12,17 @@ from uuid import uuid4
 
 from pycrdt import Doc
 
-from .allowances import Allowances, ExhaustedError
-from .charges import Charge, Charges
+from ..wire import CloseCode
+from .admission.allowances import Allowances, ExhaustedError
+from .admission.charges import Charge, Charges
 from .delivery import Delivery
 from .keeper import Keeper, Loaded
 from .kinds import RoomKind
 from .open_room import OpenRoom
-from .protocol import CloseCode
 from .residents import Resident, RoomError
 from .room import Room
 from .served import ServedRoom
-from .store import StoredRoom, StoreError
+from .storing.store import StoredRoom, StoreError
 
 _LAST_SAVE = 1.5
 

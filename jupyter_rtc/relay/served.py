@@ -8,12 +8,12 @@ from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import Any, TypeAlias
 
-from . import websocket
-from .charges import Charge
+from ..machine import Pace
+from ..wire import websocket
+from .admission.charges import Charge
 from .connection import Connection
 from .effects import Broadcast, Send, Show
 from .member import Member
-from .pace import Pace
 from .residents import Kind, Resident, where
 from .room import Room
 

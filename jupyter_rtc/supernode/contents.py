@@ -14,7 +14,7 @@ from posixpath import dirname
 from time import monotonic
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from ..relay import Notifications
+from ..machine import Notifications
 from .listings import Listings, Model
 from .records import ContentRecord, FolderRecord, iso
 from .service import Changed

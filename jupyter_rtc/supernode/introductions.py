@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from ..kernels import Lines, answer, is_remote, started
 from .json_safe import json_safe
-from .lines import Lines, answer, is_remote, started
 from .service import Changed
 
 _TOLD = ("language_info", "banner", "protocol_version", "supported_features")

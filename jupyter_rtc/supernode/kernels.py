@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from jupyter_core.utils import ensure_async
 from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 
+from ..kernels import Lines
 from .introductions import Introductions
-from .lines import Lines
 from .records import KernelRecord, iso
 from .service import Changed
 from .wraps import Hooks, Wraps

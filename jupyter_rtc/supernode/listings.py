@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from jupyter_core.paths import is_file_hidden
 from jupyter_server.services.contents.filemanager import FileContentsManager
 
-from ..relay import OneThread, Pool
+from ..machine import OneThread, Pool
 from .service import Changed, MissingError
 from .wraps import Hooks
 

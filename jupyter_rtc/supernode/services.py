@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from jupyter_core.utils import ensure_async
 from jupyter_server.utils import url_path_join
 
-from ..relay import Pool
+from ..machine import Pool
 from .kernels import Kernels
 from .records import DocumentRecord, KernelSpecRecord, SessionRecord, StatusRecord, TerminalRecord, iso
 from .service import Changed

@@ -13,10 +13,10 @@ from traitlets import Enum, Float, Integer
 from traitlets import List as ListTrait
 from traitlets.config import LoggingConfigurable
 
+from ..kernels import Lines
 from ..relay import Relay
 from .contents import Bounds, Contents, FileIds, Folders
 from .kernels import Kernels
-from .lines import Lines
 from .listings import Listings
 from .mirror import Mirror
 from .patience import Patience

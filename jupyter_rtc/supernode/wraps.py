@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from traitlets import HasTraits
 from traitlets.log import get_logger
 
-from ..relay import logged
+from ..machine import logged
 
 After: TypeAlias = Callable[[bool], object]
 """Called when a method is through, with whether it succeeded."""

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 from pycrdt import Array, Doc
 
-from jupyter_rtc.documents.changes import difference
-from jupyter_rtc.documents.content import NotebookContent, rendered
-from jupyter_rtc.documents.merge import outside
-from jupyter_rtc.relay.checkpoints import Limits, document, fold, versions
-from jupyter_rtc.relay.store import Past, StoredRoom
+from jupyter_rtc.documents.formats.content import NotebookContent, rendered
+from jupyter_rtc.documents.merging.changes import difference
+from jupyter_rtc.documents.merging.merge import outside
+from jupyter_rtc.relay.storing.checkpoints import Limits, document, fold, versions
+from jupyter_rtc.relay.storing.store import Past, StoredRoom
 
 EDITS = 10_000
 LIMITS = Limits(200, 32 << 20, 90 * 86_400.0)

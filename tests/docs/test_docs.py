@@ -14,8 +14,8 @@ from jupyter_core.paths import jupyter_path
 from jupyterlab.commands import get_app_dir
 
 import jupyter_rtc
-from jupyter_rtc.relay import CloseCode
 from jupyter_rtc.supernode.actions.handlers import ActionHandler
+from jupyter_rtc.wire.protocol import CloseCode
 
 from .pages import CONTRIBUTING, DOCS, PAGES, README, ROOT, anchors, blocks, headings, links
 
@@ -148,7 +148,7 @@ def test_every_page_is_on_the_map() -> None:
     assert set(PAGES) - linked == {index, CONTRIBUTING}
 
 
-@pytest.mark.parametrize("floor", ["relay", "documents", "supernode"])
+@pytest.mark.parametrize("floor", ["wire", "machine", "kernels", "relay", "documents", "supernode"])
 def test_every_module_is_in_the_house(floor: str) -> None:
     """The page about the structure of the code names the modules of each floor, and no others."""
     page = (DOCS / "topics" / "the-house.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from jupyter_server.auth import Authorizer
 from tornado.httpclient import AsyncHTTPClient
 from websockets.exceptions import InvalidStatus
 
-from jupyter_rtc.relay.protocol import Kind
+from jupyter_rtc.wire.protocol import Kind
 
 from .pages import DOCS
 from .test_docs import script

@@ -12,7 +12,7 @@ import pycrdt
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from jupyter_rtc.documents.content import Content, Original, content_of
+from jupyter_rtc.documents.formats.content import Content, Original, content_of
 
 REGISTERED = {entry.name: entry.load() for entry in entry_points(group="jupyter_ydoc")}
 NOTEBOOK = content_of("notebook", REGISTERED)

@@ -13,8 +13,8 @@ import pytest
 from relay.peer import PATIENCE, Peer, eventually
 from tornado.httpclient import HTTPClientError, HTTPResponse
 
-from jupyter_rtc.documents.content import TextContent
-from jupyter_rtc.documents.names import DocumentName
+from jupyter_rtc.documents.files.names import DocumentName
+from jupyter_rtc.documents.formats.content import TextContent
 
 TEXT = "a line of the document\n" * 500_000
 """More than the buffers of a connection hold."""

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_rtc.documents.changes import difference, unified
+from jupyter_rtc.documents.merging.changes import difference, unified
 
 from .examples import NOTEBOOK, as_nbformat, calm, code, notebook
 

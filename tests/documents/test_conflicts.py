@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycrdt import Array, Map, Text
 
-from jupyter_rtc.documents.conflicts import (
+from jupyter_rtc.documents.formats.editing import edit_text
+from jupyter_rtc.documents.merging.conflicts import (
     MOST,
     Conflict,
     Merge,
@@ -26,8 +27,7 @@ from jupyter_rtc.documents.conflicts import (
     records,
     write,
 )
-from jupyter_rtc.documents.editing import edit_text
-from jupyter_rtc.documents.merge import edits, outside
+from jupyter_rtc.documents.merging.merge import edits, outside
 
 from .examples import NOTEBOOK, PLAIN, TEXT, Doc, as_nbformat, built, calm, code, copied, markdown, notebook, stream
 

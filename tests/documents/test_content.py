@@ -22,8 +22,8 @@ from nbformat.sign import NotebookNotary
 from pycrdt import Array, Map, Text
 
 import jupyter_rtc
-from jupyter_rtc.documents.content import Content, ContentError, content_of
-from jupyter_rtc.documents.ipynb import Notebook
+from jupyter_rtc.documents.formats.content import Content, ContentError, content_of
+from jupyter_rtc.documents.formats.ipynb import Notebook
 
 from .examples import (
     NOTEBOOK,
@@ -102,7 +102,7 @@ def test_equal_content_is_built_from_equal_bytes(content: dict[str, Any]) -> Non
 ROOT = Path(jupyter_rtc.__file__).parent.parent
 PROGRAM = f"""{LIGHT}
 from hashlib import sha256
-from jupyter_rtc.documents.content import NotebookContent
+from jupyter_rtc.documents.formats.content import NotebookContent
 content = NotebookContent()
 built = content.build(content.parse(sys.stdin.buffer.read().decode()))
 print(built.genesis, sha256(built.snapshot()).hexdigest())

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_rtc.documents import decoding
-from jupyter_rtc.documents.decoding import decode, raw_decode
+from jupyter_rtc.documents.formats import decoding
+from jupyter_rtc.documents.formats.decoding import decode, raw_decode
 
 DECODER = JSONDecoder(parse_int=float)
 VALUES = st.recursive(

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from jupyter_rtc.relay import decode_state_vector, protocol
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.protocol import decode_state_vector
 
 from .conftest import Opener, Starter
 from .listening import heard, sentences
@@ -19,8 +20,8 @@ from .process import Jupyter
 from .test_damaged_record import query
 
 OPEN_DOOR = """
-from jupyter_rtc.relay import intake, updates
-from jupyter_rtc.relay.causality import Plan
+from jupyter_rtc.wire import intake, updates
+from jupyter_rtc.wire.causality import Plan
 as_it_is = lambda update: Plan((update,), (), False, {}, ())
 intake.Intake.admit = lambda self, doc, update: intake.Admitted(update, b"\\0\\0", as_it_is(update), {}, ())
 updates.refuse_hazards = lambda update: None

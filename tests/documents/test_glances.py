@@ -11,8 +11,8 @@ from .process import Jupyter
 
 # A disk that tells of no change; `looks` says at which file the server looks, and when it glances at all.
 QUIET_DISK = """
-from jupyter_rtc.documents.local import LocalFiles
-from jupyter_rtc.documents.watcher import Watcher
+from jupyter_rtc.documents.files.local import LocalFiles
+from jupyter_rtc.machine.watcher import Watcher
 
 
 class Noted:

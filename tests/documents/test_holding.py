@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pycrdt import Doc, Map, Text
 
-from jupyter_rtc.documents.conflicts import Note
-from jupyter_rtc.documents.content import Original
-from jupyter_rtc.documents.likeness import holds
-from jupyter_rtc.documents.lineage import Brought, examine, may_double, reconcile, recorded, weigh
-from jupyter_rtc.documents.update import NO_CHANGE
-from jupyter_rtc.relay import ProtocolError
+from jupyter_rtc.documents.formats.content import Original
+from jupyter_rtc.documents.formats.update import NO_CHANGE
+from jupyter_rtc.documents.merging.conflicts import Note
+from jupyter_rtc.documents.merging.likeness import holds
+from jupyter_rtc.documents.merging.lineage import Brought, examine, may_double, reconcile, recorded, weigh
+from jupyter_rtc.wire.protocol import ProtocolError
 
 from .examples import NOTEBOOK, TEXT, as_nbformat, built, code, copied, notebook, read, stream
 

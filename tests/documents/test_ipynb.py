@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_rtc.documents.ipynb import ContentError, Ipynb, Notebook, parse, render
+from jupyter_rtc.documents.formats.ipynb import ContentError, Ipynb, Notebook, parse, render
 
 from . import examples
 from .examples import (

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jupyter_rtc.documents.content import Value
-from jupyter_rtc.documents.likeness import is_later
+from jupyter_rtc.documents.formats.content import Value
+from jupyter_rtc.documents.merging.likeness import is_later
 
 from .examples import NOTEBOOK, TEXT, as_nbformat, calm, code, notebook
 

@@ -12,8 +12,8 @@ import pytest
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 
 from jupyter_rtc.documents import FileError, LocalFiles
-from jupyter_rtc.documents.content import TextContent
-from jupyter_rtc.documents.files import Change, OvertakenError
+from jupyter_rtc.documents.files.managed import Change, OvertakenError
+from jupyter_rtc.documents.formats.content import TextContent
 
 from .conftest import Opener
 from .peer import until

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_rtc.documents import style
-from jupyter_rtc.documents.shape import Shape
-from jupyter_rtc.documents.style import Style, decode
+from jupyter_rtc.documents.formats import style
+from jupyter_rtc.documents.formats.shape import Shape
+from jupyter_rtc.documents.formats.style import Style, decode
 
 from .examples import calm
 

@@ -15,11 +15,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pycrdt import Array, Map, Text
 
-from jupyter_rtc.documents.align import match
-from jupyter_rtc.documents.diff import hunks, text_hunks
-from jupyter_rtc.documents.editing import edit_text
-from jupyter_rtc.documents.merge import outside
-from jupyter_rtc.documents.update import NO_CHANGE
+from jupyter_rtc.documents.compare.align import match
+from jupyter_rtc.documents.compare.diff import hunks, text_hunks
+from jupyter_rtc.documents.formats.editing import edit_text
+from jupyter_rtc.documents.formats.update import NO_CHANGE
+from jupyter_rtc.documents.merging.merge import outside
 
 from .examples import (
     NOTEBOOK,

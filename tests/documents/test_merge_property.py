@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycrdt import Array, Map, Text
 
-from jupyter_rtc.documents.merge import outside
+from jupyter_rtc.documents.merging.merge import outside
 
 from .examples import NOTEBOOK, PLAIN, TEXT, Doc, as_nbformat, built, calm, code, notebook, read, stream
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from pycrdt import Map, Text
 
-from jupyter_rtc.relay import SQLiteStore, protocol
+from jupyter_rtc.relay import SQLiteStore
+from jupyter_rtc.wire import protocol
 
 from .conftest import Opener, Starter
 from .examples import as_nbformat, code, notebook

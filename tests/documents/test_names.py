@@ -8,7 +8,7 @@ import pytest
 from jupyter_server_fileid.manager import ArbitraryFileIdManager, LocalFileIdManager
 
 from jupyter_rtc.documents import FileError
-from jupyter_rtc.documents.names import DocumentName, HeldIds, api_path, path_after
+from jupyter_rtc.documents.files.names import DocumentName, HeldIds, api_path, path_after
 
 from .conftest import Opener, Starter
 from .examples import as_nbformat, code, notebook
@@ -119,7 +119,7 @@ async def test_a_notebook_renamed_through_a_link_keeps_its_room(start: Starter, 
 COUNTING = """
 from pathlib import Path
 from jupyter_server_fileid.manager import LocalFileIdManager
-from jupyter_rtc.documents.binding import FileBinding
+from jupyter_rtc.documents.opened.binding import FileBinding
 
 def counted(cls, name):
     made = getattr(cls, name)

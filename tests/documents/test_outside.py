@@ -22,7 +22,7 @@ from .process import Jupyter
 
 REFUSING = """
 import pathlib
-from jupyter_rtc.relay import ProtocolError
+from jupyter_rtc.wire import ProtocolError
 from jupyter_rtc.relay.room import Room
 
 merge = Room.merge

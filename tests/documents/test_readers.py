@@ -11,7 +11,7 @@ import websockets
 from docs.test_docs import script
 from pycrdt import Doc, Text, create_update_message
 
-from jupyter_rtc.relay.protocol import Kind
+from jupyter_rtc.wire.protocol import Kind
 
 from .conftest import Opener, Starter
 from .peer import Peer, until

@@ -17,9 +17,9 @@ import nbformat
 import pytest
 from pycrdt import Doc
 
-from jupyter_rtc.documents.content import Content, NotebookContent, TextContent, encoded, rendered
-from jupyter_rtc.documents.names import DocumentName
-from jupyter_rtc.documents.recovery import Recovery, RecoveryCopy, RecoveryError
+from jupyter_rtc.documents.files.names import DocumentName
+from jupyter_rtc.documents.files.recovery import Recovery, RecoveryCopy, RecoveryError
+from jupyter_rtc.documents.formats.content import Content, NotebookContent, TextContent, encoded, rendered
 
 from .examples import as_nbformat, built, code, notebook
 
@@ -351,9 +351,9 @@ def killed_after(folder: Path, number: int) -> list[str]:
 
 ENDLESS = """
 import asyncio, sys
-from jupyter_rtc.documents.content import TextContent
-from jupyter_rtc.documents.names import DocumentName
-from jupyter_rtc.documents.recovery import Recovery
+from jupyter_rtc.documents.formats.content import TextContent
+from jupyter_rtc.documents.files.names import DocumentName
+from jupyter_rtc.documents.files.recovery import Recovery
 
 async def main():
     recovery = Recovery(lambda copy, new: None, folder=sys.argv[1])

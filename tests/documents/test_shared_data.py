@@ -23,7 +23,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from jupyter_rtc.relay.sqlite import SQLiteStore
+from jupyter_rtc.relay.storing.sqlite import SQLiteStore
 
 
 class Slow(SQLiteStore):

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map, Text
 
-from jupyter_rtc.documents.conflicts import place_of
-from jupyter_rtc.documents.conflicts import recorded as conflicts_in
-from jupyter_rtc.documents.lineage import recorded, taken
+from jupyter_rtc.documents.merging.conflicts import place_of
+from jupyter_rtc.documents.merging.conflicts import recorded as conflicts_in
+from jupyter_rtc.documents.merging.lineage import recorded, taken
 
 KEYS = ["taken", "merged 5", f"conflict {'a' * 32}"]
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
-from jupyter_rtc.documents.autosave import Autosave
+from jupyter_rtc.documents.opened.autosave import Autosave
 
 from .conftest import Opener, Starter
 from .disks import read_only

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pycrdt import Array, Map, Text
 
-from jupyter_rtc.documents.conflicts import merged
-from jupyter_rtc.documents.content import Content
-from jupyter_rtc.documents.merge import document
+from jupyter_rtc.documents.formats.content import Content
+from jupyter_rtc.documents.merging.conflicts import merged
+from jupyter_rtc.documents.merging.merge import document
 
 from .examples import NOTEBOOK, TEXT, as_nbformat, built, code, markdown, notebook, read
 

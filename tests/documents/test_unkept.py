@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycrdt import Array, Map
 
-from jupyter_rtc.documents.ipynb import Notebook
-from jupyter_rtc.documents.unkept import carried, carried_text, unkept, without
+from jupyter_rtc.documents.formats.ipynb import Notebook
+from jupyter_rtc.documents.formats.unkept import carried, carried_text, unkept, without
 
 from .conftest import Opener, Starter
 from .examples import calm, code, markdown, notebook

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from jupyter_rtc.documents.watcher import Watcher
+from jupyter_rtc.machine.watcher import Watcher
 
 from .peer import until
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from nbformat.sign import NotebookNotary
 from pycrdt import Array, Map, Text, XmlFragment
 
-from jupyter_rtc.documents import trust
-from jupyter_rtc.documents.conflicts import merged
-from jupyter_rtc.documents.content import ContentError, encoded
-from jupyter_rtc.documents.editing import says_the_same
-from jupyter_rtc.documents.ipynb import Ipynb, parse, render
-from jupyter_rtc.documents.merge import outside
-from jupyter_rtc.documents.shape import Shape, is_whole, project
+from jupyter_rtc.documents.files.managed import trust
+from jupyter_rtc.documents.formats.content import ContentError, encoded
+from jupyter_rtc.documents.formats.editing import says_the_same
+from jupyter_rtc.documents.formats.ipynb import Ipynb, parse, render
+from jupyter_rtc.documents.formats.shape import Shape, is_whole, project
+from jupyter_rtc.documents.merging.conflicts import merged
+from jupyter_rtc.documents.merging.merge import outside
 
 from .examples import (
     NOTEBOOK,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
 
-from jupyter_rtc.relay.protocol import ProtocolError, read_uint, write_uint
-from jupyter_rtc.relay.structure import blocks
+from jupyter_rtc.wire.protocol import ProtocolError, read_uint, write_uint
+from jupyter_rtc.wire.structure import blocks
 
 _NUMBERS = (0, 1, 2, 3, 5, 63, 64, 127, 128, 255, 256, 1 << 14, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, 1 << 53)
 _Change: TypeAlias = Callable[[bytes, list[bytes], random.Random], bytes]

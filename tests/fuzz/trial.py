@@ -10,13 +10,15 @@ from typing import Any
 from pycrdt import Array, Doc, Map, Text
 from relay.by_hand import GENESIS, append
 
-from jupyter_rtc.relay import Identity, Member, Room, StoredRoom, protocol
+from jupyter_rtc.relay import Member, Room, StoredRoom
 from jupyter_rtc.relay.effects import Effect, Hear, Persist
-from jupyter_rtc.relay.merging import merged
-from jupyter_rtc.relay.protocol import NO_CHANGE, ProtocolError, read_uint
-from jupyter_rtc.relay.shapes import ANY, DELETED, DOC, GC, HAS_LEFT, SKIP, STRING, Block, Id
-from jupyter_rtc.relay.structure import blocks, deletions, neighbours
-from jupyter_rtc.relay.updates import TaintedError
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.awareness import Identity
+from jupyter_rtc.wire.merging import merged
+from jupyter_rtc.wire.protocol import NO_CHANGE, ProtocolError, read_uint
+from jupyter_rtc.wire.shapes import ANY, DELETED, DOC, GC, HAS_LEFT, SKIP, STRING, Block, Id
+from jupyter_rtc.wire.structure import blocks, deletions, neighbours
+from jupyter_rtc.wire.updates import TaintedError
 
 from .mutations import mutated
 

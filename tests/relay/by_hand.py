@@ -7,12 +7,13 @@ from typing import Any
 
 from pycrdt import Doc, Map, Text, TransactionEvent
 
-from jupyter_rtc.relay import OpenRoom, Relay, protocol
-from jupyter_rtc.relay.awareness import Identity
+from jupyter_rtc.relay import OpenRoom, Relay
 from jupyter_rtc.relay.effects import Broadcast, Effect, Persist, Send, Show
 from jupyter_rtc.relay.member import Member
-from jupyter_rtc.relay.protocol import Kind
 from jupyter_rtc.relay.room import Room
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.awareness import Identity
+from jupyter_rtc.wire.protocol import Kind
 
 GENESIS = 77
 

@@ -16,8 +16,8 @@ from pycrdt import Awareness, Doc, Text
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from jupyter_rtc.relay import protocol
-from jupyter_rtc.relay.protocol import Kind
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.protocol import Kind
 
 from .by_hand import observed, text_of
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from awaiting import until as until
 
-from jupyter_rtc.relay.sqlite import SQLiteStore
-from jupyter_rtc.relay.store import StoredRoom, StoreError
+from jupyter_rtc.relay.storing.sqlite import SQLiteStore
+from jupyter_rtc.relay.storing.store import StoredRoom, StoreError
 
 ROOM = StoredRoom(lineage="1f" * 16, genesis=7, snapshot=b"first", seq=0, log=(), intended=None, saved=None)
 

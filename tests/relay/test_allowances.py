@@ -14,18 +14,10 @@ from tornado.httpclient import HTTPClientError
 from traitlets.config import Config
 from websockets.exceptions import InvalidStatus
 
-from jupyter_rtc.relay import (
-    ExhaustedError,
-    FreeRooms,
-    MemoryStore,
-    Relay,
-    RoomError,
-    SQLiteStore,
-    StoredRoom,
-    protocol,
-)
-from jupyter_rtc.relay.allowances import Allowance, Holding, Shares
-from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode
+from jupyter_rtc.relay import ExhaustedError, FreeRooms, MemoryStore, Relay, RoomError, SQLiteStore, StoredRoom
+from jupyter_rtc.relay.admission.allowances import Allowance, Holding, Shares
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.protocol import AwarenessEntry, CloseCode
 
 from .by_hand import append, in_memory, observed, text_of
 from .peer import Peer, eventually

@@ -13,9 +13,9 @@ from shutil import copy
 
 import pytest
 
-from jupyter_rtc.relay.schema import CONVERSIONS
-from jupyter_rtc.relay.sqlite import SQLiteStore
-from jupyter_rtc.relay.store import DamagedError, Mark, Past
+from jupyter_rtc.relay.storing.schema import CONVERSIONS
+from jupyter_rtc.relay.storing.sqlite import SQLiteStore
+from jupyter_rtc.relay.storing.store import DamagedError, Mark, Past
 
 from .by_hand import append as typed
 from .by_hand import in_memory, text_of

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pycrdt import Awareness as PeerAwareness
 from pycrdt import Doc, read_message
 
-from jupyter_rtc.relay import protocol
-from jupyter_rtc.relay.awareness import Awareness, Identity, stirring
-from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode, ProtocolError
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.awareness import Awareness, Identity, stirring
+from jupyter_rtc.wire.protocol import AwarenessEntry, CloseCode, ProtocolError
 
 ADA = Identity("ada", {"username": "ada", "name": "Ada", "color": "red"})
 BOB = Identity("bob", {"username": "bob", "name": "Bob", "color": "blue"})

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycrdt import Doc, Map, Text
 
-from jupyter_rtc.relay.checkpoints import SEAL, Limits, document, fold, sealed, state_without, versions
-from jupyter_rtc.relay.store import Past, StoredRoom, Version
+from jupyter_rtc.relay.storing.checkpoints import SEAL, Limits, document, fold, sealed, state_without, versions
+from jupyter_rtc.relay.storing.store import Past, StoredRoom, Version
 
 HOUR, DAY = 3600.0, 86_400.0
 ALL = Limits(200, 1 << 30, 1e9)

@@ -12,9 +12,11 @@ import pytest
 from pycrdt import Doc
 from traitlets.config import Config
 
-from jupyter_rtc.relay import FreeRooms, Identity, Member, Relay, protocol
-from jupyter_rtc.relay.protocol import NO_CHANGE
-from jupyter_rtc.relay.store import Checkpoint, DamagedError, Mark, Past, Version
+from jupyter_rtc.relay import FreeRooms, Member, Relay
+from jupyter_rtc.relay.storing.store import Checkpoint, DamagedError, Mark, Past, Version
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.awareness import Identity
+from jupyter_rtc.wire.protocol import NO_CHANGE
 
 from .by_hand import append as typed
 from .by_hand import in_memory, observed, text_of

@@ -13,8 +13,10 @@ import pytest
 from pycrdt import Doc
 from traitlets.config import Config
 
-from jupyter_rtc.relay import FreeRooms, Identity, Member, OpenRoom, Relay, Resident, protocol
-from jupyter_rtc.relay.housekeeping import is_remote
+from jupyter_rtc.relay import FreeRooms, Member, OpenRoom, Relay, Resident
+from jupyter_rtc.relay.storing.housekeeping import is_remote
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.awareness import Identity
 
 from .by_hand import append as typed
 from .by_hand import in_memory, observed, text_of

@@ -10,11 +10,13 @@ import pytest
 from awaiting import until
 from pycrdt import Array, Doc, Map, Text
 
-from jupyter_rtc.relay import Identity, Member, ProtocolError, Room, protocol
+from jupyter_rtc.relay import Member, Room
 from jupyter_rtc.relay.effects import Broadcast, Persist
-from jupyter_rtc.relay.intake import LONG_FRAME, prepared
-from jupyter_rtc.relay.protocol import Kind
-from jupyter_rtc.relay.structure import examine
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.awareness import Identity
+from jupyter_rtc.wire.intake import LONG_FRAME, prepared
+from jupyter_rtc.wire.protocol import Kind, ProtocolError
+from jupyter_rtc.wire.structure import examine
 
 from .by_hand import observed
 from .peer import Peer

@@ -8,9 +8,9 @@ from typing import Any
 import pycrdt
 from pycrdt import Array, Doc, Map, Text
 
-from jupyter_rtc.relay.merging import merged
-from jupyter_rtc.relay.protocol import NO_CHANGE
-from jupyter_rtc.relay.structure import examine
+from jupyter_rtc.wire.merging import merged
+from jupyter_rtc.wire.protocol import NO_CHANGE
+from jupyter_rtc.wire.structure import examine
 
 from .by_hand import append, observed
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment
 
-from jupyter_rtc.relay.nesting import DEEPEST_TYPES, Nesting
-from jupyter_rtc.relay.protocol import CloseCode, ProtocolError, write_uint
-from jupyter_rtc.relay.structure import examine
+from jupyter_rtc.wire.nesting import DEEPEST_TYPES, Nesting
+from jupyter_rtc.wire.protocol import CloseCode, ProtocolError, write_uint
+from jupyter_rtc.wire.structure import examine
 
 from .by_hand import observed
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_rtc.relay import Notifications
+from jupyter_rtc.machine.notifications import Notifications
 
 from .peer import eventually
 

@@ -8,13 +8,15 @@ from time import monotonic
 
 import pytest
 
-from jupyter_rtc.relay import FreeRooms, Identity, Member, Room, protocol
+from jupyter_rtc.machine.pace import Pace
+from jupyter_rtc.relay import FreeRooms, Member, Room
 from jupyter_rtc.relay.connection import Connection
 from jupyter_rtc.relay.effects import Broadcast, Show
 from jupyter_rtc.relay.outgoing import Outgoing
-from jupyter_rtc.relay.pace import Pace
-from jupyter_rtc.relay.protocol import AwarenessEntry
 from jupyter_rtc.relay.served import ServedRoom
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.awareness import Identity
+from jupyter_rtc.wire.protocol import AwarenessEntry
 
 from .peer import eventually
 from .wire import Socket

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jupyter_core.paths import jupyter_data_dir
 
-from jupyter_rtc.relay import place
+from jupyter_rtc.machine.place import place
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment, XmlText
 
-from jupyter_rtc.relay import Identity, Member, ProtocolError, Room, StoredRoom, protocol
+from jupyter_rtc.relay import Member, Room, StoredRoom
 from jupyter_rtc.relay.effects import Persist
-from jupyter_rtc.relay.merging import merged
-from jupyter_rtc.relay.places import Ids, Places
-from jupyter_rtc.relay.protocol import write_uint
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.awareness import Identity
+from jupyter_rtc.wire.merging import merged
+from jupyter_rtc.wire.places import Ids, Places
+from jupyter_rtc.wire.protocol import ProtocolError, write_uint
 
 from .by_hand import GENESIS, Peer, observed
 

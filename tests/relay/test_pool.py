@@ -9,13 +9,13 @@ import threading
 
 import pytest
 
-from jupyter_rtc.relay import Pool
+from jupyter_rtc.machine.pool import Pool
 
 from .peer import eventually
 
 LEAVING = """
 import asyncio, threading
-from jupyter_rtc.relay import Pool
+from jupyter_rtc.machine import Pool
 
 async def main():
     pool, begun = Pool(), threading.Event()

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycrdt import Awareness, Doc, Text
 
-from jupyter_rtc.relay import protocol
-from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode, Kind, Message, ProtocolError
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.protocol import AwarenessEntry, CloseCode, Kind, Message, ProtocolError
 
 SIZES = [0, 1, 127, 128, 16_383, 16_384, 1 << 20]
 JAVASCRIPT_STATE = '{"user":{"name":"Zoë 🦀"}}'

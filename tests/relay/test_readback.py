@@ -16,12 +16,14 @@ import pytest
 from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment, XmlText
 from traitlets.config import Config
 
-from jupyter_rtc.relay import FreeRooms, Identity, Member, OpenRoom, Relay, StoredRoom, protocol
-from jupyter_rtc.relay import updates as updates_module
-from jupyter_rtc.relay.anew import anew
-from jupyter_rtc.relay.places import Places
-from jupyter_rtc.relay.protocol import Kind
-from jupyter_rtc.relay.readback import UnfaithfulError, proved
+from jupyter_rtc.relay import FreeRooms, Member, OpenRoom, Relay, StoredRoom
+from jupyter_rtc.relay.storing.anew import anew
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire import updates as updates_module
+from jupyter_rtc.wire.awareness import Identity
+from jupyter_rtc.wire.places import Places
+from jupyter_rtc.wire.protocol import Kind
+from jupyter_rtc.wire.readback import UnfaithfulError, proved
 
 from .by_hand import append, in_memory, observed, text_of
 from .peer import eventually

@@ -18,7 +18,6 @@ from traitlets.config import Config
 from jupyter_rtc.relay import (
     PRESENCE,
     FreeRooms,
-    Identity,
     Mark,
     Member,
     MemoryStore,
@@ -32,10 +31,10 @@ from jupyter_rtc.relay import (
     SQLiteStore,
     StoredRoom,
     Verdict,
-    protocol,
-    websocket,
 )
-from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode
+from jupyter_rtc.wire import protocol, websocket
+from jupyter_rtc.wire.awareness import Identity
+from jupyter_rtc.wire.protocol import AwarenessEntry, CloseCode
 
 from .by_hand import append, in_memory, observed, text_of
 from .faulty import Faulty

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycrdt import Awareness, Doc, Map, Text
 
-from jupyter_rtc.relay import protocol
 from jupyter_rtc.relay.effects import Broadcast, Persist, Refuse, Request, Send, Show
-from jupyter_rtc.relay.protocol import AwarenessEntry, CloseCode, Kind, ProtocolError
 from jupyter_rtc.relay.room import Room
-from jupyter_rtc.relay.updates import TaintedError, guarded
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.protocol import AwarenessEntry, CloseCode, Kind, ProtocolError
+from jupyter_rtc.wire.updates import TaintedError, guarded
 
 from .by_hand import Peer, append, clocks, delete, frames, observed, replayed, room_with, shown, text_of, whole
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pycrdt import Array, Doc, Map, Text
 
-from jupyter_rtc.relay import protocol
-from jupyter_rtc.relay.awareness import Identity
 from jupyter_rtc.relay.effects import Broadcast, Effect, Persist, Refuse, Send
 from jupyter_rtc.relay.member import Member
-from jupyter_rtc.relay.protocol import Kind
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.awareness import Identity
+from jupyter_rtc.wire.protocol import Kind
 
 from .by_hand import clocks, observed, room_with, whole
 

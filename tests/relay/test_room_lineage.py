@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map, Text, get_state
 
-from jupyter_rtc.relay import protocol
 from jupyter_rtc.relay.effects import Broadcast, Hear, Persist, Refuse, Send, Show
-from jupyter_rtc.relay.protocol import CloseCode, Kind, ProtocolError
 from jupyter_rtc.relay.room import Room
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.protocol import CloseCode, Kind, ProtocolError
 
 from .by_hand import GENESIS, Peer, append, clocks, created_notebook, frames, observed, room_with, text_of, whole
 

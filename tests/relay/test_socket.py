@@ -13,7 +13,8 @@ import pytest
 from pycrdt import Doc, Map, Provider, Text
 from websockets.asyncio.client import ClientConnection
 
-from jupyter_rtc.relay import OpenRoom, PlainKind, Relay, Resident, protocol
+from jupyter_rtc.relay import OpenRoom, PlainKind, Relay, Resident
+from jupyter_rtc.wire import protocol
 
 from .by_hand import append, in_memory, text_of
 from .faulty import Faulty

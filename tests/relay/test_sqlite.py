@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_rtc.relay.store import Checkpoint, Mark, StoreError, Version
+from jupyter_rtc.relay.storing.store import Checkpoint, Mark, StoreError, Version
 
 from .stores import ROOM, append, awaited, locked, log_of, opened, until
 
@@ -35,8 +35,8 @@ def commits(path: Path) -> int:
 
 KILLED = """
 import asyncio, sys
-from jupyter_rtc.relay.sqlite import SQLiteStore
-from jupyter_rtc.relay.store import StoredRoom
+from jupyter_rtc.relay.storing.sqlite import SQLiteStore
+from jupyter_rtc.relay.storing.store import StoredRoom
 
 async def main():
     store = SQLiteStore()
@@ -244,8 +244,8 @@ async def test_a_folder_that_cannot_be_made_is_trouble_until_it_can(tmp_path: Pa
 
 FULL = """
 import asyncio, json, os, resource, sys
-from jupyter_rtc.relay.sqlite import SQLiteStore
-from jupyter_rtc.relay.store import StoredRoom, StoreError
+from jupyter_rtc.relay.storing.sqlite import SQLiteStore
+from jupyter_rtc.relay.storing.store import StoredRoom, StoreError
 
 async def main():
     store = SQLiteStore(path=sys.argv[1])

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_rtc.relay.ahead import Ahead
-from jupyter_rtc.relay.database import Database, Options
-from jupyter_rtc.relay.ledger import NEVER
-from jupyter_rtc.relay.operations import (
+from jupyter_rtc.relay.storing.ahead import Ahead
+from jupyter_rtc.relay.storing.database import Database, Options
+from jupyter_rtc.relay.storing.ledger import NEVER
+from jupyter_rtc.relay.storing.operations import (
     Append,
     Claim,
     Compact,
@@ -31,9 +31,9 @@ from jupyter_rtc.relay.operations import (
     SetMarks,
     squash,
 )
-from jupyter_rtc.relay.schema import read_room
-from jupyter_rtc.relay.sqlite import SQLiteStore
-from jupyter_rtc.relay.store import DamagedError, Mark, StoredRoom, StoreError
+from jupyter_rtc.relay.storing.schema import read_room
+from jupyter_rtc.relay.storing.sqlite import SQLiteStore
+from jupyter_rtc.relay.storing.store import DamagedError, Mark, StoredRoom, StoreError
 
 from .stores import ROOM, append, awaited, locked, log_of, opened, until
 

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_rtc.relay.memory_store import MemoryStore
-from jupyter_rtc.relay.protocol import NO_CHANGE
-from jupyter_rtc.relay.sqlite import SQLiteStore
-from jupyter_rtc.relay.store import Checkpoint, Mark, Past, Store, StoredRoom, StoreError, Version
+from jupyter_rtc.relay.storing.memory_store import MemoryStore
+from jupyter_rtc.relay.storing.sqlite import SQLiteStore
+from jupyter_rtc.relay.storing.store import Checkpoint, Mark, Past, Store, StoredRoom, StoreError, Version
+from jupyter_rtc.wire.protocol import NO_CHANGE
 
 from .stores import awaited
 

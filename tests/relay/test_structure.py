@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment, XmlText
 
-from jupyter_rtc.relay import protocol
-from jupyter_rtc.relay.protocol import ProtocolError
-from jupyter_rtc.relay.structure import only_sets_values, refuse_hazards, without_deletions
-from jupyter_rtc.relay.updates import TaintedError
-from jupyter_rtc.relay.values import DEEPEST
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.protocol import ProtocolError
+from jupyter_rtc.wire.structure import only_sets_values, refuse_hazards, without_deletions
+from jupyter_rtc.wire.updates import TaintedError
+from jupyter_rtc.wire.values import DEEPEST
 
 from .by_hand import Peer, observed, room_with
 
@@ -281,7 +281,8 @@ def test_many_short_blocks_take_no_memory(kind: str) -> None:
 import resource, sys
 from relay.by_hand import Peer, room_with, text_of
 from relay.test_structure import SCATTERED
-from jupyter_rtc.relay import protocol, Room
+from jupyter_rtc.relay import Room
+from jupyter_rtc.wire import protocol
 from pycrdt import Array
 resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 for frame in (protocol.update, protocol.step2):
@@ -353,7 +354,8 @@ def test_a_room_refuses_them_from_everybody(frame: Any, writable: bool) -> None:
 
 def test_the_process_survives_them() -> None:
     code = """
-from jupyter_rtc.relay import Identity, Member, Room, protocol
+from jupyter_rtc.relay import Member, Room
+from jupyter_rtc.wire import Identity, protocol
 room = Room("name", "lineage")
 room.genesis = 77
 update = bytes.fromhex("0101050008010161") + b"\\x01" + b"u\\x01" * 1_000_000 + b"\\x7e\\x00"

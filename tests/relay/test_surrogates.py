@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from pycrdt import Doc, Text
 
-from jupyter_rtc.relay import ProtocolError, StoredRoom, document_of, protocol
+from jupyter_rtc.relay import StoredRoom
 from jupyter_rtc.relay.effects import Broadcast, Persist
-from jupyter_rtc.relay.merging import merged
-from jupyter_rtc.relay.protocol import NO_CHANGE, write_uint
-from jupyter_rtc.relay.surrogates import Pairs, cuts, halved, has_pairs, pairs, whole
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.merging import merged
+from jupyter_rtc.wire.protocol import NO_CHANGE, ProtocolError, write_uint
+from jupyter_rtc.wire.surrogates import Pairs, cuts, halved, has_pairs, pairs, whole
+from jupyter_rtc.wire.updates import document_of
 
 from .by_hand import GENESIS, Peer, append, clocks, frames, observed, room_with, text_of
 

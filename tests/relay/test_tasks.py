@@ -9,7 +9,7 @@ from asyncio import Event
 
 import pytest
 
-from jupyter_rtc.relay import Tasks
+from jupyter_rtc.machine.tasks import Tasks
 
 LOG = logging.getLogger("test_tasks")
 

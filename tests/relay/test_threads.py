@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from jupyter_rtc.relay import OneThread, take_turns
+from jupyter_rtc.machine.threads import OneThread, take_turns
 
 
 class Held:

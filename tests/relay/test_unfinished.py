@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from jupyter_rtc.relay import Allowances, Member, OpenRoom, PlainKind, Resident, handlers, protocol
+from jupyter_rtc.relay import Allowances, Member, OpenRoom, PlainKind, Resident, handlers
+from jupyter_rtc.wire import protocol
 
 from .peer import Peer, eventually
 

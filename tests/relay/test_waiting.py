@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from pycrdt import Doc, Map, Text
 from traitlets.config import Config
 
-from jupyter_rtc.relay import FreeRooms, Identity, Member, MemoryStore, Relay, Room, SQLiteStore, StoredRoom, protocol
-from jupyter_rtc.relay.allowances import MOST_WAITING
+from jupyter_rtc.relay import FreeRooms, Member, MemoryStore, Relay, Room, SQLiteStore, StoredRoom
+from jupyter_rtc.relay.admission.allowances import MOST_WAITING
 from jupyter_rtc.relay.effects import Broadcast, Persist
-from jupyter_rtc.relay.protocol import NO_CHANGE, CloseCode, ProtocolError
 from jupyter_rtc.relay.room import EditError
-from jupyter_rtc.relay.store import DamagedError
-from jupyter_rtc.relay.updates import unmet, whole_state
+from jupyter_rtc.relay.storing.store import DamagedError
+from jupyter_rtc.wire import protocol
+from jupyter_rtc.wire.awareness import Identity
+from jupyter_rtc.wire.protocol import NO_CHANGE, CloseCode, ProtocolError
+from jupyter_rtc.wire.updates import unmet, whole_state
 
 from .by_hand import Peer, append, delete, frames, in_memory, observed, replayed, room_with, text_of
 from .peer import eventually

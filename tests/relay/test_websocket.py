@@ -12,9 +12,9 @@ from pycrdt import Awareness, Doc
 from tornado.util import _websocket_mask
 from websockets.frames import Frame, Opcode
 
-from jupyter_rtc.relay import websocket
-from jupyter_rtc.relay.protocol import CloseCode
-from jupyter_rtc.relay.websocket import KEEPALIVE, MessageReader, message
+from jupyter_rtc.wire import websocket
+from jupyter_rtc.wire.protocol import CloseCode
+from jupyter_rtc.wire.websocket import KEEPALIVE, MessageReader, message
 
 
 def test_keepalive_changes_nothing() -> None:

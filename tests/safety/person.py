@@ -10,7 +10,7 @@ from documents.peer import Peer, SessionRefused, end, until
 from documents.process import Jupyter
 from pycrdt import Text
 
-from jupyter_rtc.relay import decode_state_vector
+from jupyter_rtc.wire.protocol import decode_state_vector
 
 from .kinds import Kind, add_cell
 from .tokens import Ledger

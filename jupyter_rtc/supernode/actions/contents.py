@@ -9,7 +9,7 @@ from typing import Any
 from jupyter_server.services.contents.filemanager import FileContentsManager
 from jupyter_server.services.contents.manager import ContentsManager
 
-from ...relay import OneThread, Pool
+from ...machine import OneThread, Pool
 from .copies import CopyError, check
 from .definition import ActionError, Created, Right, action
 from .forms import CONTENT, PATH, fields

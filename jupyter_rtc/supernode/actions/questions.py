@@ -13,7 +13,7 @@ from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
-from ..lines import Line, LineBroken, Lines, NoLine, Unreachable, answer, started
+from ...kernels import Line, LineBroken, Lines, NoLine, Unreachable, answer, started
 from .definition import ActionError, Right, Schema, action
 from .forms import OBJECT, fields, flag, reply, text, whole
 

@@ -1,0 +1,1 @@
+"""Two sequences or notebooks, laid beside each other. Pure."""

@@ -1,0 +1,1 @@
+"""What files say, as shared documents, and back. Pure."""

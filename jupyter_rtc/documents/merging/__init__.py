@@ -1,0 +1,1 @@
+"""Two versions of a document made one, and what cannot be. Pure."""

@@ -1,0 +1,1 @@
+"""One document while it is open, and its file."""

@@ -1,0 +1,1 @@
+"""What documents were: their versions, the way back, and copies that branch off."""

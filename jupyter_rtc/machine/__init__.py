@@ -1,0 +1,28 @@
+"""This machine: tasks, threads, memory, and files as the operating system sees them."""
+
+from .locks import LockedError, is_open_for_writing, locked
+from .memory import give_back, settle_in
+from .notifications import Notifications
+from .pace import Pace
+from .place import place
+from .pool import Pool
+from .tasks import Tasks, logged
+from .threads import OneThread, take_turns
+from .watcher import Watcher
+
+__all__ = [
+    "LockedError",
+    "Notifications",
+    "OneThread",
+    "Pace",
+    "Pool",
+    "Tasks",
+    "Watcher",
+    "give_back",
+    "is_open_for_writing",
+    "locked",
+    "logged",
+    "place",
+    "settle_in",
+    "take_turns",
+]
