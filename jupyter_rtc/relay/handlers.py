@@ -104,11 +104,13 @@ class RoomProtocol(WebSocketProtocol13):
                     await self._prepare()
                     self._work_off(monotonic() + _LONG)
                     await asyncio.sleep(self.handler.relay.pause(_LONG) if self._messages else 0)
+            self._listen()  # in this turn, however long it took: else the stream would read what comes next
             self._go_on()
             await reading
         except StreamClosedError:
-            self._abort()
+            pass
         finally:
+            self._abort()
             self.handler.on_ws_connection_close(self.close_code, self.close_reason)  # which takes the rest
             self._let_go()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from pycrdt import Doc, Text
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from websockets.asyncio.client import connect
+
+from jupyter_rtc.relay.handlers import RoomProtocol
 
 from .peer import PATIENCE, Peer, eventually
 
@@ -63,6 +67,28 @@ async def test_who_sends_more_than_can_be_worked_off_is_read_more_slowly(server:
             return await _updates(rooms, "busy") == 300
 
         await eventually(everything, 60)
+
+
+@pytest.mark.parametrize("slow", [1, 2, 3])
+async def test_who_comes_in_while_the_server_is_busy_is_heard(
+    server: Any, monkeypatch: pytest.MonkeyPatch, slow: int
+) -> None:
+    """A turn in which a socket is read takes longer than it may: the machine does something else meanwhile."""
+    work_off, turns = RoomProtocol._work_off, itertools.count(1)
+
+    def slowly(self: RoomProtocol, deadline: float) -> None:
+        if next(turns) <= slow:
+            time.sleep(0.005)
+        work_off(self, deadline)
+
+    async with server.connect("room") as one, Peer(one) as bob:
+        await bob.until(lambda: bob.synced)
+        monkeypatch.setattr(RoomProtocol, "_work_off", slowly)
+        async with server.connect("room") as two, Peer(two) as ada:
+            await ada.write("typed")
+            await bob.until(lambda: bob.text == "typed")
+            await bob.write(", and answered")
+            await ada.until(lambda: ada.text == "typed, and answered")
 
 
 @pytest.mark.parametrize(
