@@ -7,7 +7,7 @@ import functools
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +67,15 @@ def append(store: SQLiteStore, *seqs: int, room: str = "a") -> None:
     """Append updates that tell their numbers."""
     for seq, update in log_of(*seqs):
         store.append(room, seq, update, "ann")
+
+
+def query(path: Path, sql: str, *values: Any) -> list[Any]:
+    """Return what the database answers."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("PRAGMA synchronous = OFF")
+        return database.execute(sql, values).fetchall()
+
+
+def aside(path: Path) -> list[Path]:
+    """Return the databases that were set aside."""
+    return [file for file in path.parent.glob(f"{path.name}.corrupt-*") if not file.name.endswith(("-wal", "-shm"))]

@@ -13,15 +13,15 @@ from shutil import copy
 
 import pytest
 
-from jupyter_rtc.relay.storing.schema import CONVERSIONS
+from jupyter_rtc.relay.storing.migrations import migrate
 from jupyter_rtc.relay.storing.sqlite import SQLiteStore
 from jupyter_rtc.relay.storing.store import DamagedError, Mark, Past
 
 from .by_hand import append as typed
 from .by_hand import in_memory, text_of
 from .peer import eventually
-from .stores import ROOM, append, awaited, log_of, opened
-from .test_damaged_rows import filled, past, query, relay_on
+from .stores import ROOM, append, awaited, log_of, opened, query
+from .test_damaged_rows import filled, past, relay_on
 
 VALUES = [None, "text", b"blob", 5.5, -1, 0, 2**62, float("inf")]
 
@@ -38,8 +38,7 @@ WHICH = {
 def columns() -> Iterator[tuple[str, str]]:
     """Yield every column of every table."""
     with closing(sqlite3.connect(":memory:")) as database:
-        for statement in CONVERSIONS[0]:
-            database.execute(statement)
+        migrate(database)
         for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             for _, column, *_ in database.execute(f"PRAGMA table_info({table})").fetchall():
                 yield table, column

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,34 +19,10 @@ from jupyter_rtc.wire.protocol import NO_CHANGE
 from .by_hand import append as typed
 from .by_hand import in_memory, observed, text_of
 from .peer import eventually
-from .stores import ROOM, append, awaited, log_of, opened
+from .stores import ROOM, append, awaited, log_of, opened, query
 from .wire import Socket
 
 MEGABYTE = 1 << 20
-
-OLD = """
-CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, lineage TEXT NOT NULL,
- genesis INTEGER NOT NULL, writer TEXT NOT NULL, intended_seq INTEGER, intended_hash TEXT,
- saved_seq INTEGER, saved_hash TEXT, released REAL);
-CREATE TABLE snapshots (room INTEGER PRIMARY KEY, seq INTEGER NOT NULL, state BLOB NOT NULL);
-CREATE TABLE log (room INTEGER NOT NULL, seq INTEGER NOT NULL, time REAL NOT NULL, author TEXT NOT NULL,
- data BLOB NOT NULL, PRIMARY KEY (room, seq)) WITHOUT ROWID;
-CREATE TABLE checkpoints (room INTEGER NOT NULL, seq INTEGER NOT NULL, begun REAL NOT NULL, ended REAL NOT NULL,
- authors TEXT NOT NULL, data BLOB NOT NULL, UNIQUE (room, seq));
-PRAGMA user_version=2;
-INSERT INTO rooms VALUES (7, 'a', '1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f', 7, 'w', NULL, NULL, 0, 'sha', NULL);
-INSERT INTO snapshots VALUES (7, 0, CAST('first' AS BLOB));
-INSERT INTO log VALUES (7, 1, 5.0, 'ann', CAST('u1' AS BLOB));
-INSERT INTO checkpoints VALUES (7, 0, 1.0, 2.0, '["ann"]', CAST('past' AS BLOB));
-"""
-"""A database of the version before checksums, with a room in it."""
-
-
-def query(path: Path, sql: str, *values: Any) -> list[Any]:
-    """Return what the database answers."""
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute("PRAGMA synchronous = OFF")
-        return database.execute(sql, values).fetchall()
 
 
 def past(*seqs: int) -> tuple[Checkpoint, ...]:
@@ -189,60 +163,6 @@ async def test_a_damaged_version_ends_the_past_and_is_kept_when_it_is_folded(tmp
         store.compact("a", 0, b"first", past(1, 2))
         assert (await store.past("a")) == found
         assert query(path, "SELECT part, seq FROM damaged") == [("checkpoints", 3), ("checkpoints", 4)]
-
-
-@awaited
-async def test_a_database_from_before_checksums_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "rooms.db"
-    with closing(sqlite3.connect(path)) as older:
-        older.executescript(OLD)
-    room = replace(ROOM, saved=Mark(0, "sha"))
-    async with opened(path) as store:
-        assert await store.load("a") == replace(room, log=log_of(1))
-        found = await store.past("a")
-        assert found is not None
-        assert found.checkpoints == (Checkpoint(Version(0, 1.0, 2.0, ("ann",)), b"past"),)
-        append(store, 2)
-        await store.flush()
-        query(path, "UPDATE log SET data = 'x' WHERE seq = 2")
-        with pytest.raises(DamagedError):
-            await store.load("a")
-        assert store.damage is None
-    async with opened(path) as store:
-        store.create("b", ROOM)
-        assert await store.load("b") == ROOM
-
-
-@awaited
-async def test_rooms_from_before_it_was_noted_who_began_them_are_nobodys(tmp_path: Path) -> None:
-    path, fork = tmp_path / "rooms.db", "0123456789abcdef" * 2
-    async with opened(path) as store:
-        for name in ("text:file:a", fork, "free", "z" * 32):
-            store.create(name, ROOM)
-    query(path, "ALTER TABLE rooms DROP COLUMN begun_by")
-    query(path, "PRAGMA user_version=4")
-    async with opened(path) as store:
-        assert sorted(await store.begun()) == [(name, "", len(ROOM.snapshot)) for name in ("free", "z" * 32)]
-        assert await store.load(fork) == ROOM
-
-
-@awaited
-async def test_a_database_from_before_the_checksum_of_a_room_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "rooms.db"
-    async with opened(path) as store:
-        store.create("a", ROOM)
-    query(path, "ALTER TABLE rooms DROP COLUMN sum")
-    query(path, "ALTER TABLE rooms DROP COLUMN begun_by")
-    query(path, "PRAGMA user_version=3")
-    for saved in (Mark(0, "one"), Mark(0, "two")):
-        async with opened(path) as store:
-            assert (await store.load("a") or ROOM).genesis == ROOM.genesis
-            store.mark("a", saved=saved)
-            assert await store.load("a") == replace(ROOM, saved=saved)
-            assert store.damage is None
-    query(path, "UPDATE rooms SET saved_hash = 'three'")
-    async with opened(path) as store:
-        assert await store.load("a") == ROOM
 
 
 # Rooms without a file

@@ -27,7 +27,7 @@ from jupyter_rtc.wire.readback import UnfaithfulError, proved
 
 from .by_hand import append, in_memory, observed, text_of
 from .peer import eventually
-from .test_damaged_rows import query
+from .stores import query
 from .wire import Socket
 
 LINE = "ab😂cd\n"

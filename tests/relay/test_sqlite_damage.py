@@ -35,13 +35,7 @@ from jupyter_rtc.relay.storing.schema import read_room
 from jupyter_rtc.relay.storing.sqlite import SQLiteStore
 from jupyter_rtc.relay.storing.store import DamagedError, Mark, StoredRoom, StoreError
 
-from .stores import ROOM, append, awaited, locked, log_of, opened, until
-
-
-def aside(path: Path) -> list[Path]:
-    """Return the databases that were set aside."""
-    return [file for file in path.parent.glob(f"{path.name}.corrupt-*") if not file.name.endswith(("-wal", "-shm"))]
-
+from .stores import ROOM, append, aside, awaited, locked, log_of, opened, until
 
 # Damaged and foreign files
 
@@ -60,19 +54,6 @@ async def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path, caplog: p
     assert old.read_bytes() == b"not a database" * 1000
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert str(old) in caplog.text
-
-
-@awaited
-async def test_a_newer_version_is_set_aside_untouched(tmp_path: Path) -> None:
-    path = tmp_path / "rooms.db"
-    with closing(sqlite3.connect(path)) as newer:
-        newer.executescript("PRAGMA user_version=99; CREATE TABLE rooms (a); INSERT INTO rooms VALUES ('treasure')")
-    before = path.read_bytes()
-    async with opened(path) as store:
-        store.create("a", ROOM)
-        assert await store.load("a") == ROOM
-    (old,) = aside(path)
-    assert old.read_bytes() == before
 
 
 @awaited

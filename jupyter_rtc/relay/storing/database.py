@@ -1,8 +1,9 @@
 """The file behind a SQLiteStore: how it is opened and written, and what is done when it is not sound.
 
-Everything here is synchronous and belongs to one thread. A damaged file, one of an unknown version, and one
-that vanished from under the connection are never overwritten and never fatal: the file is set aside under
-another name, a new one is begun, and the rooms that are in use come back with their next compaction.
+Everything here is synchronous and belongs to one thread. A damaged file, and one that vanished from under the
+connection, are never overwritten and never fatal: the file is set aside under another name, a new one is begun, and
+the rooms that are in use come back with their next compaction. A file of an older version is brought to the present
+one; one of a newer version is left alone, and is trouble until another file stands there.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from typing import NamedTuple, TypeVar
 from .ahead import Ahead
 from .housekeeping import drop_spare, forget_aside, give_back, is_remote
 from .ledger import NEVER, Identity, Ledger, Refusal
+from .migrations import VERSION, migrate, version_of
 from .operations import GONE, Append, Claim, Compact, Create, Operation, Transaction
-from .schema import CONVERSIONS, VERSION, forget_oldest
+from .schema import forget_oldest
 
 __all__ = ["FAILURES", "Database", "Options", "is_locked"]
 
@@ -295,7 +297,7 @@ class Database:
             return
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
-        version = self._check_version(connection)
+        version = version_of(connection)
         if version == 0:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # possible only before the first page is written
         options = self._options
@@ -309,18 +311,7 @@ class Database:
         if version != VERSION:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                # Another process may have done it meanwhile.
-                for statement in CONVERSIONS.get(self._check_version(connection), ()):
-                    connection.execute(statement)
-
-    def _check_version(self, connection: sqlite3.Connection) -> int:
-        """Return the file's version, 0 for an empty one; raise DatabaseError for a file that is not ours to touch."""
-        # In this order: another process that makes the tables meanwhile commits the version with them.
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (VERSION, *CONVERSIONS) or (version == 0 and tables):
-            raise sqlite3.DatabaseError(f"its version is {version}, and only {VERSION} is known here")
-        return int(version)
+                migrate(connection)  # which does nothing where another process has done it meanwhile
 
     def _set_aside(self, reason: str) -> None:
         if self._find_inode() != self._inode:  # another process was quicker

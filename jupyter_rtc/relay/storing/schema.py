@@ -1,4 +1,4 @@
-"""The tables of a SQLiteStore: what they are, how a room is read from them, and how damage in them is noticed.
+"""The tables of a SQLiteStore: how a room is read from them, and how damage in them is noticed.
 
 Each snapshot, update and past version stands beside a checksum, and so does what else is known of a room, for SQLite
 does not notice a changed byte in what it keeps. Nothing here opens, commits or closes anything; database.py does.
@@ -17,47 +17,6 @@ from zlib import crc32
 from ...wire import NO_CHANGE
 from .ledger import IDENTITY, Identity, is_number
 from .store import Begun, Checkpoint, DamagedError, Past, StoredRoom, Version
-
-VERSION = 5
-"""The `user_version` of the schema below."""
-
-# A snapshot stands apart from its room because SQLite rewrites a whole row, blobs and all, to change one column.
-_ASIDE = (
-    "CREATE TABLE damaged (time REAL NOT NULL, room TEXT NOT NULL, part TEXT NOT NULL, seq INTEGER NOT NULL,"
-    " sum INTEGER, data BLOB NOT NULL)"
-)
-_SCHEMA = (
-    "CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, lineage TEXT NOT NULL,"
-    " genesis INTEGER NOT NULL, writer TEXT NOT NULL, intended_seq INTEGER, intended_hash TEXT,"
-    " saved_seq INTEGER, saved_hash TEXT, released REAL, sum INTEGER, begun_by TEXT)",
-    "CREATE TABLE snapshots (room INTEGER PRIMARY KEY, seq INTEGER NOT NULL, state BLOB NOT NULL, sum INTEGER)",
-    "CREATE TABLE log (room INTEGER NOT NULL, seq INTEGER NOT NULL, time REAL NOT NULL, author TEXT NOT NULL,"
-    " data BLOB NOT NULL, sum INTEGER, PRIMARY KEY (room, seq)) WITHOUT ROWID",
-    "CREATE TABLE checkpoints (room INTEGER NOT NULL, seq INTEGER NOT NULL, begun REAL NOT NULL, ended REAL NOT NULL,"
-    " authors TEXT NOT NULL, data BLOB NOT NULL, sum INTEGER, UNIQUE (room, seq))",
-    _ASIDE,
-    f"PRAGMA user_version={VERSION}",
-)
-_BEGUN = (
-    "ALTER TABLE rooms ADD COLUMN begun_by TEXT",
-    # Nobody knows any more who began one. The names of documents have colons, and forks have 32 hexadecimal digits.
-    "UPDATE rooms SET begun_by = '' WHERE name NOT LIKE '%:%' AND (length(name) <> 32 OR name GLOB '*[^0-9a-f]*')",
-    f"PRAGMA user_version={VERSION}",
-)
-CONVERSIONS = {
-    0: _SCHEMA,
-    2: (
-        *(f"ALTER TABLE {table} ADD COLUMN sum INTEGER" for table in ("rooms", "snapshots", "log", "checkpoints")),
-        _ASIDE,
-        *_BEGUN,
-    ),
-    3: ("ALTER TABLE rooms ADD COLUMN sum INTEGER", *_BEGUN),
-    4: _BEGUN,
-}
-"""What makes a file of an older version, 0 is an empty one, one of this.
-
-What stood in it has no checksum until it is written again.
-"""
 
 _Row: TypeAlias = tuple[Any, Any, Any]
 """A number, the data, and the checksum beside them; damaged, each of them may be anything."""
