@@ -240,12 +240,14 @@ def uses_an_id_twice(updates: Sequence[bytes]) -> bool:
 
 
 def _units(update: bytes, block: Block) -> list[object]:
-    """Return what a block holds for each of its clocks, as far as it has to be compared."""
+    """Return what a block holds for each of its clocks, and what is left of that, as far as it has to be compared."""
+    first, _, _ = neighbours(update, block)
+    lefts = [first, *((block.client, block.clock + offset) for offset in range(block.length - 1))]
     if block.kind != STRING:
-        return [block.kind] * block.length
+        return [(block.kind, left) for left in lefts]
     _, at = read_uint(update, block.content)
     data = update[at : block.end].decode().encode("utf-16-le")
-    return [data[at : at + 2] for at in range(0, len(data), 2)]
+    return [(data[2 * offset : 2 * offset + 2], left) for offset, left in enumerate(lefts)]
 
 
 def run(chosen: Sequence[Step]) -> dict[str, int]:
