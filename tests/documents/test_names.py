@@ -48,6 +48,20 @@ def test_every_path_has_an_id_that_stands_for_it_alone(tmp_path: Path, manager: 
         assert DocumentName.parse(f"text:file:{id}") == ("text", "file", id)
 
 
+def test_two_servers_with_one_database_give_a_file_one_id_in_the_same_moment(tmp_path: Path) -> None:
+    where = {"root_dir": str(tmp_path), "db_path": str(tmp_path / "ids.db")}
+    first, given = ArbitraryFileIdManager(**where), []
+
+    class Second(ArbitraryFileIdManager):
+        """Has looked for an id and found none when the other server gives it."""
+
+        def _uuid(self) -> str:
+            given.append(first.index("a.txt"))
+            return str(super()._uuid())
+
+    assert HeldIds(Second(**where)).index("a.txt") == given[0]
+
+
 def test_a_file_moved_by_way_of_a_link_keeps_the_folder_it_was_opened_in(tmp_path: Path) -> None:
     (tmp_path / "d" / "e").mkdir(parents=True)
     (tmp_path / "f").mkdir()

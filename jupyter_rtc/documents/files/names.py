@@ -8,6 +8,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from os.path import normcase
 from posixpath import dirname, normpath
+from sqlite3 import IntegrityError
 from typing import NamedTuple, Protocol
 
 from .managed import FileError
@@ -67,7 +68,11 @@ class HeldIds:
 
     def index(self, path: str) -> str | None:
         """Return the id of the file at `path`, giving it one where it has none."""
-        return self._held(self._manager.index(path), path)
+        try:
+            given = self._manager.index(path)
+        except IntegrityError:  # another server with the same database gave it one in the same moment
+            given = self._manager.index(path)
+        return self._held(given, path)
 
     def get_id(self, path: str) -> str | None:
         """Return the id of the file at `path`, or None."""
