@@ -9,11 +9,25 @@ from typing import Protocol
 _LARGE = 1 << 16
 
 
+class Framing(Protocol):
+    """How the frames of a room are told apart on one kind of transport: `wire.websocket` for one."""
+
+    def header(self, size: int) -> bytes:
+        """Return what goes before a frame of `size` bytes."""
+
+    def message(self, payload: bytes) -> bytes:
+        """Return a frame with what goes before it."""
+
+
 class Transport(Protocol):
     """What a connection writes to: the peer's socket."""
 
+    @property
+    def framing(self) -> Framing:
+        """How frames are told apart there."""
+
     def write(self, parts: Sequence[bytes], written: Callable[[], None]) -> bool:
-        """Write WebSocket frames; return True if all is out already, else call `written` once it is, later.
+        """Write framed frames; return True if all is out already, else call `written` once it is, later.
 
         The parts follow each other without anything between them, such as an answer to the peer's ping.
         """
@@ -35,6 +49,7 @@ class Connection:
     does not wait: what a peer was not sent yet of a client is replaced by its newest state.
 
     Attributes:
+        framing: how frames are told apart on the way to the peer.
         busy: whether the peer has still to read what was written before: what is sent now waits.
         waiting: bytes in the outbox.
         last_sent: when something was last sent to the peer, in seconds of the relay's clock; for keep-alives.
@@ -50,6 +65,7 @@ class Connection:
         "_transport",
         "busy",
         "closed",
+        "framing",
         "last_sent",
         "waiting",
     )
@@ -64,8 +80,9 @@ class Connection:
         """Make a connection with an outbox of `limit` bytes.
 
         `give_up` is called with what `transport` raised, or with TooSlowError when the outbox overflows; `presence`
-        returns the WebSocket frame of the newest states of some clients.
+        returns the frame of the newest states of some clients.
         """
+        self.framing = transport.framing
         self._transport = transport
         self._limit = limit
         self._give_up = give_up
@@ -79,7 +96,7 @@ class Connection:
         self.last_sent = 0.0
 
     def send(self, *parts: bytes) -> None:
-        """Send whole WebSocket frames, now or when the peer has read what came before them.
+        """Send framed frames, now or when the peer has read what came before them.
 
         A large frame comes in parts, so that it is never copied: all of them in one call. Nothing is raised: whoever
         sends to many must come to the next one.
@@ -100,7 +117,7 @@ class Connection:
 
     def _catch_up(self) -> None:
         stale, self._stale = self._stale, {}
-        self._send((self._presence(stale),))
+        self._send((self.framing.message(self._presence(stale)),))
 
     def _send(self, parts: tuple[bytes, ...]) -> None:
         if self.closed:

@@ -23,9 +23,10 @@ from tornado.util import _websocket_mask
 from tornado.web import HTTPError, authenticated
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
-from ..wire import CloseCode, Identity, MessageReader, Opcode, ProtocolError, clip_reason, is_long
+from ..wire import CloseCode, Identity, MessageReader, Opcode, ProtocolError, clip_reason, is_long, websocket
 from .admission.allowances import ExhaustedError, Holding
 from .admission.rights import UserRights
+from .connection import Framing
 from .kinds import RoomKind
 from .member import Member
 from .open_room import OpenRoom
@@ -44,6 +45,8 @@ class SocketTransport:
     Tornado's ``write_message`` builds a header, a task and a future per message and peer; here the frame is
     built already and is the same for all peers.
     """
+
+    framing: Framing = websocket
 
     def __init__(self, handler: WebSocketHandler, stream: IOStream) -> None:
         """Write to `stream`, which belongs to the accepted WebSocket of `handler`."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import Any, TypeAlias
 
 from ..machine import Pace
-from ..wire import websocket
+from ..wire import protocol
 from .admission.charges import Charge
-from .connection import Connection
+from .connection import Connection, Framing
 from .effects import Broadcast, Send, Show
 from .member import Member
 from .residents import Kind, Resident, where
@@ -19,6 +19,9 @@ from .room import Room
 
 Follower: TypeAlias = Callable[[bytes | None, str], None]
 """Called with each update of a room and its origin, and with None whenever its document began anew."""
+
+_KEEPALIVE = protocol.awareness([])
+"""An awareness update about nobody: it resets the watchdog of a Yjs client, and changes nothing."""
 
 _LARGE = 1 << 16
 _STATE_KEPT = 10.0
@@ -31,6 +34,29 @@ _GAP_PER_MEMBER = 0.0005
 
 _LONGEST_GAP = 0.025
 """The most seconds between two writes: less than two pictures of a screen."""
+
+
+class _Batch:
+    """Frames for everybody that leave in one write, as transports of one kind frame them.
+
+    Attributes:
+        edits: those of the document.
+        presence: the one of presence; empty if there is none.
+        whole: all of them.
+    """
+
+    __slots__ = ("_packets", "edits", "presence", "whole")
+
+    def __init__(self, framing: Framing, frames: Sequence[tuple[bytes, Member | None]], presence: bytes) -> None:
+        """Frame `frames`, each with who sent it, and that of presence, which is empty if there is none."""
+        self._packets = [(framing.message(frame), sender) for frame, sender in frames]
+        self.edits = b"".join([packet for packet, _ in self._packets])
+        self.presence = framing.message(presence) if presence else b""
+        self.whole = self.edits + self.presence
+
+    def without(self, member: Member) -> bytes:
+        """Return the edits that a member did not send itself."""
+        return b"".join([packet for packet, sender in self._packets if sender is not member])
 
 
 class ServedRoom:
@@ -166,11 +192,11 @@ class ServedRoom:
         parts = (effect.frame,) if isinstance(effect.frame, bytes) else effect.frame
         size = sum(map(len, parts))
         if size < _LARGE:
-            connection.send(websocket.message(b"".join(parts)))
+            connection.send(connection.framing.message(b"".join(parts)))
             return
         self._state_sent = now
         send = connection.send_state if effect.state else connection.send
-        send(websocket.header(size), *parts)
+        send(connection.framing.header(size), *parts)
 
     def show(self, effect: Show) -> None:
         """Show one member the newest states of clients."""
@@ -183,7 +209,7 @@ class ServedRoom:
         if isinstance(effect, Show):
             self._stale.update(dict.fromkeys(effect.clients))
         else:
-            self._pending.append((websocket.message(effect.frame), effect.sender))
+            self._pending.append((effect.frame, effect.sender))
         first, self._waits = not self._waits, True
         return first
 
@@ -196,16 +222,18 @@ class ServedRoom:
         self.due = now + min(len(self.connections) * _GAP_PER_MEMBER, _LONGEST_GAP)
         shown = self._shown(now, pace) if self._stale else []
         presence = self.presence(shown) if shown else b""
-        edits = b"".join([frame for frame, _ in pending])
-        whole = edits + presence
         senders = {sender for _, sender in pending}
+        batches: dict[int, _Batch] = {}  # by their framing: the same bytes for all whose transports are of one kind
         self._deliveries += (len(pending) + bool(shown)) * len(self.connections)
         for member, connection in list(self.connections.items()):
+            batch = batches.get(id(connection.framing))
+            if batch is None:
+                batch = batches[id(connection.framing)] = _Batch(connection.framing, pending, presence)
             late = shown if connection.busy else []
-            data = edits if late else whole
+            data = batch.edits if late else batch.whole
             if member in senders:
-                data = b"".join([frame for frame, sender in pending if sender is not member])
-                data = data if late else data + presence
+                data = batch.without(member)
+                data = data if late else data + batch.presence
             if data:
                 connection.last_sent = now
                 connection.send(data)
@@ -213,8 +241,8 @@ class ServedRoom:
                 connection.show(late)
 
     def presence(self, clients: Iterable[int]) -> bytes:
-        """Return the WebSocket frame of the newest states of clients."""
-        return websocket.message(self.room.presence(clients))
+        """Return the frame of the newest states of clients."""
+        return self.room.presence(clients)
 
     @property
     def withholds(self) -> bool:
@@ -234,7 +262,7 @@ class ServedRoom:
         for connection in list(self.connections.values()):  # one whose outbox is full now is dropped
             if now - connection.last_sent >= interval:
                 connection.last_sent = now
-                connection.send(websocket.KEEPALIVE)
+                connection.send(connection.framing.message(_KEEPALIVE))
 
     def forget_state(self, now: float) -> None:
         """Give back the memory of the encoded document a while after it was last sent."""

@@ -9,7 +9,6 @@ import struct
 from collections.abc import Callable
 from enum import IntEnum
 
-from . import protocol
 from .protocol import CloseCode, ProtocolError
 
 
@@ -159,7 +158,3 @@ def _extent(data: bytes, at: int) -> tuple[int, int] | None:
         size = int.from_bytes(data[at + 2 : at + 2 + width])
         start += width
     return start, start + size
-
-
-KEEPALIVE = message(protocol.awareness([]))
-"""An awareness update about nobody: it resets the watchdog of a Yjs client, and changes nothing."""

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_rtc.relay.connection import Connection
+from jupyter_rtc.wire import websocket
 
 from .wire import Socket
 
@@ -199,7 +200,7 @@ class TestPresence:
         peer, _ = connection(socket)
         peer.show([1, 2])
         peer.show([1])
-        assert socket.received == b"<1,2><1>"
+        assert socket.frames == [b"<1,2>", b"<1>"]
 
     def test_only_the_newest_states_are_sent_after_what_waits_and_count_for_nothing(self) -> None:
         socket = Socket(reads=False)
@@ -212,7 +213,7 @@ class TestPresence:
         assert (complaints, peer.waiting) == ([], 10)
         for _ in range(3):
             socket.take()
-        assert socket.writes == [(b"under way",), (b"0123456789",), (b"<1,2,3>",)]
+        assert socket.writes == [(b"under way",), (b"0123456789",), (websocket.message(b"<1,2,3>"),)]
         peer.show([2])
         socket.take()
         assert socket.received.endswith(b"<2>")

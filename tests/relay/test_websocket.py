@@ -12,16 +12,15 @@ from pycrdt import Awareness, Doc
 from tornado.util import _websocket_mask
 from websockets.frames import Frame, Opcode
 
-from jupyter_rtc.wire import websocket
+from jupyter_rtc.wire import protocol, websocket
 from jupyter_rtc.wire.protocol import CloseCode
-from jupyter_rtc.wire.websocket import KEEPALIVE, MessageReader, message
+from jupyter_rtc.wire.websocket import MessageReader, message
 
 
 def test_keepalive_changes_nothing() -> None:
     peer = Awareness(Doc(client_id=1))
     before = dict(peer.states)
-    frame = KEEPALIVE[2:]
-    assert message(frame) == KEEPALIVE
+    frame = protocol.awareness([])
     peer.apply_awareness_update(pycrdt.read_message(frame[1:]), "test")
     assert peer.states == before
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from jupyter_rtc.wire import websocket
+
 
 class Socket:
     """A transport without a network: takes everything at once while the peer `reads`, else one write at a time.
@@ -13,6 +15,8 @@ class Socket:
         writes: the parts of each write.
         closed: the code and the reason with which it was closed.
     """
+
+    framing = websocket
 
     def __init__(self, *, reads: bool = True) -> None:
         """Make a transport to a peer that reads, or does not."""
