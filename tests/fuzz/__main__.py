@@ -4,7 +4,7 @@ Usage, in the folder tests::
 
     python -m fuzz [--trials 50000] [--first 0] [--fresh] [--found folder]
 
-About ten frames are changed in each trial. `--fresh` records new sessions with Node.js (and npm) in place of those in
+About eight frames are changed in each trial. `--fresh` records new sessions with Node.js (and npm) in place of those in
 seeds.txt. What is found is written to the folder, a file of steps for each; put into tests/fuzz/corpus, it is tried by
 the tests for ever.
 """

@@ -12,7 +12,7 @@ from .__main__ import chunk, read
 
 CORPUS = Path(__file__).parent / "corpus"
 TRIALS, CHUNK = 2800, 350
-"""About ten frames are changed in each trial."""
+"""About eight frames are changed in each trial."""
 
 
 @pytest.mark.slow
