@@ -1,6 +1,6 @@
 """This machine: tasks, threads, memory, and files as the operating system sees them."""
 
-from .locks import LockedError, is_open_for_writing, locked
+from .locks import LockedError, is_open_for_writing, locked, try_lock
 from .memory import give_back, settle_in
 from .notifications import Notifications
 from .pace import Pace
@@ -25,4 +25,5 @@ __all__ = [
     "place",
     "settle_in",
     "take_turns",
+    "try_lock",
 ]

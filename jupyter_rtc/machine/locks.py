@@ -32,7 +32,7 @@ async def locked(path: str, *, make: bool) -> AsyncIterator[None]:
 
     Raises LockedError if somebody else holds the lock for 3 s.
     """
-    lock = await _wait(path, os.O_RDWR | (os.O_CREAT if make else 0))
+    lock = await _wait(path, make)
     try:
         yield
     finally:
@@ -40,25 +40,28 @@ async def locked(path: str, *, make: bool) -> AsyncIterator[None]:
             os.close(lock)
 
 
-async def _wait(path: str, flags: int) -> int | None:
+async def _wait(path: str, make: bool) -> int | None:
     """Return the file, locked, once nobody else has the lock; None where there are no locks."""
     deadline, (pause, longest) = monotonic() + _PATIENCE, _PAUSES
     while True:
         with suppress(BlockingIOError):
-            return await asyncio.to_thread(_lock, path, flags)
+            return await asyncio.to_thread(try_lock, path, make=make)
         if monotonic() > deadline:
             raise LockedError
         await asyncio.sleep(pause)
         pause = min(2 * pause, longest)
 
 
-def _lock(path: str, flags: int) -> int | None:
-    """Return the file, locked; None where there are no locks. Raises BlockingIOError where somebody has the lock."""
+def try_lock(path: str, *, make: bool) -> int | None:
+    """Return a file, locked until it is closed, or None where there are no locks; see `locked`.
+
+    Raises BlockingIOError where somebody has the lock.
+    """
     if sys.platform == "win32":
         return None
     try:
         # For writing: network file systems lock no others (flock(2), NFS details).
-        file = os.open(path, flags, 0o666)
+        file = os.open(path, os.O_RDWR | (os.O_CREAT if make else 0), 0o666)
     except OSError:  # who writes it will say what is wrong
         return None
     try:

@@ -11,12 +11,14 @@ from .residents import PRESENCE, Kind, Resident, RoomError, RoomGone, Verdict
 from .room import Room
 from .storing.checkpoints import Watch, document, state_without
 from .storing.memory_store import MemoryStore
+from .storing.records import Bounds, Records
 from .storing.sqlite import SQLiteStore
-from .storing.store import Mark, Past, Store, StoredRoom, StoreError, Version
+from .storing.store import Mark, Past, Record, Store, StoredRoom, StoreError, Version
 
 __all__ = [
     "PRESENCE",
     "Allowances",
+    "Bounds",
     "ExhaustedError",
     "FreeRooms",
     "Keeper",
@@ -29,6 +31,8 @@ __all__ = [
     "Past",
     "PlainKind",
     "Presence",
+    "Record",
+    "Records",
     "Relay",
     "Resident",
     "Room",

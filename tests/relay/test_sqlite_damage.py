@@ -31,11 +31,12 @@ from jupyter_rtc.relay.storing.operations import (
     SetMarks,
     squash,
 )
+from jupyter_rtc.relay.storing.rows import ClaimRecords, PutRecord, RemoveRecord
 from jupyter_rtc.relay.storing.schema import read_room
 from jupyter_rtc.relay.storing.sqlite import SQLiteStore
-from jupyter_rtc.relay.storing.store import DamagedError, Mark, StoredRoom, StoreError
+from jupyter_rtc.relay.storing.store import DamagedError, Mark, Record, StoredRoom, StoreError
 
-from .stores import ROOM, append, aside, awaited, locked, log_of, opened, until
+from .stores import ROOM, append, aside, awaited, locked, log_of, opened, query, until
 
 # Damaged and foreign files
 
@@ -375,6 +376,9 @@ OPERATIONS = st.one_of(
     st.builds(SetAside, NAMES, st.none() | st.frozensets(SEQS)),
     st.builds(Claim, NAMES),
     st.builds(Release, NAMES, st.booleans()),
+    st.builds(PutRecord, st.just("k"), st.builds(Record, NAMES, BLOBS, st.booleans(), st.just(1.0))),
+    st.builds(RemoveRecord, st.just("k"), NAMES),
+    st.builds(ClaimRecords, st.just("k")),
 )
 
 
@@ -393,12 +397,13 @@ def outcome(path: Path, operations: list[Operation]) -> list[object]:
     """Carry out operations on a file where room `a` stands already, and return the rooms."""
     log = logging.getLogger("test.store")
     earlier, database = (Database(path, OPTIONS, Ahead(path), log) for _ in range(2))
-    earlier.write([Create("a", replace(ROOM, log=log_of(1, 2)))])
-    earlier.close()
+    earlier.write([Create("a", replace(ROOM, log=log_of(1, 2))), PutRecord("k", Record("a", b"earlier", True, 1.0))])
+    earlier.end()
     database.write(operations)
     rooms = [found(database, "a"), found(database, "b")]
-    database.close()
-    return rooms
+    rows = query(path, "SELECT id, value, kept FROM records ORDER BY number")
+    database.end()
+    return [*rooms, database.records("k"), rows]
 
 
 @settings(max_examples=40, deadline=None)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from jupyter_rtc.relay.storing.memory_store import MemoryStore
 from jupyter_rtc.relay.storing.sqlite import SQLiteStore
-from jupyter_rtc.relay.storing.store import Checkpoint, Mark, Past, Store, StoredRoom, StoreError, Version
+from jupyter_rtc.relay.storing.store import Checkpoint, Mark, Past, Record, Store, StoredRoom, StoreError, Version
 from jupyter_rtc.wire.protocol import NO_CHANGE
 
 from .stores import awaited
@@ -271,6 +271,25 @@ async def test_checkpoints_end_with_their_history(store: Store, end: str) -> Non
 
 
 @awaited
+async def test_records_are_kept_in_the_order_in_which_they_were_first_put(store: Store) -> None:
+    assert list(await store.records("k")) == []
+    first, second = Record("a", b"\0", False, 1.5), Record("b", b"", True, 2.0)
+    store.put_record("k", first)
+    store.put_record("k", second)
+    store.put_record("other", first._replace(value=b"of another kind"))
+    assert list(await store.records("k")) == [first, second]
+    newer = first._replace(value=b"newer", kept=True, time=3.0)
+    store.put_record("k", newer)
+    assert list(await store.records("k")) == [newer, second]
+    store.remove_record("k", "a")
+    store.remove_record("k", "nothing")
+    store.put_record("k", first)
+    await store.flush()
+    assert list(await store.records("k")) == [second, first]
+    assert [one.value for one in await store.records("other")] == [b"of another kind"]
+
+
+@awaited
 async def test_a_closed_store_takes_and_gives_nothing(store: Store) -> None:
     store.create("a", ROOM)
     await store.close()
@@ -280,6 +299,10 @@ async def test_a_closed_store_takes_and_gives_nothing(store: Store) -> None:
     store.compact("a", 4, b"")
     store.mark("a", saved=Mark(4, ""))
     store.forget("a")
+    store.put_record("k", Record("a", b"", False, 1.0))
+    store.remove_record("k", "a")
+    with pytest.raises(StoreError):
+        await store.records("k")
     with pytest.raises(StoreError):
         await store.load("a")
     with pytest.raises(StoreError):
@@ -325,13 +348,16 @@ CALLS = st.one_of(
     st.tuples(st.just("mark"), ROOMS, MARKS, MARKS),
     st.tuples(st.just("forget"), ROOMS),
     st.tuples(st.just("load"), ROOMS),
+    st.tuples(st.just("put"), st.sampled_from("kl"), st.builds(Record, ROOMS, BLOBS, st.booleans(), st.just(1.0))),
+    st.tuples(st.just("remove"), st.sampled_from("kl"), ROOMS),
+    st.tuples(st.just("records"), st.sampled_from("kl")),
 )
 
 
 async def play(store: Store, calls: list[tuple]) -> list[object]:
     """Make the calls, numbering the updates as a relay does, and return every room and its past as they were loaded."""
     seen, last = [], {"a": 0, "b": 0}
-    for name, room, *rest in [*calls, ("load", "a"), ("load", "b")]:
+    for name, room, *rest in [*calls, ("load", "a"), ("load", "b"), ("records", "k"), ("records", "l")]:
         match name:
             case "append":
                 last[room] += 1
@@ -346,6 +372,12 @@ async def play(store: Store, calls: list[tuple]) -> list[object]:
                 store.mark(room, intended=rest[0], saved=rest[1])
             case "forget":
                 store.forget(room)
+            case "put":
+                store.put_record(room, *rest)
+            case "remove":
+                store.remove_record(room, *rest)
+            case "records":
+                seen.append(list(await store.records(room)))
             case "load":
                 seen.append(await store.load(room))
                 past = await store.past(room)

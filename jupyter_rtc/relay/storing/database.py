@@ -22,9 +22,12 @@ from typing import NamedTuple, TypeVar
 from .ahead import Ahead
 from .housekeeping import drop_spare, forget_aside, give_back, is_remote
 from .ledger import NEVER, Identity, Ledger, Refusal
-from .migrations import VERSION, migrate, version_of
-from .operations import GONE, Append, Claim, Compact, Create, Operation, Transaction
+from .migrations import VERSION, migrate, require_tables, version_of
+from .operations import GONE, Append, Claim, Compact, Create, Operation, Transaction, room_of
+from .rows import Rows
 from .schema import forget_oldest
+from .servers import Servers
+from .store import Record
 
 __all__ = ["FAILURES", "Database", "Options", "is_locked"]
 
@@ -42,6 +45,9 @@ _WAL_BYTES = 16 * 2**20
 
 _ASIDE_SHARE = 16
 """What part of the file's limit damaged records may take that were set aside."""
+
+_SHOWN = 200
+"""How many characters of a change that cannot be stored are logged."""
 
 _FINE = Refusal(0, "")
 
@@ -83,6 +89,7 @@ class Database:
         self._rested = False
         self.damage: str | None = None
         self._writer = uuid.uuid4().hex
+        self._servers = Servers(path, self._writer)
         self._ledger = Ledger()
         self._connection: sqlite3.Connection | None = None
         self._inode = self._whole = _NOWHERE  # of the file that is open; of the one that has all rooms in use
@@ -92,6 +99,10 @@ class Database:
     def refusals(self) -> Mapping[str, Refusal]:
         """Return the rooms whose newest changes are not stored, and why. May be called from any thread."""
         return self._ledger.refusals  # a ledger is replaced, never changed
+
+    def records(self, kind: str) -> list[Record]:
+        """Return the durable records of a kind that this server has, in order. May be called from any thread."""
+        return [record for (one, _), (_, record) in self._ledger.records.items() if one == kind]
 
     def check(self) -> None:
         """See whether the file can be written. Raises one of FAILURES where not."""
@@ -143,6 +154,11 @@ class Database:
         if connection is not None:
             connection.close()
 
+    def end(self) -> None:
+        """Close the file for good: other servers take us to be gone."""
+        self.close()
+        self._servers.leave()
+
     # Writing
 
     def _write(self, connection: sqlite3.Connection, operations: Sequence[Operation]) -> None:
@@ -150,9 +166,9 @@ class Database:
         try:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                transaction = Transaction(connection, self._writer, ledger)
+                transaction = Transaction(connection, self._writer, ledger, self._servers)
                 transaction.carry_out(operations)
-                if transaction.aside:
+                if transaction.aside or transaction.rows.aside:
                     forget_oldest(connection, self._options.size_limit // _ASIDE_SHARE)
         except BaseException as error:  # whatever it is: what is to blame is left out, and the rest written
             if _is_about_the_file(error):
@@ -170,10 +186,16 @@ class Database:
             self._ahead.settle(room, seq)
         for room in transaction.aside:
             self._tell(f"The record of room {room!r} was damaged; what it had is in the table damaged of {self.path}")
+        for name in transaction.rows.aside:
+            self._tell(f"The durable record {name} was damaged; what it had is in the table damaged of {self.path}")
 
     def _give_up(self, operation: Operation, error: BaseException) -> None:
         """Go on without an operation; its room takes no more of them before its whole state is stored."""
-        self._log.error("room %r: a change cannot be stored: %s", operation.room, error, exc_info=error)
+        room = room_of(operation)
+        if room is None:
+            self._log.error("%s cannot be carried out: %s", repr(operation)[:_SHOWN], error, exc_info=error)
+            return
+        self._log.error("room %r: a change cannot be stored: %s", room, error, exc_info=error)
         ledger = self._ledger.copy()
         reason = f"a change cannot be stored: {error}"
         match operation:
@@ -238,14 +260,18 @@ class Database:
         return self._connection
 
     def _begin_anew(self, connection: sqlite3.Connection) -> None:
-        """Take note that another file is open now: of no room in use it has all, whatever it has under its name."""
+        """Take note that another file is open now: of no room in use it has all, whatever it has under its name.
+
+        The durable records are written into it at once.
+        """
         ledger = self._ledger.copy()
         mine = [room for room in ledger.in_use if ledger.refusals.get(room, _FINE).seq != NEVER]
-        if mine:
+        if mine or ledger.records:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 rows = ((self._writer, room) for room in mine)
                 connection.executemany("UPDATE rooms SET writer = ?, released = NULL WHERE name = ?", rows)
+                Rows(connection, self._writer, ledger, self._servers).put_all()
         for room in mine:
             ledger.refuse(room, 0, GONE)
         self._replace_ledger(ledger)
@@ -308,10 +334,13 @@ class Database:
         connection.execute(f"PRAGMA journal_mode={mode}")
         connection.execute(f"PRAGMA synchronous={options.synchronous}")
         connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
-        if version != VERSION:
-            with connection:
-                connection.execute("BEGIN IMMEDIATE")
-                migrate(connection)  # which does nothing where another process has done it meanwhile
+        if version == VERSION:
+            require_tables(connection)
+            return
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            migrate(connection)  # which does nothing where another process has done it meanwhile
+            require_tables(connection)
 
     def _set_aside(self, reason: str) -> None:
         if self._find_inode() != self._inode:  # another process was quicker

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .store import Mark
+from .store import Mark, Record
 
 IDENTITY = "lineage, genesis, intended_seq, intended_hash, saved_seq, saved_hash"
 """Where a room's record has its `Identity`."""
@@ -60,18 +60,20 @@ def is_number(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Hold what one writer knows of its rooms.
+    """Hold what one writer knows of its rooms, and the records that it has.
 
     - `in_use`: the rooms that it has created or claimed, and what stands beside their documents;
-    - `refusals`: those among them whose newest changes are not stored.
+    - `refusals`: those among them whose newest changes are not stored;
+    - `records`: its durable records, by kind and id, each kind in order; with their numbers in the table.
     """
 
     in_use: dict[str, Identity] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
+    records: dict[tuple[str, str], tuple[int, Record]] = field(default_factory=dict)
 
     def copy(self) -> Ledger:
         """Return a ledger that can be changed without changing this one."""
-        return Ledger(self.in_use.copy(), self.refusals.copy())
+        return Ledger(self.in_use.copy(), self.refusals.copy(), self.records.copy())
 
     def refuse(self, room: str, seq: int, reason: str) -> None:
         """Note that update `seq` of a room is not stored; the first reason stays."""

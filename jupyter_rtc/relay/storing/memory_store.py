@@ -10,7 +10,7 @@ from typing import Any
 from traitlets.config import LoggingConfigurable
 
 from ...wire import NO_CHANGE
-from .store import Begun, Checkpoint, Mark, Past, StoredRoom, StoreError
+from .store import Begun, Checkpoint, Mark, Past, Record, StoredRoom, StoreError
 
 __all__ = ["MemoryStore"]
 
@@ -37,6 +37,7 @@ class MemoryStore(LoggingConfigurable):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._rooms: dict[str, _Room] = {}
+        self._records: dict[tuple[str, str], Record] = {}
         self._closed = False
 
     @property
@@ -148,14 +149,28 @@ class MemoryStore(LoggingConfigurable):
         """Delete everything that is stored of a room."""
         self._rooms.pop(room, None)
 
+    async def records(self, kind: str) -> Sequence[Record]:
+        """Return the durable records of a kind. Raises StoreError on a closed store."""
+        self._require_open()
+        return [record for (one, _), record in self._records.items() if one == kind]
+
+    def put_record(self, kind: str, record: Record) -> None:
+        """Put a durable record, in place of the one of this kind with its id."""
+        self._records[kind, record.id] = record
+
+    def remove_record(self, kind: str, id: str) -> None:
+        """Remove a durable record, if there is one."""
+        self._records.pop((kind, id), None)
+
     async def flush(self) -> None:
         """Return: memory is as durable as it gets. Raises StoreError on a closed store."""
         self._require_open()
 
     async def close(self) -> None:
-        """Let go of every room."""
+        """Let go of everything."""
         self._closed = True
         self._rooms.clear()
+        self._records.clear()
 
     def _require_open(self) -> None:
         if self._closed:

@@ -10,8 +10,9 @@ Nothing here opens, commits or closes anything; database.py does.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
-__all__ = ["VERSION", "NewerError", "migrate", "version_of"]
+__all__ = ["VERSION", "NewerError", "migrate", "require_tables", "version_of"]
 
 
 class NewerError(sqlite3.DatabaseError):
@@ -49,6 +50,21 @@ def migrate(connection: sqlite3.Connection) -> None:
             raise sqlite3.DatabaseError(f"its tables are not those of its version: {error}") from None
         raise
     connection.execute(f"PRAGMA user_version={VERSION}")
+
+
+def require_tables(connection: sqlite3.Connection) -> None:
+    """Raise DatabaseError where a file of the present version lacks what it should have, as one that was cut does."""
+    with closing(sqlite3.connect(":memory:")) as model:
+        migrate(model)
+        missing = _columns(model) - _columns(connection)
+    if missing:
+        raise sqlite3.DatabaseError(f"it lacks {len(missing)} columns, such as {'.'.join(missing.pop())}")
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    """Return the columns of all tables, each with the table's name."""
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return {(name, column) for (name,) in tables for _, column, *_ in connection.execute(f"PRAGMA table_info({name})")}
 
 
 def _rooms(connection: sqlite3.Connection) -> None:
@@ -101,6 +117,14 @@ def _since_when_a_room_is_spare(connection: sqlite3.Connection) -> None:
         connection.execute("ALTER TABLE rooms ADD COLUMN released REAL")
 
 
+def _durable_records(connection: sqlite3.Connection) -> None:
+    # No index: where a byte of an id changed, SQLite would take the whole file to be damaged, not this row.
+    connection.execute(
+        "CREATE TABLE records (number INTEGER PRIMARY KEY, owner TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,"
+        " kept INTEGER NOT NULL, time REAL NOT NULL, value BLOB NOT NULL, sum INTEGER NOT NULL)"
+    )
+
+
 _STEPS = (
     _rooms,
     _past_versions,
@@ -108,6 +132,7 @@ _STEPS = (
     _checksums_of_rooms,
     _who_began_a_room,
     _since_when_a_room_is_spare,
+    _durable_records,
 )
 
 VERSION = len(_STEPS)

@@ -1,5 +1,7 @@
 """What a SQLiteStore does to its rooms, as values that can be queued, and their meaning in tables (schema.py).
 
+What it does to durable records is in rows.py.
+
 Nothing here opens, commits or closes anything; database.py does.
 """
 
@@ -12,6 +14,7 @@ from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from .ledger import IDENTITY, NEVER, Identity, Ledger, Refusal
+from .rows import PutRecord, RecordOperation, Rows, newest
 from .schema import (
     checksum,
     delete_room,
@@ -23,6 +26,7 @@ from .schema import (
     put_snapshot,
     take_out,
 )
+from .servers import Servers
 from .store import TAKEN, Checkpoint, Mark, StoredRoom
 
 __all__ = [
@@ -38,6 +42,7 @@ __all__ = [
     "SetMarks",
     "Transaction",
     "memory",
+    "room_of",
     "squash",
 ]
 
@@ -112,7 +117,14 @@ class Release(NamedTuple):
     spare: bool
 
 
-Operation: TypeAlias = Append | Create | Compact | SetMarks | Forget | SetAside | Claim | Release
+RoomOperation: TypeAlias = Append | Create | Compact | SetMarks | Forget | SetAside | Claim | Release
+
+Operation: TypeAlias = RoomOperation | RecordOperation
+
+
+def room_of(operation: Operation) -> str | None:
+    """Return the room that an operation is about; None for one about records."""
+    return None if isinstance(operation, RecordOperation) else operation.room
 
 
 def memory(operation: Operation) -> int:
@@ -126,12 +138,19 @@ def memory(operation: Operation) -> int:
         case Create():
             stored = operation.stored
             return _OVERHEAD + len(stored.snapshot) + sum(_OVERHEAD + len(update) for _, update in stored.log)
+        case PutRecord():
+            return _OVERHEAD + len(operation.record.value)
     return _OVERHEAD
 
 
 def squash(operations: Sequence[Operation]) -> list[Operation]:
     """Leave out the operations that a later one makes needless, so that a long queue takes little memory."""
-    kept: list[Operation] = []
+    rooms = _squash([operation for operation in operations if not isinstance(operation, RecordOperation)])
+    return [*rooms, *newest(operation for operation in operations if isinstance(operation, RecordOperation))]
+
+
+def _squash(operations: Sequence[RoomOperation]) -> list[RoomOperation]:
+    kept: list[RoomOperation] = []
     covered: dict[str, int] = {}  # room -> the updates up to this number are in a snapshot further on
     for operation in reversed(_without_needless_claims(operations)):
         room, reach = operation.room, covered.get(operation.room, -1)
@@ -154,7 +173,7 @@ def squash(operations: Sequence[Operation]) -> list[Operation]:
     return kept
 
 
-def _without_needless_claims(operations: Sequence[Operation]) -> list[Operation]:
+def _without_needless_claims(operations: Sequence[RoomOperation]) -> list[RoomOperation]:
     """Leave out the claims of rooms that are in use since they were created: without the latter, they would claim."""
     kept, created = [], set()
     for operation in operations:
@@ -177,12 +196,14 @@ class Transaction:
 
     Attributes:
         aside: the rooms of which something was set aside.
+        rows: the durable records.
         caught_up: the rooms whose records know of a save, each with the number of its last update.
     """
 
-    def __init__(self, connection: sqlite3.Connection, writer: str, ledger: Ledger) -> None:
+    def __init__(self, connection: sqlite3.Connection, writer: str, ledger: Ledger, servers: Servers) -> None:
         self.aside: list[str] = []
         self.caught_up: dict[str, int] = {}
+        self.rows = Rows(connection, writer, ledger, servers)
         self._connection = connection
         self._writer = writer
         self._ledger = ledger
@@ -195,7 +216,10 @@ class Transaction:
                 self._connection.executemany("INSERT OR REPLACE INTO log VALUES (?, ?, ?, ?, ?, ?)", rows)
             else:
                 for operation in group:
-                    self._carry_out_one(operation)
+                    if isinstance(operation, RecordOperation):
+                        self.rows.carry_out(operation)
+                    else:
+                        self._carry_out_one(operation)
 
     def _log_rows(self, appends: Sequence[Append]) -> Iterator[tuple[int, int, float, str, bytes, int]]:
         numbers: dict[str, int | None] = {}
@@ -206,7 +230,7 @@ class Transaction:
             if number is not None:
                 yield number, seq, when, author, update, checksum(number, seq, update)
 
-    def _carry_out_one(self, operation: Operation) -> None:
+    def _carry_out_one(self, operation: RoomOperation) -> None:
         match operation:
             case Create():
                 self._create(*operation)

@@ -158,7 +158,7 @@ def _versions(connection: sqlite3.Connection, number: int) -> Iterator[tuple[_Ro
     select = "SELECT seq, data, sum, begun, ended, authors FROM checkpoints WHERE room = ? ORDER BY seq"
     for seq, data, sum, begun, ended, authors in connection.execute(select, (number,)):
         row = seq, data, sum
-        sound = _is_sound(number, *row) and _is_time(begun) and _is_time(ended)
+        sound = _is_sound(number, *row) and is_time(begun) and is_time(ended)
         made = _made_by(authors)
         yield row, Checkpoint(Version(seq, begun, ended, *made), data) if sound and made else None
 
@@ -171,10 +171,11 @@ def _is_sound(number: int, seq: Any, data: Any, sum: Any) -> bool:
 
 
 def _time(value: Any) -> float:
-    return value if _is_time(value) else 0.0
+    return value if is_time(value) else 0.0
 
 
-def _is_time(value: Any) -> bool:
+def is_time(value: Any) -> bool:
+    """Say whether a value may be a time, in seconds since the epoch."""
     return isinstance(value, float) and 0 <= value < _END_OF_TIME
 
 
@@ -257,6 +258,11 @@ def keep_damaged_past(connection: sqlite3.Connection, room: str, number: int) ->
     damaged = [row for row, _ in dropwhile(lambda found: found[1] is not None, _versions(connection, number))]
     _copy(connection, room, "checkpoints", damaged)
     return bool(damaged)
+
+
+def keep_record_beside(connection: sqlite3.Connection, name: str, row: _Row) -> None:
+    """Copy a durable record that is damaged into the table `damaged`."""
+    _copy(connection, name, "records", [row])
 
 
 def _copy(connection: sqlite3.Connection, room: str, part: str, rows: Iterable[_Row]) -> None:

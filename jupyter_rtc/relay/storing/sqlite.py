@@ -20,8 +20,9 @@ from ...machine import place
 from .ahead import Ahead
 from .database import Database, Options
 from .operations import Append, Claim, Compact, Create, Forget, Operation, Release, SetAside, SetMarks, memory
+from .rows import ClaimRecords, PutRecord, RemoveRecord
 from .schema import read_begun, read_past, read_room
-from .store import Begun, Checkpoint, Mark, Past, StoredRoom, StoreError, in_part
+from .store import Begun, Checkpoint, Mark, Past, Record, StoredRoom, StoreError, in_part
 from .writer import Pace, Request, Writer
 
 __all__ = ["SQLiteStore"]
@@ -218,6 +219,26 @@ class SQLiteStore(LoggingConfigurable):
         """Delete everything that is stored of a room."""
         self._reconnect(room)
         self._put(Forget(room))
+
+    async def records(self, kind: str) -> Sequence[Record]:
+        """Return the durable records of a kind that this server has, with everything queued before the call.
+
+        Those of servers that have ended become this one's. Raises StoreError while the file cannot be written.
+        """
+        self._put(ClaimRecords(kind))
+        await self._ask()
+        return self._database.records(kind)
+
+    def put_record(self, kind: str, record: Record) -> None:
+        """Put a durable record, in place of the one of this kind with its id.
+
+        It is never refused because much is waiting: what waits is at most the newest value of each.
+        """
+        self._put(PutRecord(kind, record))
+
+    def remove_record(self, kind: str, id: str) -> None:
+        """Remove a durable record, if this server has it."""
+        self._put(RemoveRecord(kind, id))
 
     async def flush(self) -> None:
         """Return when everything queued before the call is durable.

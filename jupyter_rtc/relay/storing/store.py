@@ -1,4 +1,4 @@
-"""What a room leaves behind: its lineage, its snapshot and the updates since, kept by a Store.
+"""What a room leaves behind: its lineage, its snapshot and the updates since, kept by a Store; and durable records.
 
 A Store is told of every change on the event loop, at once and without waiting, and makes it durable later;
 `flush` is the one place where a caller learns that this has happened, or that it could not. `MemoryStore`
@@ -21,6 +21,7 @@ __all__ = [
     "DamagedError",
     "Mark",
     "Past",
+    "Record",
     "Store",
     "StoreError",
     "StoredRoom",
@@ -188,6 +189,18 @@ class Begun(NamedTuple):
     size: int
 
 
+class Record(NamedTuple):
+    """Hold one durable record: a value with an id, of some kind; `time` is when it was put, in seconds since the epoch.
+
+    `kept` says that it must not be dropped to make place for others.
+    """
+
+    id: str
+    value: bytes
+    kept: bool
+    time: float
+
+
 TAKEN = "another server has taken it over"
 """Why nothing more is stored of a room that another server with the same store has begun, or loaded, since."""
 
@@ -199,7 +212,7 @@ def in_part(partial: Mapping[str, str]) -> str:
 
 
 class Store(Protocol):
-    """Keep rooms. All methods are called from the thread of one event loop.
+    """Keep rooms, and durable records beside them. All methods are called from the thread of one event loop.
 
     The methods that are not coroutines neither wait nor raise: they queue, in order. To append, compact and
     mark, a room must have been loaded or created; on any other room they do nothing.
@@ -284,6 +297,19 @@ class Store(Protocol):
 
     def forget(self, room: str) -> None:
         """Delete everything that is stored of a room."""
+
+    async def records(self, kind: str) -> Sequence[Record]:
+        """Return the durable records of a kind that this server has, with everything queued before the call.
+
+        They are in the order in which they were first put. A record is that of the server which put it; of servers
+        that have ended, the first one that asks has them. Raises StoreError where the store cannot be read.
+        """
+
+    def put_record(self, kind: str, record: Record) -> None:
+        """Put a durable record, in place of the one of this kind with its id. `Records` keeps them within bounds."""
+
+    def remove_record(self, kind: str, id: str) -> None:
+        """Remove a durable record, if this server has it."""
 
     async def flush(self) -> None:
         """Return when everything queued before the call is durable; raise StoreError while it is not."""

@@ -12,7 +12,7 @@ from threading import Event, Thread
 from typing import Any, NamedTuple, TypeVar
 
 from .database import FAILURES, Database, is_locked
-from .operations import Claim, Operation, Release, memory, squash
+from .operations import Claim, Operation, Release, memory, room_of, squash
 from .schema import read_room
 from .store import DamagedError, StoreError
 
@@ -184,7 +184,7 @@ class Writer(Thread):
             until = time.monotonic() + _LAST_TIDYING
             while not self.failing and time.monotonic() < until and self._try(self._database.tidy):
                 pass
-            self._try(self._database.close)
+            self._try(self._database.end)
             if lost := sum(not isinstance(operation, (Claim, Release)) for operation in self._backlog):
                 self._log.error("Closing the store with %d changes that it does not hold", lost)
         if request.room is None:
@@ -201,7 +201,7 @@ class Writer(Thread):
         return self.failing is not None and self._passing and new
 
     def _read(self, request: Request, room: str, patient: bool) -> object:
-        waiting = any(operation.room == room and not isinstance(operation, Claim) for operation in self._backlog)
+        waiting = any(room_of(operation) == room and not isinstance(operation, Claim) for operation in self._backlog)
         if waiting or (self.failing and not patient):
             return StoreError(f"{room} is not written yet: {self.failing}", frozenset([room]))
         try:
