@@ -76,6 +76,16 @@ class OpenRoom:
         """Who is there."""
         return self.inside.awareness
 
+    @property
+    def logged(self) -> int:
+        """How many bytes of updates were stored since the room was opened."""
+        return self.served.logged
+
+    @property
+    def stored_bytes(self) -> int:
+        """How many bytes the snapshot takes that is stored."""
+        return self.served.snapshot_bytes
+
     def whole_state(self) -> bytes:
         """Return the document's state as one update, with what it could not take in yet."""
         return self.inside.whole_state()

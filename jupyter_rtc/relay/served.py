@@ -72,6 +72,7 @@ class ServedRoom:
         snapshot_seq: the number of the last update in the snapshot in the store.
         snapshot_bytes: its size.
         log_bytes: size of the log after it.
+        logged: how many bytes of updates were stored since the room was opened.
         charge: what it takes of what the user may have stored who made up its name; None if no user did.
         place: closed when it leaves memory; then whoever brought it may bring another.
         stored: whether the store keeps the room.
@@ -106,7 +107,7 @@ class ServedRoom:
         self.trouble = ""
         self.connections: dict[Member, Connection] = {}
         self.idle_since = now
-        self.snapshot_seq = self.snapshot_bytes = self.log_bytes = 0
+        self.snapshot_seq = self.snapshot_bytes = self.log_bytes = self.logged = 0
         self.compacting = self.proving = False
         self.rebased = 0
         self.proved = room.seq
@@ -175,6 +176,7 @@ class ServedRoom:
     def logs(self, more: int) -> None:
         """Take note that the log in the store has so many more bytes. On the hot path."""
         self.log_bytes += more
+        self.logged += more
         if self.charge:
             self.charge.grown(self.snapshot_bytes + self.log_bytes)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from time import monotonic
+from typing import Any, NamedTuple, TypeAlias
 
 import pycrdt
 from pycrdt import Decoder
@@ -18,10 +19,15 @@ from ..merging.conflicts import Conflict, Merge, Note, merged, records, write
 from ..merging.likeness import holds, is_later
 from ..merging.lineage import note_taken
 from ..merging.merge import document, outside
+from ..merging.saves import base_of
 
 _TRIES = 3
-_MOST_MARKS = 256
+_MOST_SAVES = 256
+_LONGEST = 3600.0  # seconds after which nobody is taken to write back what a save held
 _NOTHING = b"\x00\x00"
+
+Spare: TypeAlias = "Callable[[Original], Awaitable[None]]"
+"""What keeps a document as it was, as a file. Raises FileError where that cannot be."""
 
 
 class OutsideEdit(NamedTuple):
@@ -33,7 +39,8 @@ class OutsideEdit(NamedTuple):
         base: the base that holds it.
         conflicts: where it meets what people typed.
         records: what is written of them into the document (see `conflicts.records`).
-        left: the document as it was stored, where this edit may take something of it away that nobody took away.
+        left: the document as it was, where this edit may take something of it away that nobody took away.
+        stale: whether the file was written from an earlier save than the last, so that it has less than the document.
     """
 
     update: bytes
@@ -42,6 +49,23 @@ class OutsideEdit(NamedTuple):
     conflicts: Sequence[Conflict]
     records: Mapping[str, Any]
     left: Original | None = None
+    stale: bool = False
+
+
+class Save(NamedTuple):
+    """A state in which a document was equal to its file.
+
+    Attributes:
+        seq: the number of the last update in it.
+        hash: that of the file; empty where it is not known.
+        logged: how many bytes of updates had been stored by then.
+        time: when that was, in seconds of the monotonic clock.
+    """
+
+    seq: int
+    hash: str
+    logged: int
+    time: float
 
 
 class _Held(NamedTuple):
@@ -49,6 +73,13 @@ class _Held(NamedTuple):
 
     seq: int
     state: bytes
+
+
+class _Origin(NamedTuple):
+    """The save that a file descends from; and the document, where the file has not all that was typed before that."""
+
+    seq: int
+    left: Original | None
 
 
 class _Later(NamedTuple):
@@ -78,7 +109,7 @@ class MergeBase:
         self.seq = self._begun = 0
         self.fresh = False
         self.loaded: Mapping[int, int] = {}
-        self._marks: dict[str, int] = {}  # what was the base lately, by the hash of the file
+        self._saves: list[Save] = []  # what was the base lately, the newest last
         self._held: _Held | None = None  # the base itself, where the store does not keep it
         self._next: _Held | None = None  # what is about to be
         self._relay = relay
@@ -110,7 +141,7 @@ class MergeBase:
             self.seq = stored.last
         edit = await self._noted(await self._since(stored, content, original, self._room.doc.get_update()))
         if edit.update == _NOTHING:  # the save that was begun last did reach the file; the next may be cut short, too
-            self._marks[hash] = self.seq
+            self._add(self.seq, hash)
             self._room.mark(saved=Mark(self.seq, hash))
             return None
         edit = await asyncio.to_thread(_taken, edit, hash)
@@ -119,12 +150,13 @@ class MergeBase:
     def begin(self, seq: int, hash: str, *, fresh: bool = False) -> None:
         """Take the state after update `seq` for the base: the document was equal to the file with this hash then."""
         self.seq, self._begun, self.fresh = seq, 0, fresh
-        self._marks = {hash: seq}
+        self._saves = [self._save(seq, hash)]
         self._held = None
 
     async def state(self, hashes: Iterable[str]) -> bytes | None:
         """Return a state in which the document was equal to a file with one of these hashes; None if none is known."""
-        seq = next((self._marks[hash] for hash in hashes if hash and hash in self._marks), None)
+        known = {save.hash: save.seq for save in self._saves}
+        seq = next((known[hash] for hash in hashes if hash and hash in known), None)
         if seq is None:
             return None
         try:
@@ -136,40 +168,54 @@ class MergeBase:
     @contextmanager
     def assumed(self, seq: int) -> Iterator[None]:
         """Take the present state, after update `seq`, for the base; where the context raises, that is what it was."""
-        was = self.seq, self._held
+        was = self.seq, self._held, self._saves
         self.seq, self._held = seq, self._next if self._next and self._next.seq == seq else None
+        self._saves = [self._save(seq, "")]
         try:
             yield
         except BaseException:
-            self.seq, self._held = was
+            self.seq, self._held, self._saves = was
             raise
 
     @asynccontextmanager
-    async def outside(self, content: Content, original: Original, hash: str, edited: bool) -> AsyncIterator[bytes]:
+    async def outside(
+        self, content: Content, original: Original, hash: str, edited: bool, spare: Spare
+    ) -> AsyncIterator[OutsideEdit]:
         """Enter with the edit that somebody else made who changed the file to `original`; the base moves with it.
 
-        `hash` is that of the file. The edit is made with an eye on what people have typed since, if the document was
-        `edited`, and up to the moment in which the context is entered: there it must be merged at once, before
-        anything else happens to the document. Where that raises, the base is what it was, so that the edit is found in
-        the file again.
+        `hash` is that of the file. The base is the newest save that the file descends from. The edit is made with an
+        eye on what people have typed since, if that is another one than the last or the document was `edited`, and up
+        to the moment in which the context is entered: there it must be merged at once, before anything else happens to
+        the document. Where that raises, the base is what it was, so that the edit is found in the file again. Where the
+        file has not all that people typed lately before the base, `spare` is first given what the document says.
 
         Raises:
             BaseLostError: the base cannot be had.
             RoomGone: the room is out of memory.
         """
         stored = await self._stored()
-        seq = self._room.seq
-        live = self._room.doc.get_update() if edited else None
         await self._ascertain(stored, content, original)
-        edit = await self._noted(await self._since(stored, content, original, live))
+        before = self.seq
+        origin = await asyncio.to_thread(_origin, stored, self._reachable(stored), content, original)
+        if origin and origin.left:
+            await spare(origin.left)
+        self.seq = origin.seq if origin else before
+        try:
+            seq = self._room.seq
+            live = self._room.doc.get_update() if edited or self.seq < before else None
+            edit = await self._noted(await self._since(stored, content, original, live))
+        except BaseException:
+            self.seq = before
+            raise
         try:
             await self._keep(edit, hash)
             edit = await self._renewed(edit, seq, stored, content, original)
-            yield edit.update
+            yield edit._replace(stale=self.seq < before)
         except RoomGone:  # the next to open the document finds the edit in what is stored
             raise
         except Exception:
             self._room.replace(self.seq, edit.before)
+            self.seq = before
             self._room.mark(saved=Mark(self.seq, self._hash))
             raise
         self._moved(edit, hash)
@@ -219,10 +265,8 @@ class MergeBase:
 
     def settle(self, seq: int, hash: str) -> None:
         """Take note that the file, whose hash is `hash`, is equal to the document after update `seq`."""
-        self._marks.pop(hash, None)  # the newest comes last
-        self.seq = self._marks[hash] = seq
-        while len(self._marks) > _MOST_MARKS:
-            del self._marks[next(iter(self._marks))]
+        self.seq = seq
+        self._add(seq, hash)
         self._held = self._next if self._next and self._next.seq == seq else None
         self.fresh = False
         self._room.mark(saved=Mark(seq, hash))
@@ -244,19 +288,47 @@ class MergeBase:
         After a crash it is then not found in the file once more, as a second edit, while open pages hold the first.
         """
         await self._room.rebase(self.seq, edit.base)
-        self._room.mark(saved=Mark(self.seq, hash))
+        self._begun = self.seq  # the file holds nothing of a save that came later
+        self._room.mark(saved=Mark(self.seq, hash), intended=Mark(self.seq, ""))
         await self._room.secure(self._room.seq + 1)
 
     def _moved(self, edit: OutsideEdit, hash: str) -> None:
         """Take note that the base holds an edit, as the document does; the states before it cannot be had any more."""
         self._hold(edit.base)
         self.fresh = False
-        self._marks = {hash: self.seq}
+        self._saves = [self._save(self.seq, hash)]
+
+    @property
+    def oldest(self) -> int:
+        """The number of the last update in the oldest save that a file may descend from."""
+        return min([self.seq, *(save.seq for save in self._saves)])
 
     @property
     def _hash(self) -> str:
         """The hash of the file that the base was last equal to; empty where it is not known."""
-        return next((hash for hash, seq in self._marks.items() if seq == self.seq), "")
+        return next((save.hash for save in self._saves if save.seq == self.seq), "")
+
+    def _save(self, seq: int, hash: str) -> Save:
+        return Save(seq, hash, self._room.logged, monotonic())
+
+    def _add(self, seq: int, hash: str) -> None:
+        """Take note of a save; those that are too old, or before half of the log that is folded, are forgotten."""
+        now = self._save(seq, hash)
+        most_updates = self._relay.keeper.compact_updates // 2
+        most_bytes = max(self._relay.compact_bytes, self._room.stored_bytes) // 2
+        self._saves = [
+            save
+            for save in self._saves[-_MOST_SAVES:]
+            if save.hash != hash
+            and now.time - save.time < _LONGEST
+            and seq - save.seq < most_updates
+            and now.logged - save.logged < most_bytes
+        ]
+        self._saves.append(now)
+
+    def _reachable(self, stored: StoredRoom) -> list[int]:
+        """Return the saves up to the base that the store still has, by the numbers of their last updates."""
+        return [*(save.seq for save in self._saves if stored.seq <= save.seq < self.seq), self.seq]
 
     async def _ascertain(self, stored: StoredRoom, content: Content, original: Original) -> None:
         """Find out which of our saves somebody began from who wrote the file: that is the base.
@@ -312,6 +384,19 @@ class MergeBase:
 
     def _hold(self, base: bytes) -> None:
         self._held = None if self._is_kept() else _Held(self.seq, base)
+
+
+def _origin(stored: StoredRoom, seqs: Sequence[int], content: Content, original: Original) -> _Origin | None:
+    """Find out which of the saves `seqs` a file descends from; None where there is but one."""
+    if len(seqs) < 2 or not stored.seq <= seqs[-1] <= stored.last:
+        return None
+
+    def value(at: int) -> Any:
+        """Return what a save said."""
+        return value_of(content, stored.document(seqs[at]))
+
+    found = base_of(len(seqs), value, original.value, lambda said: content.render(original, said) is original)
+    return _Origin(seqs[found.at], rendered(content, stored.document(), original) if found.takes else None)
 
 
 def noted(room: str, outside_by: str, typed_by: Sequence[str] = ()) -> Note:

@@ -162,8 +162,8 @@ class FileBinding(Resident):
     # ------------------------------------------------------------------ following
 
     def settled(self) -> int:
-        """Return the number of the last update that the base holds; those before it need not be told apart."""
-        return self._base.seq
+        """Return the number of the last update in the oldest save that may be a base; those before it are one."""
+        return self._base.oldest
 
     def describe(self) -> dict[str, Any]:
         """Return the file's path, why it is not up to date, if it is not, and how many copies and conflicts it has."""

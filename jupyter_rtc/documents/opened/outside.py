@@ -96,14 +96,17 @@ class OutsideEdits:
 
     async def _merge_edit(self, seen: Seen) -> None:
         pair, hash = self._pair, seen.info.hash
-        async with pair.base.outside(pair.content, seen.original, hash, pair.autosave.edited) as update:
-            clean = self._apply(update)
+        edited, spare = pair.autosave.edited, self._strangers.keep_typed
+        async with pair.base.outside(pair.content, seen.original, hash, edited, spare) as edit:
+            clean = self._apply(edit.update) and not edit.stale
         pair.file.accept(seen)
         if clean:
             pair.base.foresee()
             pair.settle(pair.room.seq)
         else:
             pair.status.set(hash=hash, saving=hash)
+        if edit.stale:  # what was typed since is in the document, and not in the file
+            pair.autosave.force()
         pair.status.tell(pair.file.path)
 
     def _apply(self, update: bytes) -> bool:

@@ -30,6 +30,7 @@ _CHANGED = "It was changed outside, and what it was before is lost: the document
 _WHY = "It was typed into a document with another history than the one here, and could not be merged."
 _OLDER = "It was stored before the file was saved last, and not all of it is in the file as it was."
 _REVERTED = "This is what it said before its file was set back to what it was."
+_TAKEN = "This is what it said before another program's edit of its file, which has not all that was typed here lately."
 _REMAINS = "It was found in a damaged record of the document, which began anew without it."
 
 _Result = TypeVar("_Result")
@@ -132,6 +133,13 @@ class Strangers:
     async def spare(self, left: Original) -> None:
         """Keep the document as it is before it is set back. Raises FileError where that cannot be."""
         await self._set_aside(left, _REVERTED)
+
+    async def keep_typed(self, left: Original) -> None:
+        """Keep the document as it is before an edit of the file takes away what was typed lately.
+
+        Raises FileError where that cannot be.
+        """
+        await self._set_aside(left, _TAKEN)
 
     async def salvage(self, updates: Sequence[bytes]) -> None:
         """Keep what a damaged record of the document still held, if the document has not all of it."""
