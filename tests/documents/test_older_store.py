@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from pycrdt import Text
 
 from .conftest import Opener, Starter
+from .examples import as_nbformat, code
 from .lost import (
     NAMES,
     Loser,
@@ -331,3 +333,36 @@ class TestPutBack:
 def last_text(peer: Peer) -> Text:
     """Return where `write` writes: the text, or that of the last cell."""
     return peer.source if peer.kind == "file" else peer.cells[len(peer.cells) - 1]["source"]
+
+
+@pytest.mark.parametrize("at", [0, 2])
+@pytest.mark.parametrize("name", NAMES)
+async def test_who_typed_elsewhere_while_a_program_wrote_comes_in(
+    start: Starter, join: Opener, name: str, at: int
+) -> None:
+    """The server is killed; a program adds to the file, two people type offline, each in another place."""
+    server = start()
+    write_files(server.root)
+    ada, bob = await join(server, name), await join(server, name, token="bob")
+    write(ada, "early")
+    await saved(server, name, "begin", "end", "early")
+    assert await ada.save() == "success"
+    await known(server, name, ada, bob)
+    server.kill()
+    await until(lambda: not ada.online and not bob.online)
+    file = server.root / name
+    if name == "a.txt":
+        file.write_text(f"outside\n{file.read_text()}")
+    else:
+        content = json.loads(file.read_text())
+        content["cells"][at:at] = [code("early outside\n"), code("outside\n")]
+        file.write_text(as_nbformat(content))
+    write(ada, "early_ada", first=at > 0)
+    write(bob, "begins_bob", first=at > 0)
+    await asyncio.to_thread(server.start)
+    put = ["outside"] if name == "a.txt" else ["early", "outside", "outside"]
+    await saved(server, name, "begin", "end", "early", "early_ada", "begins_bob", *put)
+    for page in (ada, bob, await join(server, name)):
+        await until(lambda page=page: words(said(page)) == words(on_disk(file)), lambda page=page: said(page))
+    assert not [code for page in (ada, bob) for code, _ in page.closes if code == 1003]
+    assert copies(server) == {}
