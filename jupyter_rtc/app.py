@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import tornado
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.manager import ContentsManager
@@ -32,7 +33,7 @@ from .kernels import Lines
 from .machine import OneThread, settle_in, take_turns
 from .managers import Derived, Managers
 from .relay import Allowances, FreeRooms, Keeper, Presence, Relay, RoomKind, SQLiteStore
-from .relay.handlers import FreeRoomHandler, RoomsHandler, RoomSocket
+from .relay.handlers import FreeRoomHandler, RoomsHandler, RoomSocket, unexpected_names
 from .supernode import Parts, Patience, Supernode, listings_of
 from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Spec, Tables, Terminals, Turns
 from .supernode.actions.handlers import routes
@@ -86,6 +87,7 @@ class JupyterRTC(ExtensionApp):
     supernode: Supernode | None = None
     questions: Questions | None = None
     actions: Sequence[object] = ()
+    by_tornado = False
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -107,6 +109,13 @@ class JupyterRTC(ExtensionApp):
 
     def _build(self) -> None:
         self._register_events()
+        if names := unexpected_names():
+            self.by_tornado = True
+            self.log.warning(
+                "Tornado %s has changed inside (%s): it reads the WebSockets of rooms by itself, which is slower.",
+                tornado.version,
+                ", ".join(names),
+            )
         managers = Managers(self._server)
         file_ids = Derived(managers.file_ids, HeldIds)
         self.relay = relay = Relay([Presence()], lambda report: self._emit("store", report), parent=self)
@@ -129,14 +138,15 @@ class JupyterRTC(ExtensionApp):
 
     def routes(self) -> list[Any]:
         """Return the routes: of each its pattern, its handler, and what that works with."""
+        room = {"relay": self.relay, "by_tornado": self.by_tornado}
         return [
             (r"/api/collaboration/session/(.+)", SessionHandler, {"documents": self.documents}),
             (r"/api/collaboration/timeline/(.+)", TimelineHandler, {"timelines": self.timelines}),
             (r"/api/collaboration/undo_redo/(.+)", UndoRedoHandler, {"timelines": self.timelines}),
             (r"/api/collaboration/fork/(.+)", ForkHandler, {"forks": self.forks}),
             (r"/api/rtc/history/(.+)", HistoryHandler, {"history": self.history}),
-            (r"/api/collaboration/room/(.+)", RoomSocket, {"relay": self.relay, "free": False}),
-            (r"/api/rtc/room/(.+)", RoomSocket, {"relay": self.relay, "free": True}),
+            (r"/api/collaboration/room/(.+)", RoomSocket, {**room, "free": False}),
+            (r"/api/rtc/room/(.+)", RoomSocket, {**room, "free": True}),
             (r"/api/rtc/recovery", CopiesHandler, {"documents": self.documents}),
             (r"/api/rtc/recovery/([^/]+)", CopyHandler, {"documents": self.documents}),
             (r"/api/rtc/recovery/([^/]+)/restore", RestoreHandler, {"documents": self.documents}),

@@ -62,6 +62,8 @@ PURE = {
 }
 # What Jupyter's managers raise.
 RAISED = {"documents/files/managed.py", "documents/files/local.py", "supernode/actions/jupyter.py"}
+# Below a handler, and a client.
+TORNADOS = {"relay/sockets.py", "kernels/gateway.py"}
 IMPURE = {"asyncio", "logging", "time", "socket", "threading", "tornado", "datetime", "os", "sqlite3"}
 FLOORS: dict[str, set[str]] = {
     "wire": set(),
@@ -118,7 +120,7 @@ def allowed(path: Path, one: Import) -> bool:
     name, parts = name_of(path), one.module.split(".")
     if parts[0] == "tornado":
         error_only = name in RAISED and one.name == "HTTPError"
-        return error_only or path.name in ("handlers.py", "app.py") or name == "kernels/gateway.py"
+        return error_only or path.name in ("handlers.py", "app.py") or name in TORNADOS
     if parts[0] != "jupyter_rtc" or name in ("app.py", "managers.py", "__init__.py"):
         return True
     here, there = path.relative_to(PACKAGE).parts[0], parts[1] if len(parts) > 1 else ""

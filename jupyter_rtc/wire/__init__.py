@@ -27,7 +27,7 @@ from .updates import (
     unmet,
     whole_state,
 )
-from .websocket import MessageReader, Opcode
+from .websocket import MessageReader, Opcode, masked, unmasked
 
 __all__ = [
     "EMPTY_STATE",
@@ -63,6 +63,7 @@ __all__ = [
     "halved",
     "is_long",
     "marked",
+    "masked",
     "merged",
     "news",
     "only_sets_values",
@@ -74,6 +75,7 @@ __all__ = [
     "restored",
     "salvaged",
     "stirring",
+    "unmasked",
     "unmet",
     "websocket",
     "whole_state",

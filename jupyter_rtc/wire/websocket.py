@@ -44,6 +44,18 @@ def message(payload: bytes) -> bytes:
     return header(len(payload)) + payload
 
 
+def masked(opcode: int, payload: bytes) -> bytes:
+    """Return a message in one packet as a client sends it, under a mask of zeros, which leaves it as it is."""
+    first, *length = header(len(payload))
+    return bytes((first & ~_OPCODE | opcode, length[0] | _MASKED, *length[1:])) + bytes(4) + payload
+
+
+def unmasked(mask: bytes, data: bytes) -> bytes:
+    """Return what four bytes of a mask hide (RFC 6455, section 5.3)."""
+    whole = (mask * (len(data) // 4 + 1))[: len(data)]
+    return (int.from_bytes(data) ^ int.from_bytes(whole)).to_bytes(len(data))
+
+
 class MessageReader:
     """Takes apart what a client sends.
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tornado.iostream import IOStream
 
-from jupyter_rtc.relay.handlers import SocketTransport
+from jupyter_rtc.relay.sockets import SocketTransport
 
 BODY = b"b" * 1_000_000
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from jupyter_rtc.relay import Allowances, Member, OpenRoom, PlainKind, Resident, handlers
-from jupyter_rtc.wire import protocol
+from jupyter_rtc.relay import Allowances, Member, OpenRoom, PlainKind, Resident
+from jupyter_rtc.wire import MessageReader, protocol
 
 from .peer import Peer, eventually
 
@@ -177,9 +177,9 @@ class Slow(PlainKind, Resident):
             await asyncio.sleep(0)
 
 
-def readers() -> list[handlers.MessageReader]:
+def readers() -> list[MessageReader]:
     """Return the readers of all connections that are in memory."""
-    return [thing for thing in gc.get_objects() if type(thing) is handlers.MessageReader]
+    return [thing for thing in gc.get_objects() if type(thing) is MessageReader]
 
 
 @pytest.mark.traits(Allowances={"max_sockets": 2, "max_sockets_in_total": 3})
