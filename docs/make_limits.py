@@ -59,7 +59,7 @@ ROWS = (
         "connect again; send less at a time",
     ),
     Row(
-        "bytes of updates that wait to be heard, of documents with another history",
+        "bytes of updates in quarantine, of documents with a foreign history",
         _each("max_held"),
         "1008",
         "reload the page",

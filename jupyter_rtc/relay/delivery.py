@@ -14,11 +14,11 @@ from ..wire import CloseCode, ProtocolError, TaintedError, UnfaithfulError, prot
 from .admission.allowances import Allowances, ExhaustedError, Holding
 from .connection import Connection, TooSlowError
 from .door import Ask, Faults, Rights
-from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send, Show
-from .hearing import Hearings
+from .effects import Broadcast, Effect, Judge, Persist, Refuse, Request, Send, Show
 from .keeper import Keeper
 from .member import Member
 from .outgoing import Outgoing
+from .quarantine import Quarantine
 from .residents import PRESENCE, RoomGone
 from .room import Room
 from .served import ServedRoom
@@ -33,7 +33,7 @@ _STIRRED_AFTER = (1.0, 2.0, 5.0, 12.0)
 
 
 class _Share:
-    """What one member holds of what users may take: updates that are held until it is heard, and presence.
+    """What one member holds of what users may take: updates that are held in quarantine, and presence.
 
     Attributes:
         holds: whether it held updates when that was last looked at.
@@ -79,7 +79,7 @@ class Delivery:
         self._log = log
         self._outgoing = Outgoing(Pace(allowances.max_awareness_rate))
         self._rights = Rights(log)
-        self._hearings = Hearings(self.carry_out, log)
+        self._quarantine = Quarantine(self.carry_out, log)
         self._allowances = allowances
         self._shares: dict[Member, _Share] = {}
 
@@ -114,7 +114,7 @@ class Delivery:
         asked: bytes | None = None
         for frame in frames:
             taken += 1
-            if frame == asked and not member.aside:
+            if frame == asked and not member.quarantined:
                 continue
             if frame.startswith(_STEP1):
                 asked = frame
@@ -166,7 +166,7 @@ class Delivery:
         served.idle_since = monotonic()
         self._rights.end(member)
         self.carry_out(served, served.room.leave(member))
-        if member not in served.heard:
+        if member not in served.judging:
             self._let_go(member)
         self._tell(served.room, served.resident.left, member)
 
@@ -189,7 +189,7 @@ class Delivery:
         try:
             effects = served.room.receive(member, frame, now)
             share = self._shares[member]
-            if member.aside or share.holds or frame.startswith(_AWARENESS):
+            if member.quarantined or share.holds or frame.startswith(_AWARENESS):
                 share.weigh(served.room, member)
         except UnfaithfulError:
             self._put_off(served, member)
@@ -242,8 +242,8 @@ class Delivery:
                 served.send(effect, monotonic())
             elif isinstance(effect, Request):
                 self._tell(served.room, served.resident.requested, effect.member, effect.name, effect.number)
-            elif isinstance(effect, Hear):
-                self._tasks.spawn(self._hear(served, effect.member))
+            elif isinstance(effect, Judge):
+                self._tasks.spawn(self._judge(served, effect.member))
             elif isinstance(effect, Refuse):
                 self._tell(served.room, served.resident.refused, effect.member, effect.update)
 
@@ -272,28 +272,28 @@ class Delivery:
         for follower in list(served.followers):
             self._tell(served.room, follower, effect.update, effect.author)
 
-    def _tell(self, room: Room, hear: Callable[..., None], *about: Any) -> None:
+    def _tell(self, room: Room, told: Callable[..., None], *about: Any) -> None:
         """Tell who looks after a room, or a follower, of something that happened. On the hot path.
 
         What it raises is logged and concerns nobody else: not those who are to be sent the edit, nor its author.
         """
         try:
-            hear(*about)
+            told(*about)
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # the PanicException of pycrdt, which a follower may run into, is no Exception
             self._log.error("room %s: somebody who was told of a change failed: %r", room.name, error, exc_info=error)
 
-    async def _hear(self, served: ServedRoom, member: Member) -> None:
+    async def _judge(self, served: ServedRoom, member: Member) -> None:
         try:
             with suppress(RoomGone):
-                await self._hearings.hear(served, member)
+                await self._quarantine.judge(served, member)
         except UnfaithfulError:
             self._put_off(served, member)
         except ProtocolError as error:
             self.fault(served, member, error)
         finally:
-            if member not in served.connections and member not in served.heard:
+            if member not in served.connections and member not in served.judging:
                 self._let_go(member)
 
     def _let_go(self, member: Member) -> None:

@@ -43,24 +43,24 @@ class Persist(NamedTuple):
 
 
 class Request(NamedTuple):
-    """Ask the room's owner for what a member wants: a RAW request, such as ``save`` number 3."""
+    """Hand a member's RAW request, such as ``save`` number 3, to the room's resident."""
 
     member: Member
     name: str
     number: int
 
 
-class Hear(NamedTuple):
-    """Find out what to make of the document of a member that has another history; it is in `Member.held`."""
+class Judge(NamedTuple):
+    """Have the room's resident judge the document of a quarantined member, which is in `Member.held`."""
 
     member: Member
 
 
 class Refuse(NamedTuple):
-    """Tell a member, if its update is worth it, that its edits are not taken: it may only read."""
+    """Let the resident know of an update that was refused, for the member may only read."""
 
     member: Member
     update: bytes
 
 
-Effect = Send | Broadcast | Show | Persist | Request | Hear | Refuse
+Effect = Send | Broadcast | Show | Persist | Request | Judge | Refuse

@@ -282,7 +282,7 @@ class Keeper(LoggingConfigurable):
         """
         room = served.room
         kept = served.stored and self._store.partial.get(room.name) != TAKEN
-        if not kept or served.meanwhile is not None or not all(member.aside for member in room.members):
+        if not kept or served.meanwhile is not None or not all(member.quarantined for member in room.members):
             return False
         if stored.genesis == room.genesis:
             self._store.compact(room.name, stored.seq, stored.snapshot)

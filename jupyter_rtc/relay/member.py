@@ -1,30 +1,36 @@
-"""One peer in a room, and what it brought while nobody knew whose history its document has. Pure."""
+"""One peer in a room, and the updates that are held while it is in quarantine. Pure."""
 
 from __future__ import annotations
 
 from ..wire import CloseCode, Identity, ProtocolError
 
 _MOST_HELD = 10_000
-"""How many updates are held. They are seen to, and become one, as soon as the peer has said what it has."""
+"""How many updates are held. They become one as soon as the peer's document is judged."""
 
 
 class Member:
     """One peer in a room: who it is, and whether its edits count (`writable`).
 
-    As long as the server does not know that the peer's document has the history of the room's, the peer is aside:
-    it is sent no content, and `held` keeps what it brings, if it may write. Of one that may only read nothing is kept
-    but `has_content`: whether its document holds text or cells, which would stand twice in its page. `state_vector`
-    is what it said to know, None before it said anything. `told` is whether it knows already that its edits do not
-    count.
+    A peer is in quarantine until its state vector shows that its document has the history of the room's.
+
+    Attributes:
+        identity: who it is, as the server knows.
+        writable: whether its edits count.
+        quarantined: whether it is in quarantine: it is sent no content, and none of its updates is applied.
+        state_vector: the peer's state vector, as of its last step 1; None before the first.
+        held: the updates of a quarantined peer that may write, in the order in which they came.
+        has_content: whether a quarantined peer that may only read has text or cells, which would stand twice in its
+            page; nothing else of its document is kept.
+        told: whether the peer was told that its edits do not count.
     """
 
     __slots__ = (
         "_answers",
         "_held_size",
-        "aside",
         "has_content",
         "held",
         "identity",
+        "quarantined",
         "state_vector",
         "told",
         "writable",
@@ -34,7 +40,7 @@ class Member:
         """Make a member that has said nothing yet."""
         self.identity = identity
         self.writable = writable
-        self.aside = True
+        self.quarantined = True
         self.state_vector: bytes | None = None
         self.held: list[bytes] = []
         self.told = self.has_content = False
@@ -43,12 +49,12 @@ class Member:
 
     @property
     def held_size(self) -> int:
-        """How many bytes of updates it brought that are held."""
+        """The size of the held updates, in bytes."""
         return self._held_size
 
     @property
     def answered(self) -> bool:
-        """Whether it has answered what the room asked it: `held` has the whole of its document."""
+        """Whether the peer has answered each step 1 of the room: `held` has the whole of its document."""
         return self._answers == 0
 
     def hold(self, update: bytes, *, answer: bool = False) -> None:
@@ -61,21 +67,21 @@ class Member:
             self.answer()
 
     def answer(self) -> None:
-        """Take note that it answered a step 1."""
+        """Count an answer to a step 1 of the room."""
         self._answers = max(0, self._answers - 1)
 
-    def put_aside(self) -> None:
-        """Forget what is known of its document: the room's has another history from now on."""
-        self.aside = True
+    def quarantine(self) -> None:
+        """Put the peer in quarantine, for the room's document has another history from now on."""
+        self.quarantined = True
         self.held = []
         self._held_size = 0
         self._answers = 0
 
     def ask_again(self) -> None:
-        """Take note that the room asked once more what the member has."""
+        """Count one more step 1 that the room sends to the peer."""
         self._answers += 1
 
     def replace_held(self, number: int, state: bytes) -> None:
-        """Keep one update in place of the first `number` of those that are held."""
+        """Replace the first `number` held updates by one that holds them all, `state`."""
         self.held[:number] = [state]
         self._held_size = sum(map(len, self.held))

@@ -28,7 +28,7 @@ class Proving:
 
     A document is read back from what is stored of it when somebody was sent it, in whole or in part, since it changed
     last; and whenever its log is folded. One that cannot be given out is made anew, with what it says: it has another
-    history then, and those in the room are heard as peers that have the old one.
+    history then, and its members are quarantined: they have the old one.
     """
 
     def __init__(self, keeper: Keeper, delivery: Delivery, tasks: Tasks, log: Logger | LoggerAdapter[Any]) -> None:
@@ -78,6 +78,6 @@ class Proving:
         self._keeper.renew(served, stored)
         told = "room %s: began anew with what the document says, as history %s%s"
         self._log.warning(told, room.name, room.lineage, served.where)
-        self._delivery.carry_out(served, room.hear_all())
+        self._delivery.carry_out(served, room.quarantine_all())
         self._delivery.began_anew(served)
         served.resident.told("The document could not be sent to others any more, and began anew with what it says.")

@@ -34,12 +34,12 @@ class RoomGone(RoomError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a member whose document has another history.
+    """What becomes of a quarantined member.
 
     Attributes:
-        reason: why it may not come in, for the dialog of its front end: at most 60 bytes of UTF-8; empty where it may.
-        state: all that it brought, as one update.
-        settled: whether what it brought is safe; if not, nobody is told anything, and it is heard again.
+        reason: why it may not sync, for the dialog of its front end: at most 60 bytes of UTF-8; empty where it may.
+        state: the member's whole document, as one update.
+        settled: whether its edits are safe; if not, it is told nothing, and judged again later.
     """
 
     reason: str = ""
@@ -126,7 +126,7 @@ class Resident:
     async def renew(self, begin: Callable[[StoredRoom], None]) -> None:
         """Make a document anew that says what the room's does, which can be given to nobody, and `begin` with it.
 
-        That must be called in the moment in which the two say the same. Those in the room are heard from then on.
+        That must be called in the moment in which the two say the same. All members are quarantined from then on.
         """
 
     def joined(self, member: Member) -> None:
@@ -142,9 +142,9 @@ class Resident:
         """Take note that the edit of a member that may only read was not taken."""
 
     async def foreign(self, member: Member, updates: Sequence[bytes]) -> Verdict:
-        """Say what becomes of a member whose document has another history, after seeing to what it brought.
+        """Judge the document of a quarantined member: merge its edits, keep them, or find nothing new in it.
 
-        `updates` are the whole of its document. Called again, one call at a time, when the member has brought more;
+        `updates` are the whole of its document. Called again, one call at a time, when the member has sent more;
         the first of the updates is then the `state` of the last verdict. Raises ProtocolError where they cannot be
         read. By default any history is welcome.
         """

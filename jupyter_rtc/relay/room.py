@@ -34,7 +34,7 @@ from ..wire import (
     protocol,
 )
 from .admission.allowances import ExhaustedError, Shares, waits_alone
-from .effects import Broadcast, Effect, Hear, Persist, Refuse, Request, Send, Show
+from .effects import Broadcast, Effect, Judge, Persist, Refuse, Request, Send, Show
 from .member import Member
 
 _MAX_TAIL = 1 << 20
@@ -55,9 +55,9 @@ class _Applied(NamedTuple):
 
     Attributes:
         update: the update, as it is to be stored and sent.
-        before: the updates that were made before it.
-        after: those that were made after it: something had waited for it, and must not be where it is.
-        waits: whether something of it has to wait.
+        before: updates of the server's own that were applied before it, such as the deletion of an emoji it cuts.
+        after: updates of the server's own that were applied after it: they delete misplaced items that were pending.
+        waits: whether a part of it is pending.
     """
 
     update: bytes
@@ -77,13 +77,13 @@ class Room:
         seq: the number of the last update; it grows by one with each.
         lineage: the identity of the document's history.
         genesis: the client id that built the document first; 0 where any history is welcome.
-        doubted: edits of the document, by their clocks, that were perhaps made by a part of its history which was lost
-            here: who does not know one of them, but something else, is heard first.
-        full: why nobody may add to the document, in a sentence; empty while all who may write may. What takes away may
-            come in nevertheless.
-        opener: the username of whoever had it brought into memory; empty where the server itself needed it.
-        shown: whether the document was sent to anybody since the room is in memory.
-        given: the number of the last update in what was last sent to somebody who came, written by the document itself.
+        doubted: the state vectors of edits that were found in the file, and that a lost part of the document's history
+            may have made before: a peer that lacks such an edit and has others that we lack is quarantined before it
+            syncs.
+        full: why the document may not grow, in a sentence; empty while it may. Deletions are applied nevertheless.
+        opener: the username of the peer for whom the room was opened; empty where the server itself needed it.
+        shown: whether the document was sent to any peer since the room was opened.
+        given: the number of the last update in the state that was last encoded for a peer.
     """
 
     def __init__(
@@ -135,8 +135,8 @@ class Room:
         """Begin to count, once `doc` holds what was stored or read from a file.
 
         `seq` is the number of the last update in it, `genesis` the client id that built it first; `snapshot` is
-        its whole state as one update, where that is at hand, `waiting` what it could not take in yet, and `places`
-        what in it is where.
+        its whole state as one update, where that is at hand, `waiting` its pending updates, and `places` the index
+        of its items (see `wire.Places`).
         """
         self.seq, self.genesis = seq, genesis
         self._intake.begin(self.doc, waiting, places)
@@ -221,7 +221,7 @@ class Room:
         return self._take(changes, author)
 
     def whole_state(self) -> bytes:
-        """Return the document's state as one update, with what it could not take in yet."""
+        """Return the document's state as one update, pending updates included."""
         state, waiting = self.doc.get_update(), self._intake.waiting(self.doc)
         return state if waiting == NO_CHANGE else marked(merged([state, waiting]))
 
@@ -242,12 +242,12 @@ class Room:
         """Return what newcomers are sent, where that is the document as it is."""
         return self._full[-1] if self._full and not self._tail else None
 
-    def hear_all(self) -> list[Effect]:
-        """Take all members for peers with another history, because the document has one now."""
+    def quarantine_all(self) -> list[Effect]:
+        """Put all members in quarantine, because the document has another history now."""
         effects = []
         for member in self.members:
-            if not member.aside:
-                member.put_aside()
+            if not member.quarantined:
+                member.quarantine()
                 effects += self._ask(member)
         return effects
 
@@ -256,17 +256,17 @@ class Room:
         self._full, self._tail, self._tail_size = None, [], 0
 
     def welcome(self, member: Member) -> list[Effect]:
-        """Take a member in: answer what it asked, and take in what it brought meanwhile."""
+        """End a member's quarantine: answer its step 1, and apply the updates that were held."""
         held, member.held = member.held, []
-        member.aside = False
+        member.quarantined = False
         effects = [] if member.state_vector is None else self._answer(member, member.state_vector)
         if not member.writable:  # it may have been allowed to write when it brought this
             return effects + [Refuse(member, update) for update in held]
-        if held:  # all of it or nothing: what is refused half-way would be in the document, and nowhere else
+        if held:  # as one update: of several, those before a faulty one would be in the document and never sent
             for update in held:
                 examined(pycrdt.get_state, update)
             brought = merged(held) if len(held) > 1 else held[0]
-            # It may be the whole of the document that it was asked for, most of which everybody has.
+            # The member may have sent its whole document, most of which the room's has already.
             known = self.doc.get_state()
             effects += self._late(member, examined(lambda update: pycrdt.get_update(update, known), brought))
         return effects
@@ -275,16 +275,16 @@ class Room:
         member.state_vector = state_vector
         if self._is_ours(state_vector):
             return self.welcome(member)
-        was_in, member.aside = not member.aside, True
+        was_in, member.quarantined = not member.quarantined, True
         clocks = protocol.decode_state_vector(state_vector)
         shared = was_in or bool(clocks.keys() & protocol.decode_state_vector(self.doc.get_state()).keys())
         if not member.writable:
             member.has_content |= shared
             return self._judge(member)
         if shared:
-            # Its answer to the first question leaves out what both know: it is not the whole of its document.
+            # Its answer to the first step 1 leaves out what both state vectors have: it is not the whole document.
             return self._ask(member)
-        return [Hear(member)] if member.answered else []
+        return [Judge(member)] if member.answered else []
 
     def _ask(self, member: Member) -> list[Effect]:
         """Ask a member for the whole of its document."""
@@ -307,17 +307,17 @@ class Room:
         return self._waits(), protocol.step2(answered(self.doc.get_update, state_vector))
 
     def _waits(self) -> list[bytes]:
-        """Return the frame of what the document could not take in yet: a peer needs it once it fits."""
+        """Return the frame of the pending updates: a peer needs them as soon as the missing ones come."""
         waiting = self._intake.waiting(self.doc)
         return [] if waiting == NO_CHANGE else [protocol.update(waiting)]
 
     def _step2(self, member: Member, update: bytes) -> list[Effect]:
-        if self._is_aside(member):
+        if self._is_quarantined(member):
             return self._hold(member, update, answer=True)
         return self._late(member, update)
 
     def _update(self, member: Member, update: bytes, frame: bytes) -> list[Effect]:
-        if self._is_aside(member):
+        if self._is_quarantined(member):
             return self._hold(member, update, answer=False)
         if not member.writable:
             return self._refuse(member, update)
@@ -331,14 +331,14 @@ class Room:
             frame = protocol.update(applied.update)
         return self._took(applied, frame, member)
 
-    def _is_aside(self, member: Member) -> bool:
-        return member.aside and self.genesis != 0
+    def _is_quarantined(self, member: Member) -> bool:
+        return member.quarantined and self.genesis != 0
 
     def _judge(self, member: Member) -> list[Effect]:
-        """Let a peer in that may only read, if its document is empty; else it is told to load this one."""
+        """Let a peer in that may only read, if its document is empty; else it is told to load the room's."""
         if member.state_vector is None or not (member.has_content or member.answered):
             return []
-        return [Hear(member)] if member.has_content else self.welcome(member)
+        return [Judge(member)] if member.has_content else self.welcome(member)
 
     def _hold(self, member: Member, update: bytes, *, answer: bool) -> list[Effect]:
         outline = examine(update)
@@ -351,16 +351,16 @@ class Room:
         first = not member.held
         member.hold(update, answer=answer)
         if asks_nothing and first:
-            # Then only the whole of its document can show which history it has.
+            # Without a state vector, only its whole document can show which history it has.
             return self._ask(member)
         if not member.answered:
             return []
         if asks_nothing and answer and self._is_ours(examined(pycrdt.get_state, update)):
             return self.welcome(member)
-        return [Hear(member)]
+        return [Judge(member)]
 
     def _is_ours(self, state_vector: bytes) -> bool:
-        """Say whether a document of this state has the history of the room's, or none yet."""
+        """Say whether a document with this state vector has the history of the room's, or none yet."""
         clocks = protocol.decode_state_vector(state_vector)
         if not clocks or not self.genesis:
             return True
@@ -369,30 +369,30 @@ class Room:
         return known and self.genesis in clocks
 
     def _late(self, member: Member, update: bytes) -> list[Effect]:
-        """Take in what a peer made offline. Mostly it is nothing new, and then nobody hears of it."""
+        """Apply the step 2 of a peer: its edits from offline. Mostly there are none, and nothing is broadcast."""
         if update == NO_CHANGE:
             return []
         before = self.doc.get_state()
         if not member.writable:
-            # Everybody's step 2 repeats every deletion there ever was, so that they alone are no edit.
+            # Each step 2 repeats all deletions that its document ever had: they alone are no edit.
             added = news(update, before)
             return self._refuse(member, added) if added != NO_CHANGE else []
         self._refuse_growth(update)
         username = member.identity.username
         with self._observed() as changes:
             applied = self._apply(update, username)
-        # What waits for an update that is missing here changes nothing yet, but must not get lost.
+        # A pending update changes nothing before the missing one comes, but must not get lost.
         if not (changes or applied.waits):
             return []
         return self._took(applied, protocol.update(applied.update), member)
 
     def _refuse(self, member: Member, update: bytes) -> list[Effect]:
-        """Pass over the edit of somebody who may only read."""
+        """Drop the edit of a peer that may only read."""
         examined(pycrdt.get_state, update)
         return [Refuse(member, update)]
 
     def _refuse_growth(self, update: bytes) -> None:
-        """Raise ProtocolError where the room is full, and an update would bring more than deletions."""
+        """Raise ProtocolError where the document may not grow, and an update has more than deletions."""
         if self.full and news(update, self.doc.get_state()) != NO_CHANGE:
             raise ProtocolError(self.full, CloseCode.NOT_ALLOWED)
 

@@ -81,7 +81,7 @@ class ServedRoom:
         compacting: whether the log is being folded into the snapshot.
         rebased: how often the snapshot was replaced by another than a fold of the log.
         due: when frames for everybody may leave again, in seconds of the relay's clock.
-        heard: the members with another history that are being heard.
+        judging: the quarantined members whose documents are being judged.
         lost_from: the users of whose too large changes those in the room were told.
         told: what members with another history were told last, by user and clients.
         proved: the number of the last update with which the document was seen to give out what it holds.
@@ -112,7 +112,7 @@ class ServedRoom:
         self.rebased = 0
         self.proved = room.seq
         self.prove_after = self.fold_after = self.due = now
-        self.heard: set[Member] = set()
+        self.judging: set[Member] = set()
         self.lost_from: set[str] = set()
         self.told: dict[tuple[str, frozenset[int]], str] = {}
         self.rebuilding: asyncio.Task[None] | None = None
@@ -135,8 +135,8 @@ class ServedRoom:
 
     @property
     def in_use(self) -> bool:
-        """Whether somebody is here, is being heard, or holds the room."""
-        return bool(self.connections or self.heard or self.holds)
+        """Whether the room has members, a document is being judged, or somebody holds the room."""
+        return bool(self.connections or self.judging or self.holds)
 
     def let_go(self) -> None:
         """Take note that one of those who hold the room does so no longer."""

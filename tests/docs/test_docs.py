@@ -157,6 +157,14 @@ def test_every_module_is_in_the_house(floor: str) -> None:
     assert set(re.findall(r"`(\w+\.py)`", section)) == modules
 
 
+@pytest.mark.parametrize("page", sorted((DOCS / "topics").glob("*.md")), ids=lambda page: page.name)
+def test_modules_that_a_page_names_exist(page: Path) -> None:
+    """A page that names a file of the package, such as `relay/room.py`, means one that there is."""
+    floors = "|".join(path.parent.name for path in (ROOT / "jupyter_rtc").glob("*/__init__.py"))
+    named = set(re.findall(rf"(?<![\w/])(?:{floors})/[\w/]+\.py\b", page.read_text(encoding="utf-8")))
+    assert [name for name in sorted(named) if not (ROOT / "jupyter_rtc" / name).is_file()] == []
+
+
 def test_the_readme_has_the_commands() -> None:
     """They are all that the README tells to type into a shell; CI runs the second."""
     first, second, fast = (block.code.strip() for block in blocks(README) if block.language == "sh")

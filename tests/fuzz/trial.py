@@ -11,7 +11,7 @@ from pycrdt import Array, Doc, Map, Text
 from relay.by_hand import GENESIS, append
 
 from jupyter_rtc.relay import Member, Room, StoredRoom
-from jupyter_rtc.relay.effects import Effect, Hear, Persist
+from jupyter_rtc.relay.effects import Effect, Judge, Persist
 from jupyter_rtc.wire import protocol
 from jupyter_rtc.wire.awareness import Identity
 from jupyter_rtc.wire.merging import merged
@@ -145,7 +145,7 @@ class Trial:
         effects = self.room.receive(member, frame, 0.0)
         self._keep(effects)
         for effect in effects:
-            if isinstance(effect, Hear) and member.held:
+            if isinstance(effect, Judge) and member.held:
                 self._keep(self.room.welcome(member))
 
     def _keep(self, effects: list[Effect]) -> None:

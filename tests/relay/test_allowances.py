@@ -313,7 +313,7 @@ class TestHeld:
             client.write("x" * 2000)
         assert first.socket.closed == []
         ((code, reason),) = second.socket.closed
-        assert (code, "bytes of updates that wait to be heard" in reason) == (CloseCode.NOT_ALLOWED, True)
+        assert (code, "bytes of updates in quarantine" in reason) == (CloseCode.NOT_ALLOWED, True)
         relay.leave(room, first.member)
         assert (first.member.held, relay.allowances.held.in_total) == ([], 0)
         third = Client(relay, room)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map, Text, get_state
 
-from jupyter_rtc.relay.effects import Broadcast, Hear, Persist, Refuse, Send, Show
+from jupyter_rtc.relay.effects import Broadcast, Judge, Persist, Refuse, Send, Show
 from jupyter_rtc.relay.room import Room
 from jupyter_rtc.wire import protocol
 from jupyter_rtc.wire.protocol import CloseCode, Kind, ProtocolError
@@ -30,10 +30,10 @@ def foreign(text: str = "hello") -> Doc:
     return doc
 
 
-def expect_hearing(peer: Peer) -> Doc:
+def expect_quarantine(peer: Peer) -> Doc:
     """Let a peer join; return the document that is to be judged."""
     effects = peer.join()
-    assert [effect for effect in effects if not isinstance(effect, Send)] == [Hear(peer.member)]
+    assert [effect for effect in effects if not isinstance(effect, Send)] == [Judge(peer.member)]
     return brought_by(peer)
 
 
@@ -48,17 +48,17 @@ def brought_by(peer: Peer) -> Doc:
 class TestForeign:
     def test_content_with_another_history_is_to_be_judged(self, room: Room) -> None:
         peer = Peer(room, doc=foreign())
-        expect_hearing(peer)
-        assert peer.member.aside
+        expect_quarantine(peer)
+        assert peer.member.quarantined
         assert text_of(room.doc) == "hello"
         assert room.seq == 1
 
     def test_what_it_brought_is_held(self, room: Room) -> None:
-        assert text_of(expect_hearing(Peer(room, doc=foreign("kept aside")))) == "kept aside"
+        assert text_of(expect_quarantine(Peer(room, doc=foreign("kept aside")))) == "kept aside"
 
     def test_it_is_sent_nothing_that_could_double_its_content(self, room: Room) -> None:
         peer = Peer(room, doc=foreign())
-        expect_hearing(peer)
+        expect_quarantine(peer)
         kinds = [protocol.decode(whole(frame)).kind for frame in frames(peer.effects)]
         assert kinds == [Kind.STEP1]
         assert peer.text == "hello"
@@ -67,14 +67,14 @@ class TestForeign:
         peer = Peer(room, doc=foreign())
         peer.send(protocol.step1(peer.doc.get_state()))
         assert peer.edit(append("!")) == []
-        assert peer.send(protocol.step2(peer.doc.get_update(room.doc.get_state()))) == [Hear(peer.member)]
+        assert peer.send(protocol.step2(peer.doc.get_update(room.doc.get_state()))) == [Judge(peer.member)]
         assert text_of(brought_by(peer)) == "hello!"
         assert text_of(room.doc) == "hello"
 
     def test_what_it_types_afterwards_is_to_be_judged_too(self, room: Room) -> None:
         peer = Peer(room, doc=foreign())
-        expect_hearing(peer)
-        assert peer.edit(append("!")) == [Hear(peer.member)]
+        expect_quarantine(peer)
+        assert peer.edit(append("!")) == [Judge(peer.member)]
         assert text_of(brought_by(peer)) == "hello!"
 
     def test_one_that_shares_an_author_is_asked_for_all_it_has(self, room: Room) -> None:
@@ -87,7 +87,7 @@ class TestForeign:
         peer = Peer(room, doc=other)
         peer.join()
         assert Send(peer.member, protocol.step1(protocol.EMPTY_STATE)) in peer.effects
-        assert peer.send(protocol.step2(other.get_update())) == [Hear(peer.member)]
+        assert peer.send(protocol.step2(other.get_update())) == [Judge(peer.member)]
         assert text_of(brought_by(peer)) == "typed elsewhere"
 
     def test_garbage_is_not_held(self, room: Room) -> None:
@@ -111,12 +111,12 @@ class TestForeign:
 
     def test_it_sees_who_is_here_and_is_seen(self, room: Room) -> None:
         peer = Peer(room, doc=foreign())
-        expect_hearing(peer)
+        expect_quarantine(peer)
         assert peer.send(protocol.awareness([protocol.AwarenessEntry(1, 1, "{}")])) == [Show([1], None)]
 
     def test_one_update_may_stand_for_what_was_judged(self, room: Room) -> None:
         peer = Peer(room, doc=foreign())
-        expect_hearing(peer)
+        expect_quarantine(peer)
         state = peer.doc.get_update()
         peer.edit(append("!"))
         peer.member.replace_held(1, state)
@@ -143,7 +143,7 @@ class TestDoubted:
         peer = Peer(room, doc=old)
         peer.join()
         assert Send(peer.member, protocol.step1(protocol.EMPTY_STATE)) in peer.effects
-        assert peer.send(protocol.step2(old.get_update())) == [Hear(peer.member)]
+        assert peer.send(protocol.step2(old.get_update())) == [Judge(peer.member)]
         assert text_of(brought_by(peer)) == "hello typed"
         assert text_of(room.doc) == "hello taken"
 
@@ -163,7 +163,7 @@ class TestDoubted:
             append(" typed")(old)
         peer = Peer(room, doc=old)
         peer.join()
-        assert not peer.member.aside
+        assert not peer.member.quarantined
         assert peer.text == text_of(room.doc) == "hello taken" + " typed" * known
 
 
@@ -191,7 +191,7 @@ class TestUnknown:
         peer = Peer(room, doc=foreign())
         peer.edit(append("!"))
         assert peer.send(protocol.step2(peer.doc.get_update(room.doc.get_state()))) == []
-        assert peer.send(protocol.step2(peer.doc.get_update())) == [Hear(peer.member)]
+        assert peer.send(protocol.step2(peer.doc.get_update())) == [Judge(peer.member)]
         assert text_of(brought_by(peer)) == "hello!"
         assert text_of(room.doc) == "hello"
 
@@ -227,8 +227,8 @@ class TestReader:
         rita = Peer(room, doc=foreign("typed elsewhere"), writable=False)
         rita.join()
         for _ in range(3):
-            assert rita.edit(append("!")) == [Hear(rita.member)]
-        assert Hear(rita.member) in rita.effects
+            assert rita.edit(append("!")) == [Judge(rita.member)]
+        assert Judge(rita.member) in rita.effects
         assert rita.member.held == []
         assert text_of(room.doc) == "hello"
 
@@ -237,7 +237,7 @@ class TestReader:
         rita.edit(lambda doc: doc.get("state", type=Map).update({"dirty": True}))
         rita.join()
         assert rita.text == "hello"
-        assert not any(isinstance(effect, Hear | Persist | Broadcast) for effect in rita.effects)
+        assert not any(isinstance(effect, Judge | Persist | Broadcast) for effect in rita.effects)
 
     @pytest.mark.parametrize("held", ["before", "after"])
     def test_thousands_of_updates_cost_nothing(self, room: Room, held: str) -> None:
@@ -291,7 +291,7 @@ class TestWelcome:
         room.doc.apply_update(built.get_update())
         room.begin(1, GENESIS)
         peer = Peer(room, doc=created_notebook())
-        assert peer.join()[-1] == Hear(peer.member)
+        assert peer.join()[-1] == Judge(peer.member)
         effects = peer.carry(room.welcome(peer.member))
         cells = peer.doc.get("cells", type=Array)
         assert [type(effect) for effect in effects] == [Send, Persist, Broadcast]
@@ -303,7 +303,7 @@ class TestWelcome:
         peer.send(protocol.step1(peer.doc.get_state()))
         before = peer.doc.get_update()
         assert peer.edit(append("!")) == []
-        assert peer.send(protocol.step2(before)) == [Hear(peer.member)]
+        assert peer.send(protocol.step2(before)) == [Judge(peer.member)]
         effects = peer.carry(room.welcome(peer.member))
         assert [type(effect) for effect in effects] == [Send, Persist, Broadcast]
         assert sorted(text_of(room.doc)) == sorted("hello!")

@@ -247,7 +247,7 @@ class Allowances(LoggingConfigurable):
         self.free_rooms = Allowance("stored free rooms", self.max_free_rooms, self.max_free_rooms_in_total)
         self.free_bytes = Allowance("bytes of stored free rooms", self.max_free_bytes, self.max_free_bytes_in_total)
         self.waiting = Allowance(_WAITING, self.max_waiting, self.max_waiting_in_total)
-        self.held = Allowance("bytes of updates that wait to be heard", self.max_held, self.max_held_in_total)
+        self.held = Allowance("bytes of updates in quarantine", self.max_held, self.max_held_in_total)
         self.awareness = Allowance("bytes of awareness", self.max_awareness, self.max_awareness_in_total)
         self.answers = Allowance("answers under way", self.max_answers, self.max_answers_in_total)
         self.unfinished = Allowance("bytes of unfinished frames", self.max_unfinished, self.max_unfinished_in_total)

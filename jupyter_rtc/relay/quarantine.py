@@ -1,4 +1,4 @@
-"""Peers whose document has another history: they stay aside while the room's resident sees to what they brought."""
+"""The quarantine of a room: peers with a foreign history stay in it while the resident judges their documents."""
 
 from __future__ import annotations
 
@@ -19,35 +19,36 @@ _MOST_ROUNDS = 3
 _REMEMBERED = 100
 
 
-class Hearings:
-    """Hears the peers that have another history.
+class Quarantine:
+    """Has the documents of foreign peers judged by the resident of their room.
 
-    A peer is told once how it stands, by a close. The front end then comes back with the same document, many times a
-    second, until its user has answered a dialog: it stays aside in silence, and what is typed into it meanwhile is
-    heard, too. So is what it sent before the close reached it: it is a member until it has answered that.
+    A peer is told the verdict once, by a close. Its front end then connects again with the same document, many times a
+    second, until the user has answered a dialog: the peer stays in quarantine without being closed again, and edits
+    that come in meanwhile are judged, too. So are those that were sent before the close arrived: the peer remains a
+    member until it has answered the close.
     """
 
     def __init__(self, carry_out: Callable[[ServedRoom, list[Effect]], None], log: Logger | LoggerAdapter[Any]) -> None:
-        """Let what follows from a hearing be done by `carry_out`."""
+        """Have the effects of a verdict carried out by `carry_out`."""
         self._log = log
         self._carry_out = carry_out
 
-    async def hear(self, served: ServedRoom, member: Member) -> None:
-        """Hear a member, until all is heard that it brought; one that is being heard already is heard to the end.
+    async def judge(self, served: ServedRoom, member: Member) -> None:
+        """Have a member's document judged, until none of its updates is left; return at once where that is under way.
 
-        Raises ProtocolError where what it brought cannot be read.
+        Raises ProtocolError where the updates cannot be read.
         """
-        if member in served.heard:
+        if member in served.judging:
             return
-        served.heard.add(member)
+        served.judging.add(member)
         try:
-            await self._hear(served, member)
+            await self._judge(served, member)
         finally:
-            served.heard.discard(member)
+            served.judging.discard(member)
 
-    async def _hear(self, served: ServedRoom, member: Member) -> None:
+    async def _judge(self, served: ServedRoom, member: Member) -> None:
         rounds = 0
-        while member.aside:
+        while member.quarantined:
             number = len(member.held)
             verdict = await served.resident.foreign(member, tuple(member.held))
             if verdict.settled and not verdict.reason:
@@ -60,7 +61,7 @@ class Hearings:
                     return
                 continue
             rounds += 1
-            # What came meanwhile is part of what it is told about; but not for ever.
+            # The verdict covers the updates that came meanwhile; but a peer that never rests is told, too.
             if len(member.held) > 1 and rounds % _MOST_ROUNDS:
                 continue
             self._tell(served, member, verdict.reason)
@@ -70,7 +71,7 @@ class Hearings:
                 return
 
     def _tell(self, served: ServedRoom, member: Member, text: str) -> None:
-        """Close a member with a reason, if it was not told the same before."""
+        """Close a member with the reason of its verdict, unless it was told the same before."""
         tab = member.identity.username, self._clients(served, member)
         if not served.can_reach(member) or served.told.get(tab) == text:
             return
