@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import tornado
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.manager import ContentsManager
+from jupyter_server.utils import url_path_join
 from traitlets import Bool, TraitError
 
 from . import __version__
@@ -35,7 +36,7 @@ from .managers import Derived, Managers
 from .relay import Allowances, FreeRooms, Keeper, Presence, Relay, RoomKind, SQLiteStore
 from .relay.handlers import FreeRoomHandler, RoomsHandler, RoomSocket, unexpected_names
 from .supernode import Parts, Patience, Supernode, listings_of
-from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Spec, Tables, Terminals, Turns
+from .supernode.actions import Contents, Kernels, Questions, Sessions, Shown, Spec, Tables, Terminals, Turns, declared
 from .supernode.actions.handlers import routes
 from .supernode.handlers import TableHandler, TablesHandler
 
@@ -86,7 +87,8 @@ class JupyterRTC(ExtensionApp):
     lines: Lines | None = None
     supernode: Supernode | None = None
     questions: Questions | None = None
-    actions: Sequence[object] = ()
+    actions: list[object] = []
+    spec: Spec | None = None
     by_tornado = False
 
     def __init__(self, **kwargs: Any) -> None:
@@ -126,8 +128,8 @@ class JupyterRTC(ExtensionApp):
         self.forks = Forks(self.documents, self._emit, parent=self)
         self.lines = Lines()
         self.supernode = Supernode(relay, self._parts(managers, self.documents, self.lines), self.patience, parent=self)
-        kinds: list[RoomKind] = [self.documents, self.timelines, self.forks, *self.supernode.tables.values()]
-        for kind in (*kinds, FreeRooms()):
+        kinds: list[RoomKind] = [self.documents, self.timelines, self.forks, FreeRooms()]
+        for kind in kinds:
             relay.add_kind(kind)
         self.actions = self._build_actions(managers, Shown(self.supernode, self.patience), self.lines)
 
@@ -158,6 +160,21 @@ class JupyterRTC(ExtensionApp):
             (r"/api/rtc/tables/([^/]+)", TableHandler, {"supernode": self.supernode}),
             *routes(self.actions, self.turns, self.patience),
         ]
+
+    def add_actions(self, owner: object) -> None:
+        """Offer the actions that the class of `owner` declares, for another extension, once this one is loaded.
+
+        They stand below ``api/rtc``, and in the OpenAPI document. Raises ValueError for a path that is taken.
+        """
+        assert self.spec is not None, "the extension is not loaded"
+        taken = {action.path for known in self.actions for action in declared(type(known))}
+        if clash := taken & {action.path for action in declared(type(owner))}:
+            raise ValueError(f"there are actions already at {', '.join(sorted(clash))}")
+        self.actions.append(owner)
+        self.spec.add(type(owner))
+        added = routes([owner], self.turns, self.patience)
+        base = self._server.base_url
+        self._server.web_app.add_handlers(".*$", [(url_path_join(base, pattern), *rest) for pattern, *rest in added])
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """Begin to show the server in tables, all of which is loaded by now; let SIGINT end it as SIGTERM does.
@@ -192,7 +209,7 @@ class JupyterRTC(ExtensionApp):
         if self.documents:
             await self.documents.stop()
 
-    def _build_actions(self, managers: Managers, shown: Shown, lines: Lines) -> Sequence[object]:
+    def _build_actions(self, managers: Managers, shown: Shown, lines: Lines) -> list[object]:
         """Return those who carry out actions."""
         turns = self.turns
         self.questions = Questions(managers.kernels, lines, parent=self)
@@ -205,7 +222,8 @@ class JupyterRTC(ExtensionApp):
             Sessions(managers.sessions, kernels, shown, turns),
             Contents(managers.contents, managers.thread, shown, turns),
         ]
-        return [*owners, Spec(map(type, owners), self._server.base_url, __version__)]
+        self.spec = Spec(map(type, owners), self._server.base_url, __version__)
+        return [*owners, self.spec]
 
     @property
     def _server(self) -> ServerApp:

@@ -114,13 +114,15 @@ class Supernode(LoggingConfigurable):
     def __init__(self, relay: Relay, parts: Parts, patience: Patience, **kwargs: Any) -> None:
         """Make the tables of `parts`, to be shown in rooms of `relay`; nothing is looked at before `start`."""
         super().__init__(**kwargs)
+        self._relay = relay
+        self._patience = patience
+        self._started = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._mirrors: dict[str, Mirror] = {}
         self._contents = self._make_contents(parts)
-        self._mirrors = {
-            service.name: Mirror(service, relay, self._interval(service.name), patience, self.log)
-            for service in self._services(parts)
-            if service.name in self.shown
-        }
+        for service in self._services(parts):
+            if service.name in self.shown:
+                self.add(service, self._interval(service.name))
         looking = [mirror for name, mirror in self._mirrors.items() if name in ("contents", "folders")]
         self._contents.is_watched = lambda: any(mirror.is_watched for mirror in looking)
 
@@ -129,9 +131,23 @@ class Supernode(LoggingConfigurable):
         """The tables that are switched on, by name; each owns its room."""
         return MappingProxyType(self._mirrors)
 
+    def add(self, service: Service, interval: float = 0.0) -> None:
+        """Show one more service, of this package or of another extension, in a table and a room of its own.
+
+        It is looked at whenever it says so, and every `interval` seconds besides (0: no others), from `start`
+        on, or from now on where that was before. Raises ValueError where there is a table of this name.
+        """
+        if service.name in self._mirrors:
+            raise ValueError(f"there is a table {service.name!r} already")
+        self._mirrors[service.name] = mirror = Mirror(service, self._relay, interval, self._patience, self.log)
+        self._relay.add_kind(mirror)
+        if self._started:
+            self._tasks.append(asyncio.ensure_future(mirror.run()))
+
     def start(self) -> None:
         """Begin to look, on the running event loop. Does nothing the second time."""
-        if not self._tasks:
+        if not self._started:
+            self._started = True
             self._tasks = [asyncio.ensure_future(mirror.run()) for mirror in self._mirrors.values()]
 
     async def stop(self) -> None:

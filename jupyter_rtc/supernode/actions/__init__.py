@@ -4,7 +4,7 @@ Each is declared once, where it is carried out (`definition.action`). Nothing he
 """
 
 from .contents import Contents
-from .definition import Action, ActionError, Created, Right, declared
+from .definition import Action, ActionError, Created, Right, action, declared
 from .kernels import Kernels
 from .questions import Questions
 from .sessions import Sessions
@@ -33,6 +33,7 @@ __all__ = [
     "Tables",
     "Terminals",
     "Turns",
+    "action",
     "declared",
     "fields",
 ]

@@ -35,6 +35,10 @@ class Spec:
         self._base_url = base_url
         self._version = version
 
+    def add(self, owner: type) -> None:
+        """Describe the actions of one more class."""
+        self._actions += declared(owner)
+
     @action("GET spec", Right("read", "api"), answers={200: OBJECT}, errors={})
     async def get(self) -> dict[str, Any]:
         """Describe the actions: this document."""
@@ -93,7 +97,7 @@ def _parameter(name: str) -> dict[str, Any]:
         "name": name,
         "in": "path",
         "required": True,
-        "description": _PARTS[name],
+        "description": _PARTS.get(name, ""),
         "schema": {"type": "string", "minLength": 1},
     }
 
