@@ -114,7 +114,7 @@ class MessageReader:
                         _refuse_bad_text(kind, whole)
                     messages.append((kind, whole))
         except ProtocolError as error:
-            self.error = error
+            self.error = error.with_traceback(None)  # which refers to this reader, and would keep it in memory
         if at < len(data) and self.error is None:
             self._rest += data[at:]
         return messages
