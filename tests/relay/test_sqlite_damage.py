@@ -277,6 +277,47 @@ async def test_a_room_that_was_cut_off_is_whole_after_a_compaction(tmp_path: Pat
         assert await store.load("a") == replace(ROOM, snapshot=b"all", seq=500, log=log_of(501))
 
 
+@awaited
+async def test_a_room_that_began_while_the_queue_was_full_is_stored_with_its_first_snapshot(tmp_path: Path) -> None:
+    path, another = tmp_path / "rooms.db", replace(ROOM, lineage="2f" * 16, saved=Mark(0, "sha"))
+    async with opened(path, queue_limit=50_000) as store:
+        store.create("a", ROOM)
+        store.create("b", ROOM)
+        await store.flush()
+        with locked(path):
+            append(store, *range(1, 500))
+            store.create("b", another)
+        with pytest.raises(StoreError, match="too much was waiting"):
+            await store.flush()
+        store.compact("b", 3, b"three")
+        append(store, 4, room="b")
+        await until(lambda: "b" not in store.partial)
+        assert await store.load("b") == replace(another, seq=3, snapshot=b"three", log=log_of(4))
+
+
+@awaited
+async def test_a_room_of_another_server_stays_where_one_begins_while_the_queue_is_full(tmp_path: Path) -> None:
+    path, another = tmp_path / "rooms.db", replace(ROOM, lineage="2f" * 16)
+    async with opened(path, queue_limit=50_000) as store, opened(path) as other:
+        store.create("a", ROOM)
+        assert await store.load("b") is None
+        other.create("b", ROOM)
+        append(other, 1, room="b")
+        await other.flush()
+        with locked(path):
+            append(store, *range(1, 500))
+            store.create("b", another)
+        with pytest.raises(StoreError):
+            await store.flush()
+        store.compact("b", 1, b"of this one")
+        with pytest.raises(StoreError):
+            await store.flush()
+        assert "another server" in store.partial["b"]
+        append(other, 2, room="b")
+        await other.flush()
+        assert await other.load("b") == replace(ROOM, log=log_of(1, 2))
+
+
 # Two stores on one file
 
 
@@ -370,6 +411,7 @@ STORED = st.builds(StoredRoom, st.just("l"), st.just(1), BLOBS, SEQS, st.just(()
 OPERATIONS = st.one_of(
     st.builds(Append, NAMES, SEQS, BLOBS, st.just("ann"), st.just(1.0)),
     st.builds(Create, NAMES, STORED),
+    st.builds(Create, NAMES, STORED, st.none(), st.just("refused")),
     st.builds(Compact, NAMES, SEQS, BLOBS),
     st.builds(SetMarks, NAMES, MARKS, MARKS),
     st.builds(Forget, NAMES),

@@ -66,12 +66,14 @@ class Append(NamedTuple):
 class Create(NamedTuple):
     """Begin a room, in place of what this writer has under its name; `begun_by` is the user who made that up.
 
-    The room stays as it is where it is another writer's.
+    The room stays as it is where it is another writer's. Where `refused` says why its content is not here, nothing is
+    stored of it until its first snapshot comes.
     """
 
     room: str
     stored: StoredRoom
     begun_by: str | None = None
+    refused: str = ""
 
 
 class Compact(NamedTuple):
@@ -233,7 +235,7 @@ class Transaction:
     def _carry_out_one(self, operation: RoomOperation) -> None:
         match operation:
             case Create():
-                self._create(*operation)
+                self._create(operation)
             case Compact():
                 self._compact(operation)
             case SetMarks():
@@ -305,7 +307,8 @@ class Transaction:
                 "UPDATE rooms SET released = ? WHERE name = ? AND writer = ?", (now, room, self._writer)
             )
 
-    def _create(self, room: str, stored: StoredRoom, begun_by: str | None) -> None:
+    def _create(self, operation: Create) -> None:
+        room, stored, begun_by, refused = operation
         identity = Identity(stored.lineage, stored.genesis, stored.intended, stored.saved)
         found = self._find(room)
         if found and found[1] != self._writer:  # who looked before found no record, or one that was its own still
@@ -313,6 +316,10 @@ class Transaction:
             self._ledger.refusals[room] = Refusal(NEVER, TAKEN)
             return
         self._forget(room)
+        if refused:
+            self._ledger.in_use[room] = identity
+            self._ledger.refuse(room, stored.last, refused)
+            return
         number = self._begin(room, identity)
         self._connection.execute("UPDATE rooms SET begun_by = ? WHERE id = ?", (begun_by, number))
         put_snapshot(self._connection, number, stored.seq, stored.snapshot)

@@ -11,6 +11,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from traitlets import Bool, Enum, Float, Integer, Unicode
@@ -26,6 +27,8 @@ from .store import Begun, Checkpoint, Mark, Past, Record, StoredRoom, StoreError
 from .writer import Pace, Request, Writer
 
 __all__ = ["SQLiteStore"]
+
+_FULL = "too much was waiting to be written"
 
 _APPEND = memory(Append("", 0, b"", "", 0.0))
 
@@ -124,7 +127,7 @@ class SQLiteStore(LoggingConfigurable):
         forgotten.
         """
         refused = {room: refusal.reason for room, refusal in self._database.refusals.items()}
-        return refused | dict.fromkeys(self._cut, "too much was waiting to be written")
+        return dict.fromkeys(self._cut, _FULL) | refused
 
     async def load(self, room: str) -> StoredRoom | None:
         """Return what is stored of a room, with everything queued before the call; None if nothing is.
@@ -157,9 +160,10 @@ class SQLiteStore(LoggingConfigurable):
         if self._closed:
             return
         if self._is_full():
-            # What the store has under this name belongs to another history.
-            self._put(Forget(room))
-            self._cut_off(room, stored.log[-1][0] if stored.log else stored.seq)
+            # What this server has stored under the name belongs to another history, and goes.
+            without = replace(stored, seq=stored.last, snapshot=b"", log=())
+            self._put(Create(room, without, begun_by, refused=_FULL))
+            self._cut_off(room, stored.last)
         else:
             self._reconnect(room)
             self._put(Create(room, stored, begun_by))
