@@ -119,7 +119,7 @@ class JupyterRTC(ExtensionApp):
                 ", ".join(names),
             )
         managers = Managers(self._server)
-        file_ids = Derived(managers.file_ids, HeldIds)
+        file_ids = Derived(managers.file_ids, lambda manager: HeldIds(manager, self.log))
         self.relay = relay = Relay([Presence()], lambda report: self._emit("store", report), parent=self)
         files = Derived(managers.contents, lambda manager: self._files_of(manager, managers.thread()))
         self.documents = Documents(relay, files, file_ids, self._emit, parent=self)
@@ -127,7 +127,9 @@ class JupyterRTC(ExtensionApp):
         self.timelines = Timelines(self.documents, self.history, parent=self)
         self.forks = Forks(self.documents, self._emit, parent=self)
         self.lines = Lines()
-        self.supernode = Supernode(relay, self._parts(managers, self.documents, self.lines), self.patience, parent=self)
+        self.supernode = Supernode(
+            relay, self._parts(managers, self.documents, file_ids, self.lines), self.patience, parent=self
+        )
         kinds: list[RoomKind] = [self.documents, self.timelines, self.forks, FreeRooms()]
         for kind in kinds:
             relay.add_kind(kind)
@@ -268,7 +270,7 @@ class JupyterRTC(ExtensionApp):
             lab.app.collaborative = False
             self.log.info("JupyterLab's option `collaborative` is not needed: jupyter_rtc collaborates by itself.")
 
-    def _parts(self, managers: Managers, documents: Documents, lines: Lines) -> Parts:
+    def _parts(self, managers: Managers, documents: Documents, file_ids: Derived[Any, HeldIds], lines: Lines) -> Parts:
         """Return the parts of the server that tables show."""
         server = self._server
         return Parts(
@@ -282,7 +284,7 @@ class JupyterRTC(ExtensionApp):
             base_url=server.base_url,
             documents=documents.overview,
             listings=Derived(managers.contents, lambda manager: listings_of(manager, managers.thread())),
-            file_ids=managers.file_ids,
+            file_ids=file_ids,
             gateway=server.gateway_config.url if server.gateway_config.gateway_enabled else None,
         )
 

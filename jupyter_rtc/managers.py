@@ -31,6 +31,7 @@ class Managers:
         self._server = server
         self._settings = server.web_app.settings
         self._thread = Derived(self.contents, lambda _: OneThread("contents manager"))
+        self._asked_for_ids = False
         self._first = {name: self._settings.get(name) for name in _REPLACED}
 
     def contents(self) -> ContentsManager:
@@ -59,13 +60,14 @@ class Managers:
         return self._settings.get("terminal_manager")
 
     def file_ids(self) -> Any:
-        """Return the manager of file ids; its extension is loaded now if it was not yet."""
-        if "file_id_manager" not in self._settings:
+        """Return the manager of file ids, whose extension is loaded now if it was not yet; None if it cannot be."""
+        if "file_id_manager" not in self._settings and not self._asked_for_ids:
+            self._asked_for_ids = True
             extensions = self._server.extension_manager
             extensions.add_extension("jupyter_server_fileid", enabled=True)
             extensions.link_extension("jupyter_server_fileid")
             extensions.load_extension("jupyter_server_fileid")
-        return self._settings["file_id_manager"]
+        return self._settings.get("file_id_manager")
 
     def _current(self, name: str) -> Any:
         used = self._settings.get(name)

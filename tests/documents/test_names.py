@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ from .examples import as_nbformat, code, notebook
 from .peer import SessionRefused, until
 from .process import Jupyter
 
+LOG = logging.getLogger("test")
 LOCAL_IDS = "c.FileIdExtension.file_id_manager_class = 'jupyter_server_fileid.manager.LocalFileIdManager'\n"
 
 
@@ -35,7 +40,7 @@ def test_a_path_that_leads_out_of_the_root_is_none(path: str) -> None:
 def test_every_path_has_an_id_that_stands_for_it_alone(tmp_path: Path, manager: type, name: str) -> None:
     root = tmp_path / "root"
     (root / "d").mkdir(parents=True)
-    ids = HeldIds(manager(root_dir=str(root), db_path=str(tmp_path / "ids.db")))
+    ids = HeldIds(manager(root_dir=str(root), db_path=str(tmp_path / "ids.db")), LOG)
     paths = [name, name.replace("\\", "/").strip("/") or "x", "other"]
     for path in dict.fromkeys(paths):
         (root / path).parent.mkdir(exist_ok=True)
@@ -59,7 +64,7 @@ def test_two_servers_with_one_database_give_a_file_one_id_in_the_same_moment(tmp
             given.append(first.index("a.txt"))
             return str(super()._uuid())
 
-    assert HeldIds(Second(**where)).index("a.txt") == given[0]
+    assert HeldIds(Second(**where), LOG).index("a.txt") == given[0]
 
 
 def test_a_file_moved_by_way_of_a_link_keeps_the_folder_it_was_opened_in(tmp_path: Path) -> None:
@@ -167,3 +172,46 @@ async def test_a_deleted_file_has_the_folders_looked_through_ever_less_often(
     begun, synced = count("look"), count("_sync_all")
     await until(lambda: count("look") >= begun + 100)
     assert count("_sync_all") - synced <= 10
+
+
+@pytest.fixture
+def ids_of(start: Starter) -> Callable[[Jupyter], Path]:
+    """Return a function that returns the path of a server's database of file ids."""
+    return lambda server: server.database.parent.parent / "file_id_manager.db"
+
+
+async def test_while_another_program_has_the_file_ids_locked_people_type_on_and_files_open_after_it(
+    start: Starter, join: Opener, ids_of: Callable[[Jupyter], Path]
+) -> None:
+    server = start()
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (server.root / name).write_text(name)
+    ada, bob = await join(server, "a.txt"), await join(server, "a.txt", token="bob")
+    locked = sqlite3.connect(ids_of(server), isolation_level=None)
+    locked.execute("BEGIN EXCLUSIVE")
+    opening = [asyncio.ensure_future(join(server, name)) for name in ("b.txt", "c.txt")]
+    for number in range(20):
+        ada.type(f"{number} ")
+        await until(lambda number=number: f"{number} " in bob.text)
+    assert not any(one.done() for one in opening)
+    locked.execute("ROLLBACK")
+    locked.close()
+    assert [peer.text for peer in await asyncio.gather(*opening)] == ["b.txt", "c.txt"]
+
+
+async def test_where_the_file_ids_are_damaged_documents_open_nevertheless(
+    start: Starter, join: Opener, ids_of: Callable[[Jupyter], Path]
+) -> None:
+    server = start()
+    (server.root / "a.txt").write_text("begin\n")
+    server.kill()
+    ids_of(server).write_bytes(b"no database" * 1000)
+    await asyncio.to_thread(server.start)
+    ada, bob = await join(server, "a.txt"), await join(server, "a.txt", token="bob")
+    ada.type("typed\n")
+    await until(lambda: bob.text == ada.text)
+    await ada.save()
+    assert (server.root / "a.txt").read_text() == ada.text
+    assert (await server.ask("PATCH", "api/contents/a.txt", {"path": "moved.txt"}))[0] == 200
+    bob.type("after\n")
+    await until(lambda: "after" in (server.root / "moved.txt").read_text())

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from posixpath import dirname
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 from traitlets import Float
@@ -19,7 +19,7 @@ from ...machine import Pool, Tasks, Watcher
 from ...relay import OpenRoom, Relay, RoomError, RoomGone, StoredRoom, Watch
 from ...wire import CloseCode, Read
 from ..files.managed import FileError, Files
-from ..files.names import DocumentName, FileIds, api_path, is_within, path_after
+from ..files.names import BusyIdsError, DocumentName, FileIds, api_path, is_within, path_after
 from ..files.recovery import Recovery, RecoveryCopy
 from ..formats.content import ContentError, plain_value_of
 from ..formats.kinds import BadRequest, Kinds
@@ -30,7 +30,13 @@ from .overview import Overview
 _THOUGHTS = 2
 _INSTEAD = 'restore into a new file ({"into": "file"}), or save the document where it is open, and try again'
 _REST = 4.0  # how long to rest after a look at a file that nobody asked for, in parts of what it took
+_BUSY_PAUSE, _LONGEST_BUSY = 0.1, 20.0
+"""Seconds between two questions for file ids while their database is locked, and how long that is waited for."""
+
 _LONGEST_LOOK = 5.0  # s, and so long a rest at most
+
+
+T = TypeVar("T")
 
 
 class Session(NamedTuple):
@@ -118,11 +124,11 @@ class Documents(LoggingConfigurable):
             raise
         except Exception as error:  # whatever a contents manager raises: the WebSocket says it, see below
             self.log.warning("%s cannot be looked at: %s", path, _named(error), exc_info=error)
-        known = self._open_id(path, form, kind) or self._file_ids().get_id(path)
-        file_id = known or self._file_ids().index(path)
+        known = self._open_id(path, form, kind) or await self._asked(lambda: self._file_ids().get_id(path))
+        file_id = known or await self._asked(lambda: self._file_ids().index(path))
         if file_id is None:
             raise FileError(404, f"{path} does not exist")
-        self._index_folders(path)
+        await self._asked(lambda: self._index_folders(path))
         try:
             async with self.relay.hold(str(DocumentName(form, kind, file_id)), user) as room:
                 lineage = room.lineage
@@ -143,7 +149,7 @@ class Documents(LoggingConfigurable):
         """
         form, kind = self.kinds.usual(path, form, kind)
         path = api_path(path)
-        file_id = self._open_id(path, form, kind) or self._file_ids().get_id(path)
+        file_id = self._open_id(path, form, kind) or await self._asked(lambda: self._file_ids().get_id(path))
         if file_id is None:
             await self.files.stat(path, kind)
         return path, kind, DocumentName(form, kind, file_id) if file_id else None
@@ -158,7 +164,7 @@ class Documents(LoggingConfigurable):
             if path := path_after(binding.path, old, new, self._real_path):
                 self._watcher.unwatch(str(binding.name))
                 if not is_within(binding.path, old):  # it was moved by way of a link, of which nobody told
-                    self._file_ids().move(binding.path, path)
+                    self._tasks.spawn(self._asked(partial(self._move_id, binding.path, path)))
                 binding.moved(path)
                 self._watch_file(binding)
                 self._tasks.spawn(binding.look())
@@ -204,8 +210,10 @@ class Documents(LoggingConfigurable):
             raise FileError(409, f"{path} does not exist any more; {_INSTEAD}") from None
 
     def path_of(self, file_id: str) -> str | None:
-        """Return the path of the file with an id; None where there is none."""
-        return self._file_ids().get_path(file_id)
+        """Return the path of the file with an id; None where there is none, or that cannot be known for now."""
+        with suppress(BusyIdsError):
+            return self._file_ids().get_path(file_id)
+        return None
 
     # ------------------------------------------------------------------ RoomKind
 
@@ -373,6 +381,21 @@ class Documents(LoggingConfigurable):
             if binding.path == path and binding.name[:2] == (form, kind):
                 return binding.name.file_id
         return None
+
+    async def _asked(self, ask: Callable[[], T]) -> T:
+        """Ask for file ids, again while another program has them locked. Raises FileError where that takes long."""
+        tries = 0
+        while True:
+            try:
+                return ask()
+            except BusyIdsError:
+                tries += 1
+                if tries * _BUSY_PAUSE > _LONGEST_BUSY:
+                    raise FileError(503, "another program has the database of file ids locked; try again") from None
+            await asyncio.sleep(_BUSY_PAUSE)
+
+    def _move_id(self, old: str, new: str) -> None:
+        self._file_ids().move(old, new)
 
     def _index_folders(self, path: str) -> None:
         """Give ids to the folders of a file: its own follows a folder that is moved only if that has one."""
