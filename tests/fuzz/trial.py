@@ -16,7 +16,7 @@ from jupyter_rtc.wire import protocol
 from jupyter_rtc.wire.awareness import Identity
 from jupyter_rtc.wire.merging import merged
 from jupyter_rtc.wire.protocol import NO_CHANGE, ProtocolError, read_uint
-from jupyter_rtc.wire.shapes import ANY, DELETED, DOC, GC, HAS_LEFT, SKIP, STRING, Block, Id
+from jupyter_rtc.wire.shapes import ANY, DELETED, DOC, GC, HAS_KEY, HAS_LEFT, HAS_RIGHT, SKIP, STRING, Block, Id
 from jupyter_rtc.wire.structure import blocks, deletions, neighbours
 from jupyter_rtc.wire.updates import TaintedError
 
@@ -115,8 +115,9 @@ class Trial:
         """Raise BrokenError where a newcomer, or a restart, would have another document than the room."""
         try:
             self._compare()
-        except BrokenError:
-            if not (is_unsteady(self.room.doc.get_update()) or uses_an_id_twice([data for _, data in self._log])):
+        except (BrokenError, ProtocolError):
+            log = [data for _, data in self._log]
+            if not (is_unsteady(self.room.doc.get_update()) or uses_an_id_twice(log) or stands_before_a_key(log)):
                 raise
             raise KnownError from None
 
@@ -237,6 +238,25 @@ def uses_an_id_twice(updates: Sequence[bytes]) -> bool:
                     if seen.setdefault((block.client, block.clock + offset), unit) != unit:
                         return True
     return False
+
+
+def stands_before_a_key(updates: Sequence[bytes]) -> bool:
+    """Say whether updates have an item whose neighbour on the right is the value of a key, as no client writes it.
+
+    Where yrs puts it depends on the order of updates; reading back finds it.
+    """
+    keys = {
+        (block.client, block.clock)
+        for update in updates
+        for block in blocks(update)
+        if block.info & (HAS_LEFT | HAS_RIGHT | HAS_KEY) == HAS_KEY
+    }
+    return any(
+        neighbours(update, block)[1] in keys
+        for update in updates
+        for block in blocks(update)
+        if block.info not in (GC, SKIP) and block.info & HAS_RIGHT
+    )
 
 
 def _units(update: bytes, block: Block) -> list[object]:
