@@ -117,7 +117,7 @@ class Trial:
             self._compare()
         except (BrokenError, ProtocolError):
             log = [data for _, data in self._log]
-            if not (is_unsteady(self.room.doc.get_update()) or uses_an_id_twice(log) or stands_before_a_key(log)):
+            if not (uses_an_id_twice(log) or stands_before_a_key(log) or is_unsteady(self.room.doc.get_update())):
                 raise
             raise KnownError from None
 
