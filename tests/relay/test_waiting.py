@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycrdt import Doc, Map, Text
 from traitlets.config import Config
+from wire.test_merging import content, written_by_three
 
 from jupyter_rtc.relay import FreeRooms, Member, MemoryStore, Relay, Room, SQLiteStore, StoredRoom
 from jupyter_rtc.relay.admission.allowances import MOST_WAITING
@@ -25,7 +26,6 @@ from jupyter_rtc.wire.updates import unmet, whole_state
 
 from .by_hand import Peer, append, delete, frames, in_memory, observed, replayed, room_with, text_of
 from .peer import eventually
-from .test_merging import content, written_by_three
 from .wire import Socket
 
 

@@ -10,10 +10,9 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from relay.peer import eventually
 
 from jupyter_rtc.machine.notifications import Notifications
-
-from .peer import eventually
 
 LOG = logging.getLogger("test_notifications")
 NO_TEXT = os.fsdecode(b"\xff")

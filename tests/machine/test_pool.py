@@ -8,10 +8,9 @@ import sys
 import threading
 
 import pytest
+from relay.peer import eventually
 
 from jupyter_rtc.machine.pool import Pool
-
-from .peer import eventually
 
 LEAVING = """
 import asyncio, threading

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment
+from relay.by_hand import observed
 
 from jupyter_rtc.wire.nesting import DEEPEST_TYPES, Nesting
 from jupyter_rtc.wire.protocol import CloseCode, ProtocolError, write_uint
 from jupyter_rtc.wire.structure import examine
-
-from .by_hand import observed
 
 
 def maps(doc: Doc[Any]) -> Iterator[Callable[[Doc[Any]], object]]:

@@ -7,12 +7,11 @@ from typing import Any
 
 import pycrdt
 from pycrdt import Array, Doc, Map, Text
+from relay.by_hand import append, observed
 
 from jupyter_rtc.wire.merging import merged
 from jupyter_rtc.wire.protocol import NO_CHANGE
 from jupyter_rtc.wire.structure import examine
-
-from .by_hand import append, observed
 
 
 def written_by_three(chance: random.Random) -> list[bytes]:
