@@ -1,4 +1,4 @@
-"""What a room asks of the world: who is to be sent what, and what is to be stored."""
+"""Effects: what a room asks of the world, such as to send a frame, or to store an update."""
 
 from __future__ import annotations
 

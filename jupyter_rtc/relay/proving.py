@@ -1,4 +1,4 @@
-"""What rooms take in they can give out: looked at when they gave something out, and begun anew where it is not so."""
+"""Documents read back: what a room sends is what it applied, and a document that cannot be encoded begins anew."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _PAUSE = 60.0
 
 
 class Proving:
-    """Sees to it that nobody goes on with a document of which others get something else.
+    """Sees to it that a document and its encoded state stay the same, for faults of the engine make them differ.
 
-    A document is read back from what is stored of it when somebody was sent it, in whole or in part, since it changed
-    last; and whenever its log is folded. One that cannot be given out is made anew, with what it says: it has another
-    history then, and its members are quarantined: they have the old one.
+    A document is read back from its record in the store when its state was sent to a peer since its last change, and
+    whenever its log is folded. One that cannot be encoded is made anew with the same content. It has another history
+    then, and its members are quarantined, for they have the old one.
     """
 
     def __init__(self, keeper: Keeper, delivery: Delivery, tasks: Tasks, log: Logger | LoggerAdapter[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Who answers for rooms: what is true of all rooms of one kind, and who looks after one of them while it is open."""
+"""Kinds and residents: what is true of all rooms of one kind, and the object that looks after one open room."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RoomError(Exception):
 
 
 class RoomGone(RoomError):
-    """A room is out of memory, whatever another of its name may be: what was to be done in it is not done."""
+    """A room was dropped from memory, even if another of its name is open since; nothing was done."""
 
     def __init__(self, name: str) -> None:
         super().__init__(CloseCode.GOING_AWAY, f"the room {name} was closed")

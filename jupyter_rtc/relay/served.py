@@ -37,18 +37,18 @@ _LONGEST_GAP = 0.025
 
 
 class _Batch:
-    """Frames for everybody that leave in one write, as transports of one kind frame them.
+    """Frames for all members that leave in one write, as transports of one kind frame them.
 
     Attributes:
-        edits: those of the document.
-        presence: the one of presence; empty if there is none.
-        whole: all of them.
+        edits: the framed updates of the document.
+        presence: the framed awareness update; empty if there is none.
+        whole: both.
     """
 
     __slots__ = ("_packets", "edits", "presence", "whole")
 
     def __init__(self, framing: Framing, frames: Sequence[tuple[bytes, Member | None]], presence: bytes) -> None:
-        """Frame `frames`, each with who sent it, and that of presence, which is empty if there is none."""
+        """Frame `frames`, each with its sender, and that of presence, which is empty if there is none."""
         self._packets = [(framing.message(frame), sender) for frame, sender in frames]
         self.edits = b"".join([packet for packet, _ in self._packets])
         self.presence = framing.message(presence) if presence else b""
@@ -60,36 +60,36 @@ class _Batch:
 
 
 class ServedRoom:
-    """A room, who looks after it, and its members' connections.
+    """A room in memory, its resident, and its members' connections.
 
     Attributes:
-        kind: what is true of all rooms of its kind.
-        resident: who looks after it, once it is loaded.
-        gone: whether it is out of memory again, whatever another room of its name may be.
-        holds: how many keep it in memory besides its members.
-        followers: who is told of each update.
-        idle_since: when somebody last needed the room, in seconds of the relay's clock.
+        kind: the kind of the room.
+        resident: looks after the room, once it is loaded.
+        gone: whether the room was dropped from memory; another room of its name may be open since.
+        holds: the number of handles that keep it in memory, besides its members.
+        followers: callbacks for each update.
+        idle_since: when the room was last in use, in seconds of the relay's clock.
         snapshot_seq: the number of the last update in the snapshot in the store.
         snapshot_bytes: its size.
         log_bytes: size of the log after it.
         logged: how many bytes of updates were stored since the room was opened.
-        charge: what it takes of what the user may have stored who made up its name; None if no user did.
-        place: closed when it leaves memory; then whoever brought it may bring another.
+        charge: what a free room takes of the allowance of the user who began it; None for other rooms.
+        place: its place among the rooms that its opener may have in memory; given back when the room is dropped.
         stored: whether the store keeps the room.
         unkept: why it does not, although it should, in a sentence; else empty.
-        trouble: why the room's changes were not stored when that was last looked at, in a sentence; empty if they were.
+        trouble: why the room's updates could not be stored at the last look, in a sentence; empty if they could.
         compacting: whether the log is being folded into the snapshot.
         rebased: how often the snapshot was replaced by another than a fold of the log.
-        due: when frames for everybody may leave again, in seconds of the relay's clock.
+        due: when frames for all members may leave again, in seconds of the relay's clock.
         judging: the quarantined members whose documents are being judged.
-        lost_from: the users of whose too large changes those in the room were told.
-        told: what members with another history were told last, by user and clients.
-        proved: the number of the last update with which the document was seen to give out what it holds.
-        proving: whether that is being looked at.
-        prove_after: when that may be looked at again, in seconds of the relay's clock.
+        lost_from: the users of whose refused, too large changes the members were told.
+        told: the last verdict that quarantined members were told, by user and clients.
+        proved: the number of the last update with which the document was read back and found the same.
+        proving: whether it is being read back.
+        prove_after: when it may be read back again, in seconds of the relay's clock.
         fold_after: when the log may be folded again, likewise.
         rebuilding: the task that builds the document again, or did so last; None if it never had to be.
-        meanwhile: the updates that came while the document is being built again; None while it is not.
+        meanwhile: the updates that come while the document is being built again; None at all other times.
     """
 
     def __init__(self, room: Room, kind: Kind, unkept: str, now: float) -> None:

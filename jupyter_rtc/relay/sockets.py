@@ -142,14 +142,14 @@ class Inbox:
 
     @property
     def refusal(self) -> ProtocolError | None:
-        """What is wrong with the stream, once all messages before the fault are handed on."""
+        """The fault of the stream, once all messages before it are handed on; else None."""
         return None if self.messages else self.reader.error
 
     def _later(self, seconds: float) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, self._look_at_time)
 
     def _look_at_time(self) -> None:
-        """Give up a message that is on its way for too long; one that begun later has its time still."""
+        """Fail where the unfinished message began too long ago; look again later where it began since."""
         self._timer = None
         left = self._begun + self._handler.relay.frame_timeout - monotonic()
         if self._begun and left > 0:
@@ -222,7 +222,7 @@ class RoomProtocol(WebSocketProtocol13):
         self._go_on(begun)
 
     def _go_on(self, begun: float | None = None) -> None:
-        """Work off what came, and read on; who sends more than can be worked off gets a part of the time, not all."""
+        """Hand on the messages that came, and read on; a peer that sends faster than that gets a share of the time."""
         if self.stream.closed():
             return
         begun = monotonic() if begun is None else begun

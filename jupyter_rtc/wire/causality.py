@@ -1,9 +1,9 @@
-"""What of an update a document can take in, and what has to wait for updates that it has not been given. Pure.
+"""Pending updates: which blocks of an update can be integrated, and which miss a block that they build on. Pure.
 
-yrs keeps what waits inside a document, and where there are gaps between what waits, it takes the gaps for known, and
-what belongs there is lost when it comes. So it is given nothing that waits. What is kept as one update although a part
-of it waits is marked: the number of its clients takes a byte more than it needs, which every reader of the format
-accepts.
+yrs keeps pending blocks inside a document. Where there is a gap between them, it takes the gap for integrated, and the
+blocks that belong there are lost when they come. So yrs is given no pending block. An update that is stored or sent as
+one although a part of it is pending is marked: the number of its clients takes a byte more than it needs, which every
+reader of the format accepts.
 
 Source: how yjs integrates structs (src/utils/encoding.js, `integrateStructs`), and what each needs
 (`getMissing` in src/structs/Item.js).
@@ -23,13 +23,13 @@ from .structure import blocks, deletions, neighbours
 
 
 class Parts(NamedTuple):
-    """An update in two.
+    """An update, divided into the blocks that can be integrated and the pending ones.
 
     Attributes:
-        ready: what can be taken in.
-        rest: what has to wait; NO_CHANGE where nothing does.
-        missing: what that waits for: a clock of each client that is to be known before more of it can be taken in.
-        clocks: how much of each client the document has with `ready`, of those clients that are in it.
+        ready: an update of the blocks that can be integrated.
+        rest: an update of the pending blocks; NO_CHANGE where there are none.
+        missing: by client, the clock of a missing block without which no more of `rest` can be integrated.
+        clocks: the document's state vector with `ready`, of the clients in `ready`.
     """
 
     ready: bytes
@@ -38,7 +38,7 @@ class Parts(NamedTuple):
     clocks: dict[int, int]
 
     def lacks_less(self, known: Mapping[int, int]) -> bool:
-        """Say whether something that is missing is known now."""
+        """Say whether a missing block is in a document with the state vector `known`."""
         return any(known.get(client, 0) > clock for client, clock in self.missing.items())
 
 
@@ -46,11 +46,11 @@ class Plan(NamedTuple):
     """What becomes of an update.
 
     Attributes:
-        steps: what of the update can be taken in now.
-        released: what had waited and can be taken in after that, in this order.
-        waits: whether something of the update has to wait.
-        clocks: how much is known then, at least of the clients in the steps.
-        waiting: all that waits then.
+        steps: the part of the update that can be integrated now.
+        released: earlier pending updates that can be integrated after the steps, in this order.
+        waits: whether a part of the update is pending.
+        clocks: the state vector after that, at least of the clients in the steps.
+        waiting: all pending updates after that.
     """
 
     steps: Sequence[bytes]
@@ -61,32 +61,32 @@ class Plan(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many bytes wait then."""
+        """The size of all pending updates after that, in bytes."""
         return sum(len(parts.rest) for parts in self.waiting)
 
 
 class Order:
-    """Puts updates in an order in which a document can take each in at once.
+    """Puts updates into an order in which none is pending.
 
     Attributes:
-        clocks: how much of each client the document has.
-        waiting: what waits.
+        clocks: the document's state vector.
+        waiting: the pending updates.
     """
 
     def __init__(self, clocks: dict[int, int]) -> None:
-        """Begin with a document that has so much of each client."""
+        """Begin with a document of this state vector."""
         self.clocks = clocks
         self.waiting: Sequence[Parts] = ()
 
     @property
     def rest(self) -> bytes:
-        """All that waits, as one update; NO_CHANGE if nothing does."""
+        """All pending updates as one; NO_CHANGE if there are none."""
         if not self.waiting:
             return NO_CHANGE
         return parted(merged([parts.rest for parts in self.waiting]), self.clocks).rest  # without what others brought
 
     def plan(self, update: bytes, held: Outline) -> Plan:
-        """Say what becomes of an update; `held` is what is in it."""
+        """Say what becomes of an update; `held` is its outline."""
         if not self.waiting and self._has(held):
             return Plan((update,), (), False, held.ends, ())
         parts = parted(update, self.clocks)
@@ -105,33 +105,33 @@ class Order:
         return Plan(steps, [step for step in released if step != NO_CHANGE], waits, known, waiting)
 
     def follow(self, plan: Plan) -> None:
-        """Take note that the document took in the steps of a plan."""
+        """Take note that the steps of a plan were integrated."""
         self.waiting = plan.waiting
         for client, clock in plan.clocks.items():
             self.clocks[client] = max(clock, self.clocks.get(client, 0))
 
     def _has(self, held: Outline) -> bool:
-        """Say whether the document has all that an update builds on, without the update itself, and nothing of it."""
+        """Say whether the document has all blocks that an update builds on, and none of its own."""
         known = self.clocks.get
         begun = all(known(client, 0) == clock for client, clock in held.begins.items())
         return begun and not held.gaps and all(known(client, 0) > clock for client, clock in held.needs.items())
 
 
 def marked(update: bytes) -> bytes:
-    """Return an update with the mark that a part of it waits."""
+    """Return an update with the mark that a part of it is pending."""
     clients, at = read_uint(update, 0)
     number = write_uint(clients)
     return number[:-1] + bytes([number[-1] | 0x80, 0]) + update[at:]
 
 
 def is_marked(update: bytes) -> bool:
-    """Say whether an update has the mark that a part of it waits."""
+    """Say whether an update has the mark that a part of it is pending."""
     _, at = read_uint(update, 0)
     return at > 1 and update[at - 1] == 0
 
 
 def parted(update: bytes, known: Mapping[int, int]) -> Parts:
-    """Divide an update into what a document with the clocks `known` can take in, and the rest."""
+    """Divide an update into the blocks that a document of the state vector `known` can integrate, and the rest."""
     queues: dict[int, deque[Block]] = {}
     for block in blocks(update):
         queues.setdefault(block.client, deque()).append(block)

@@ -1,4 +1,4 @@
-"""What comes into a document, looked through before pycrdt sees it. Pure."""
+"""Updates of peers, examined before pycrdt applies them: refused, changed, or kept pending. Pure."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Admitted(NamedTuple):
 
     Attributes:
         update: the update as it is to be stored and sent.
-        first: an edit that has to be made before, for everybody; mostly NO_CHANGE.
-        plan: what is to be given to pycrdt then.
+        first: an update of the server's own that has to be applied before, for all members; mostly NO_CHANGE.
+        plan: the updates that pycrdt is given then.
         cut: the characters that `first` deletes.
-        found: what it puts where.
+        found: the places of its items.
     """
 
     update: bytes
@@ -42,13 +42,13 @@ class Admitted(NamedTuple):
 
 
 class _Author(NamedTuple):
-    """Somebody who types.
+    """A client that types one character after another.
 
     Attributes:
-        client: the client.
-        clock: that of the next item.
-        right: the id of what stands on its right, as it is written; empty where nothing does.
-        next: what an update begins with that goes on, up to the length of its text.
+        client: the client id.
+        clock: the clock of its next item.
+        right: the id of the item on its right, encoded; empty where there is none.
+        next: the first bytes of an update that types the next characters, up to the length of its text.
     """
 
     client: int
@@ -81,9 +81,9 @@ def is_long(frame: bytes) -> bool:
 
 
 def prepared(frame: bytes) -> Prepared:
-    """Return a frame decoded, and what takes long before the update in it is applied done. May run in any thread.
+    """Return a frame decoded, with its update examined: all that takes long before the update is applied.
 
-    Never raises: what is wrong with it is found when it is received.
+    May run in any thread. Never raises: a fault of the frame is found when it is received.
     """
     made = Prepared(frame)
     try:
@@ -100,10 +100,10 @@ def prepared(frame: bytes) -> Prepared:
 
 
 class Intake:
-    """Refuses what would do harm to one document, and changes what yrs cannot take as it is.
+    """Refuses updates that would do harm to one document, and changes those that yrs cannot apply as they are.
 
-    It knows of the document its clocks, how deeply its types are nested, where its characters of two ids are, what is
-    in no text, and what waits for others. pycrdt is given nothing that waits.
+    Of the document it knows the state vector, how deeply its types are nested, where its surrogate pairs are, which of
+    its items stand in no text, and the pending updates. pycrdt is given no pending update.
     """
 
     def __init__(self, lists: Collection[str] = ()) -> None:
@@ -119,9 +119,9 @@ class Intake:
         self._waited: set[Id] = set()
 
     def begin(self, doc: Doc[Any], waiting: bytes, places: Places | None = None) -> None:
-        """Take note that `doc` was filled by others; `waiting` is what of it waits, `places` what is where.
+        """Take note that `doc` was loaded; `waiting` are its pending updates, `places` the places of its items.
 
-        What its file brings besides, before anybody is in, is found by the survey.
+        Edits that come from its file, before there are members, are found by the survey.
         """
         clocks = decode_state_vector(doc.get_state())
         self._pairs, self._places, self._begun = None, places, dict(clocks)

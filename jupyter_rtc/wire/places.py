@@ -1,12 +1,12 @@
 """Which items of a document stand in a text, and which in a list or under a key. Pure.
 
 Characters, embedded objects and formats stand in texts, and nowhere else: every client puts the plain values, binaries,
-documents and shared types of a list, or of a map, there as such. Characters in a list are therefore nobody's, and
-whoever reads the list with pycrdt never comes to an end where one of them takes more than a byte.
+documents and shared types of a list, or of a map, there as such. Characters in a list are therefore misplaced, and
+reading the list with pycrdt never ends where one of them takes more than a byte.
 
-An update does not say where its items are: most stand next to others. So of all items it is known whether they are
-*apart*, in a list or under a key, as runs of clocks: those of a notebook's cell are one run or two. Of what is not
-known, such as what was collected, nothing is refused.
+An update does not say where its items are: most refer to a neighbour. So an index has, as runs of clocks, the items
+that are *apart*, in a list or under a key: those of a notebook's cell are one run or two. Items whose place is not
+known, such as collected ones, are not refused.
 
 Source: what yjs puts where (`typeListInsertGenericsAfter`, `typeMapSet` and `insertText` in src/types), and how yrs
 finds out where an item belongs (`Item::repair` in block.rs).

@@ -5,9 +5,9 @@ something between the two: a replacement with a regular expression that has no `
 exchanges one emoji for another by the shortest difference. Yjs then shows both halves as U+FFFD. yrs rounds the place
 of the cut, but not the ids: from then on all that it writes of the document is wrong by one.
 
-So no character is cut here. In a room, both halves are deleted before, for everybody, as one more edit: half a
-character is none, and what is gone can be cut. And where stored updates are applied again, the halves are replaced in
-the bytes, as Yjs replaces them in a document.
+So no character is cut here. In a room, one more update deletes both halves for all members first: half a character is
+none, and a tombstone can be cut without harm. Where stored updates are applied again, the halves are replaced in the
+bytes, as Yjs replaces them in a document.
 
 Source: `ContentString.splice` of yjs (src/structs/ContentString.js).
 """

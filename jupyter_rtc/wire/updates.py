@@ -1,7 +1,7 @@
-"""What pycrdt makes of updates: which it cannot read, what one adds, and what of it has to wait. Pure.
+"""What pycrdt makes of updates: which it cannot read, which blocks one adds, and which are pending. Pure.
 
-An update may come before one that it builds on. pycrdt keeps it in the document until then, but leaves it out of
-everything that it encodes: whoever copies a document, or folds a log into its state, must bring it along.
+An update may come before one that it builds on. pycrdt keeps such a pending update in the document, but leaves it out
+of every state that it encodes: to copy a document, or to fold a log into a snapshot, it must be added.
 """
 
 from __future__ import annotations
@@ -104,9 +104,9 @@ def _restored(entries: Sequence[tuple[int, bytes]], at_once: int) -> Doc[Any]:
 
 
 def salvaged(updates: Sequence[bytes]) -> Doc[Any]:
-    """Return a document of what can be read of updates: up to the first that cannot be applied.
+    """Return a document of the updates that can be read, up to the first that cannot be applied.
 
-    They are put together before pycrdt sees them: one that does harm to a document does it to what comes later.
+    They are merged before pycrdt sees them: an update that does harm to a document does it to those that come later.
     """
     kept = [update for update in updates if _is_readable(update)]
     while True:
@@ -135,21 +135,21 @@ def refuse_misplaced(doc: Doc[Any], lists: Collection[str]) -> None:
 
 
 def delete_misplaced(doc: Doc[Any], lists: Collection[str]) -> Places | None:
-    """Delete from a document what `refuse_misplaced` refuses; return what is where if there was nothing of that."""
+    """Delete from a document what `refuse_misplaced` refuses; return the places of its items if there was none."""
     places = Places(lists, state := doc.get_update())
     doc.apply_update(deletion(places.misplaced))
     return places if not places.misplaced or doc.get_update() == state else None
 
 
 class _Releasing:
-    """Applies what had waited to a document that is made again; where its items are is looked at when it has to be."""
+    """Applies released updates to a document that is built again; finds the places of its items only when needed."""
 
     def __init__(self, doc: Doc[Any]) -> None:
         self._doc = doc
         self._places: Places | None = None
 
     def after(self, steps: Iterable[bytes], released: Sequence[bytes]) -> None:
-        """Apply what was released by some steps, which are applied already."""
+        """Apply the pending updates that some steps released, which are applied already."""
         if self._places is not None:
             for step in steps:
                 self._places.note(step)
@@ -160,7 +160,7 @@ class _Releasing:
 
 
 class Replica:
-    """A document that is given updates one after the other, in any order; what waits, waits outside of it.
+    """A document that is given updates in any order; pending ones are kept outside of it.
 
     Attributes:
         doc: the document.
@@ -173,7 +173,7 @@ class Replica:
         self._releasing = _Releasing(self.doc)
 
     def give(self, update: bytes) -> None:
-        """Apply an update, or what of it fits, and what waited for it. Raises what pycrdt does, or ProtocolError."""
+        """Apply the part of an update that is not pending, and what it releases. Raises as pycrdt, or ProtocolError."""
         plan = self._order.plan(update, made_here(update))
         for step in plan.steps:
             self.doc.apply_update(step)
@@ -181,7 +181,7 @@ class Replica:
         self._order.follow(plan)
 
     def give_state(self, state: bytes) -> None:
-        """Apply what a document gave of itself: nothing of that waits, unless it is marked. Quicker for large ones."""
+        """Apply the state of a document: nothing in it is pending, unless it is marked. Quicker for large ones."""
         if is_marked(state):
             self.give(state)
             return
@@ -191,10 +191,11 @@ class Replica:
 
 
 def release(doc: Doc[Any], places: Places, update: bytes) -> Runs:
-    """Apply an update that had to wait; in place of items that must not be where they are it has nothing.
+    """Apply an update that was pending, with deleted items in place of misplaced ones; `places` is kept up to date.
 
-    Nobody shall be blamed for them who brings what they waited for, and whoever reads the log again comes to the same.
-    So what only the names of lists tell is applied, and returned: it is to be deleted. `places` is kept up.
+    The peer whose update released it is not to blame for misplaced items, and reading the log again must give the same
+    document. Items that only the names of the lists show to be misplaced are therefore applied, and returned: the
+    caller deletes them.
     """
     misplaced = places.look(update).misplaced
     for client, some in _childless(doc, update).items():
@@ -281,15 +282,14 @@ def document_of(updates: Iterable[bytes]) -> Doc[Any]:
 
 
 def news(update: bytes, state: bytes) -> bytes:
-    """Return what a document with this state vector does not know of an update, deletions aside."""
+    """Return the blocks of an update that a document with this state vector lacks, without deletions."""
     return without_deletions(examined(lambda update: pycrdt.get_update(update, state), update))
 
 
 def unmet(state: bytes, updates: Sequence[bytes]) -> bytes:
-    """Return, as one update, what of `updates` a document with this state vector has not taken in.
+    """Return, as one update, the blocks of `updates` that a document with this state vector has not integrated.
 
-    They have been applied to it; what it lacks has to wait for an update that nobody has brought, or was lost by yrs.
-    NO_CHANGE stands for nothing.
+    All were applied to it: a block that it lacks is pending, or was lost by yrs. NO_CHANGE stands for none.
     """
     rests = [pycrdt.get_update(update, state) for update in updates]
     # Of those that have items of which pycrdt says so, the whole: it cuts characters of two ids to nothing.
@@ -298,7 +298,7 @@ def unmet(state: bytes, updates: Sequence[bytes]) -> bytes:
 
 
 def whole_state(doc: Doc[Any], updates: Sequence[bytes]) -> bytes:
-    """Return all that a document was given, as one update; `updates` are those that may have to wait."""
+    """Return a document's state and its pending updates as one update; `updates` has all that may be pending."""
     waiting = unmet(doc.get_state(), updates)
     state = doc.get_update()
     return state if waiting == NO_CHANGE else marked(merged([state, waiting]))

@@ -1,6 +1,6 @@
 """Frames of the WebSocket protocol, as a server makes and reads them: RFC 6455, section 5. Pure.
 
-What is on the wire here is called a packet, for a frame is elsewhere what one WebSocket message carries.
+The frames of RFC 6455 are called packets here, for a frame is, everywhere else, the payload of one WebSocket message.
 """
 
 from __future__ import annotations
