@@ -16,7 +16,7 @@ from jupyter_rtc.documents.formats.content import Content, value_of
 from jupyter_rtc.documents.merging.merge import document, outside
 from jupyter_rtc.documents.merging.saves import Base, base_of
 
-from .examples import NOTEBOOK, TEXT, as_nbformat, built, calm, code, notebook
+from .examples import NOTEBOOK, TEXT, as_nbformat, built, calm, code, notebook, stream
 
 WORD = re.compile(r"(?:typed|outside)\d+x")
 
@@ -142,3 +142,15 @@ def test_what_was_typed_stands_once_whatever_save_a_program_read(
     assert max(parts.values(), default=1) == 1, parts  # of no word the first part stands once more
     if not base.takes:
         assert all(found[word] for word in typed)
+
+
+def test_outputs_tell_which_save_a_notebook_descends_from() -> None:
+    def notebooks(*shown: str, more: str = "") -> Any:
+        """Return a notebook of two cells with these outputs; the first cell says something more."""
+        cells = [code(f"{at}{more if at == 0 else ''}", [stream(text)]) for at, text in enumerate(shown)]
+        return NOTEBOOK.parse(as_nbformat(notebook(*cells))).value
+
+    saves = [notebooks("a", "b"), notebooks("a", "b, and more")]
+    for read, shown in enumerate(("b", "b, and more")):
+        file = notebooks("a", shown, more=" outside")
+        assert base_of(2, saves.__getitem__, file, lambda said: False) == Base(read, takes=False)

@@ -12,6 +12,7 @@ from .conftest import Opener, Starter
 from .examples import as_nbformat, code, notebook
 from .peer import Peer, until
 from .process import Jupyter
+from .test_history import version, versions
 from .test_outside import by_renaming, on_disk, plainly, said
 from .test_sparing import copies
 
@@ -96,3 +97,31 @@ async def test_what_was_typed_meanwhile_is_saved_after_a_crash_too(start: Starte
     other: Any = await join(server, "a.txt", token="bob")
     assert other.text == expected
     await until(lambda: file.read_text() == expected, file.read_text)
+
+
+async def test_an_old_page_that_is_saved_takes_nothing_away(jupyter: Jupyter, here: Path, join: Opener) -> None:
+    """A page whose session has expired has an old notebook, and writes that by the contents API: *Overwrite*."""
+    file, path = here / "a.ipynb", f"{here.name}/a.ipynb"
+    file.write_text(as_nbformat(notebook(code("one\n"), code("two\n"))))
+    peer = await join(jupyter, path)
+    old = on_disk(file)
+    await typed(file, peer, ["colleague"], 1)
+    old["cells"][0]["source"] = ["one\n", "page\n"]
+    status, _ = await jupyter.ask("PUT", f"api/contents/{path}", {"type": "notebook", "format": "json", "content": old})
+    assert status == 200
+    await until(lambda: peer.sources == ["one\npage\n", "two\ncolleague\n"], lambda: peer.sources)
+    await until(lambda: said(file).split() == ["one", "page", "two", "colleague"], lambda: said(file))
+
+
+async def test_what_the_document_said_before_an_outside_edit_is_a_version(
+    jupyter: Jupyter, here: Path, join: Opener
+) -> None:
+    """Typed and written within a second, they would be one version; so what the merge made of it could not be told."""
+    file, path = here / "a.txt", f"{here.name}/a.txt"
+    file.write_text("one\n")
+    peer = await join(jupyter, path)
+    peer.type("typed\n")
+    plainly(file, "one, outside\n")
+    await until(lambda: peer.text == "one, outside\ntyped\n", lambda: peer.text)
+    said_then = [await version(jupyter, path, one["id"]) for one in await versions(jupyter, path)]
+    assert "one\ntyped\n" in said_then

@@ -16,6 +16,7 @@ from ..compare.align import match
 from ..compare.diff import Hunk, text_hunks
 from ..formats.content import Value
 from ..formats.ipynb import Notebook
+from ..formats.shape import same
 
 _Cells: TypeAlias = "Sequence[dict[str, Any]]"
 _WORD = re.compile(r"\w+")
@@ -77,8 +78,8 @@ def base_of(count: int, value: Callable[[int], Value], file: Value, equals: Call
 def descent(old: Value, new: Value, file: Value) -> Descent:
     """Hold a file against two saves of its document, a later and an earlier one.
 
-    Of notebooks the sources of the cells count: outputs come and go with every run. Of types other than texts and
-    notebooks nothing can be told.
+    Of notebooks the cells count, their sources and outputs; of types other than texts and notebooks nothing can be
+    told.
     """
     if isinstance(old, Notebook) and isinstance(new, Notebook) and isinstance(file, Notebook):
         parts = _of_cells(old.cells, new.cells, file.cells)
@@ -102,8 +103,12 @@ def _of_cells(old: _Cells, new: _Cells, file: _Cells) -> Iterator[Descent]:
             yield Descent(
                 lacks=place is None, takes=any(_words(now[hunk.begin : hunk.end]) for hunk in text_hunks(was, now))
             )
-        elif was != now:
+            continue
+        if was != now:
             yield from _of_text(was, now, _source(said))
+        shown = [one.get("outputs") for one in (cell if place is None else old[place], cell, said)]
+        if not same(shown[0], shown[1]):
+            yield Descent(has=same(shown[2], shown[1]), lacks=same(shown[2], shown[0]))
     gone = [cell for place, cell in enumerate(old) if place not in before]
     fresh = [cell for place, cell in zip(match(new, file), file, strict=True) if place is None]
     back = {place for place in match(gone, fresh) if place is not None}

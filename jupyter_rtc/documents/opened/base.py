@@ -10,16 +10,15 @@ from time import monotonic
 from typing import Any, NamedTuple, TypeAlias
 
 import pycrdt
-from pycrdt import Decoder
 
 from ...relay import Mark, OpenRoom, Past, Relay, RoomGone, StoredRoom, StoreError
-from ...wire import decode_state_vector, deletions, only_sets_values, whole_state
+from ...wire import decode_state_vector, only_sets_values, whole_state
 from ..formats.content import Content, Original, rendered, value_of
 from ..merging.conflicts import Conflict, Merge, Note, merged, records, write
 from ..merging.likeness import holds, is_later
 from ..merging.lineage import note_taken
 from ..merging.merge import document, outside
-from ..merging.saves import base_of
+from ..merging.saves import base_of, descent
 
 _TRIES = 3
 _MOST_SAVES = 256
@@ -333,16 +332,12 @@ class MergeBase:
     async def _ascertain(self, stored: StoredRoom, content: Content, original: Original) -> None:
         """Find out which of our saves somebody began from who wrote the file: that is the base.
 
-        It is the last one; or a later one that was begun, and of which nobody knows whether it reached the disk:
-        a crash or an error came between. Who began from the one would have had to put in, or to take away, all that
-        lies between the two, besides their own edit: the smaller edit is theirs.
+        It is the last one; or a later one that was begun, and of which nobody knows whether it reached the disk: a
+        crash or an error came between. It did if the file is that save, or has something that came with it.
         """
-        if self._begun > self.seq and stored.seq <= self._begun <= stored.last:
-            later = await asyncio.to_thread(_cost, stored, self._begun, content, original)
-            if later == 0 or (
-                stored.seq <= self.seq and later <= await asyncio.to_thread(_cost, stored, self.seq, content, original)
-            ):
-                self.seq = self._begun
+        is_stored = self._begun > self.seq and stored.seq <= self._begun <= stored.last
+        if is_stored and await asyncio.to_thread(_reached, stored, self.seq, self._begun, content, original):
+            self.seq = self._begun
 
     async def _since(self, stored: StoredRoom, content: Content, original: Original, live: bytes | None) -> OutsideEdit:
         """Return what somebody else wrote since the base."""
@@ -454,15 +449,9 @@ def _authors(past: Past, seq: int) -> list[str]:
     return list(found)
 
 
-def _cost(stored: StoredRoom, seq: int, content: Content, original: Original) -> int:
-    """Return how many characters, and other items, are put in and taken away between a state and a file."""
-    base = stored.state(seq)
-    update = outside(base, content, original)
-    put = sum(_clocks(pycrdt.get_state(update)).values())
-    taken = deletions(pycrdt.get_update(update, pycrdt.get_state(pycrdt.merge_updates(base, update))))
-    return put + sum(stop - start for _, start, stop in taken)
-
-
-def _clocks(state: bytes) -> dict[int, int]:
-    decoder = Decoder(state)
-    return {decoder.read_var_uint(): decoder.read_var_uint() for _ in range(decoder.read_var_uint())}
+def _reached(stored: StoredRoom, saved: int, begun: int, content: Content, original: Original) -> bool:
+    """Say whether the save `begun`, which followed the one `saved`, was in the file from which somebody began."""
+    later = value_of(content, stored.document(begun))
+    if content.render(original, later) is original:
+        return True
+    return stored.seq <= saved and descent(value_of(content, stored.document(saved)), later, original.value).has
