@@ -85,7 +85,8 @@ class Records:
 
     def _shrink(self, newest: str | None = None) -> None:
         """Keep within the bounds, with the `newest` record in any case."""
-        for id in [id for id, record in self._records.items() if not record.kept and id != newest]:
-            if len(self._records) <= self._bounds.records and self._size <= self._bounds.size:
+        while len(self._records) > self._bounds.records or self._size > self._bounds.size:
+            oldest = next((id for id, record in self._records.items() if not record.kept and id != newest), None)
+            if oldest is None:
                 return
-            self.remove(id)
+            self.remove(oldest)
