@@ -95,6 +95,24 @@ async def test_damage_while_in_use_costs_no_room_that_is_in_use(tmp_path: Path) 
 
 
 @awaited
+async def test_whoever_began_a_room_is_known_after_the_database_was_lost(tmp_path: Path) -> None:
+    """Else the room would be charged to nobody, and be in no list of rooms that may be deleted."""
+    path = tmp_path / "rooms.db"
+    async with opened(path) as store:
+        store.create("loaded", ROOM, "ada")
+    async with opened(path, rest=0.05) as store:
+        assert await store.load("loaded") == ROOM
+        store.create("created", ROOM, "bob")
+        await store.flush()
+        path.unlink()
+        await until(lambda: store.partial.keys() == {"loaded", "created"})
+        for room in list(store.partial):
+            store.compact(room, 0, b"all")
+        await store.flush()
+        assert sorted(await store.begun()) == [("created", "bob", 3), ("loaded", "ada", 3)]
+
+
+@awaited
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_what_was_saved_while_a_room_was_refused_is_known_once_it_is_whole(
     tmp_path: Path, replaced: bool

@@ -203,7 +203,8 @@ class Database:
                 ledger.refuse(operation.room, operation.seq, reason)
             case Create():
                 stored = operation.stored
-                identity = Identity(stored.lineage, stored.genesis, stored.intended, stored.saved)
+                begun_by = operation.begun_by
+                identity = Identity(stored.lineage, stored.genesis, stored.intended, stored.saved, begun_by)
                 ledger.in_use[operation.room] = identity
                 ledger.refuse(operation.room, stored.seq, reason)
             case Claim():

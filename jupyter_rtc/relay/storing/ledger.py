@@ -26,16 +26,18 @@ class Refusal(NamedTuple):
 class Identity(NamedTuple):
     """Say of a room what stands beside its document, so that its record can be written again where it is lost.
 
-    The marks are the last ones, whether or not they could be stored.
+    The marks are the last ones, whether or not they could be stored. `begun_by` is the user who made up its name; None
+    where the server did.
     """
 
     lineage: str
     genesis: int
     intended: Mark | None
     saved: Mark | None
+    begun_by: str | None = None
 
     @classmethod
-    def read(cls, columns: Sequence[Any]) -> Identity:
+    def read(cls, columns: Sequence[Any], begun_by: Any = None) -> Identity:
         """Return what is in the columns `IDENTITY` of a room; where that cannot be, something that can.
 
         Who wants to know whether it can compares it with `columns`.
@@ -45,7 +47,8 @@ class Identity(NamedTuple):
             Mark(seq, hash) if is_number(seq) and isinstance(hash, str) else None
             for seq, hash in (marks[:2], marks[2:])
         )
-        return cls(str(lineage), genesis if is_number(genesis) else 0, intended, saved)
+        user = begun_by if isinstance(begun_by, str) else None
+        return cls(str(lineage), genesis if is_number(genesis) else 0, intended, saved, user)
 
     def columns(self) -> list[Any]:
         """Return what is to stand in the columns `IDENTITY` of a room."""

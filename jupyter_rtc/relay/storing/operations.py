@@ -274,10 +274,10 @@ class Transaction:
         if room in self._ledger.in_use:
             return
         self._connection.execute("UPDATE rooms SET writer = ?, released = NULL WHERE name = ?", (self._writer, room))
-        select = f"SELECT id, sum, {IDENTITY} FROM rooms WHERE name = ?"  # noqa: S608
+        select = f"SELECT id, sum, begun_by, {IDENTITY} FROM rooms WHERE name = ?"  # noqa: S608
         if row := self._connection.execute(select, (room,)).fetchone():
-            number, sum, *columns = row
-            identity = self._ledger.in_use[room] = Identity.read(columns)
+            number, sum, begun_by, *columns = row
+            identity = self._ledger.in_use[room] = Identity.read(columns, begun_by)
             if columns != identity.columns() or (sum is not None and sum != identity_sum(room, identity)):
                 self._distrust(room, number, identity)
 
@@ -286,7 +286,7 @@ class Transaction:
         self.aside.append(room)
         keep_beside(self._connection, room, number, ())
         # A genesis of 0 would let any history in; with one that nobody has, all are heard.
-        self._ledger.in_use[room] = Identity(identity.lineage, identity.genesis or 1, None, None)
+        self._ledger.in_use[room] = identity._replace(genesis=identity.genesis or 1, intended=None, saved=None)
         self._put_identity(room, number)
 
     def _put_identity(self, room: str, number: int) -> None:
@@ -309,7 +309,7 @@ class Transaction:
 
     def _create(self, operation: Create) -> None:
         room, stored, begun_by, refused = operation
-        identity = Identity(stored.lineage, stored.genesis, stored.intended, stored.saved)
+        identity = Identity(stored.lineage, stored.genesis, stored.intended, stored.saved, begun_by)
         found = self._find(room)
         if found and found[1] != self._writer:  # who looked before found no record, or one that was its own still
             self._ledger.in_use[room] = identity
@@ -321,7 +321,6 @@ class Transaction:
             self._ledger.refuse(room, stored.last, refused)
             return
         number = self._begin(room, identity)
-        self._connection.execute("UPDATE rooms SET begun_by = ? WHERE id = ?", (begun_by, number))
         put_snapshot(self._connection, number, stored.seq, stored.snapshot)
         now = time.time()
         rows = ((number, seq, now, "", update, checksum(number, seq, update)) for seq, update in stored.log)
@@ -331,8 +330,9 @@ class Transaction:
     def _begin(self, room: str, identity: Identity) -> int:
         self._ledger.in_use[room] = identity
         cursor = self._connection.execute(
-            f"INSERT INTO rooms (name, writer, {IDENTITY}, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-            (room, self._writer, *identity.columns(), identity_sum(room, identity)),
+            f"INSERT INTO rooms (name, writer, begun_by, {IDENTITY}, sum)"  # noqa: S608
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (room, self._writer, identity.begun_by, *identity.columns(), identity_sum(room, identity)),
         )
         return cursor.lastrowid or 0
 

@@ -127,7 +127,8 @@ def _record(connection: sqlite3.Connection, number: int, identity: Identity) -> 
         damaged |= missing
     updates = tuple((key, data) for key, data, *_ in log)
     made = tuple((author if isinstance(author, str) else "", _time(when)) for _, _, _, author, when in log)
-    stored = StoredRoom(snapshot=snapshot, seq=seq, log=updates, **identity._asdict())
+    lineage, genesis, intended, saved, _ = identity
+    stored = StoredRoom(lineage, genesis, snapshot, seq, updates, intended, saved)
     return _Record(stored, made, frozenset(damaged))
 
 
