@@ -86,6 +86,11 @@ class OpenRoom:
         """How many bytes the snapshot takes that is stored."""
         return self.served.snapshot_bytes
 
+    @property
+    def turn(self) -> asyncio.Lock:
+        """What is held by whoever sets the document to something: one at a time, from what it says to the edit."""
+        return self.served.turn
+
     def whole_state(self) -> bytes:
         """Return the document's state as one update, with what it could not take in yet."""
         return self.inside.whole_state()

@@ -67,6 +67,7 @@ class ServedRoom:
         resident: looks after the room, once it is loaded.
         gone: whether the room was dropped from memory; another room of its name may be open since.
         holds: the number of handles that keep it in memory, besides its members.
+        turn: held by the one who sets the document to something (see `OpenRoom.turn`).
         followers: callbacks for each update.
         idle_since: when the room was last in use, in seconds of the relay's clock.
         snapshot_seq: the number of the last update in the snapshot in the store.
@@ -99,6 +100,7 @@ class ServedRoom:
         self.resident = Resident()
         self.gone = False
         self.holds = 0
+        self.turn = asyncio.Lock()
         self.followers: list[Follower] = []
         self.place = ExitStack()
         self.charge: Charge | None = None

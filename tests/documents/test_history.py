@@ -12,7 +12,12 @@ from typing import Any
 from urllib.parse import quote
 
 import nbformat
-from pycrdt import Map
+from pycrdt import Map, Text
+from traitlets.config import Config
+
+from jupyter_rtc.documents.formats.content import TextContent
+from jupyter_rtc.documents.past.restore import set_to
+from jupyter_rtc.relay import FreeRooms, MemoryStore, Relay
 
 from .conftest import Opener, Starter
 from .examples import as_nbformat, code, notebook
@@ -217,6 +222,25 @@ async def test_what_people_type_while_a_version_is_restored_survives_once(
     kept = sorted(map(int, re.findall(r"<(\d+)>", ada.text)))
     assert kept == list(range(number))[-len(kept) :], "all but what was typed before the version was restored"
     assert len(kept) > 40
+
+
+async def test_what_several_bring_back_at_once_stands_once_whatever_is_typed_between_them() -> None:
+    content, relay = TextContent(), Relay([FreeRooms()], config=Config({"Relay": {"store_class": MemoryStore}}))
+    words = [f"word{number}" for number in range(500)]
+    version = content.parse(" ".join(words))
+
+    async with relay.hold("room") as room:
+
+        def type_into_it(update: bytes | None, author: str) -> None:
+            """Type as soon as somebody has brought the version back, in the midst of it."""
+            if author:
+                room.edit(lambda doc: doc.get("source", type=Text).insert(1000, "<typed>"))
+
+        room.edit(lambda doc: doc.get("source", type=Text).insert(0, "what it said after that"))
+        room.follow(type_into_it)
+        await asyncio.gather(*(set_to(room, content, version, who, relay.asked) for who in ("ada", "bob", "eve")))
+        assert str(room.doc.get("source", type=Text)).replace("<typed>", "").split() == words
+    await relay.close()
 
 
 async def test_bad_requests_are_told_what_is_wrong(jupyter: Jupyter, here: Path, join: Opener) -> None:

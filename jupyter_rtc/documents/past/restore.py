@@ -105,16 +105,18 @@ async def bring_back(
 async def set_to(room: OpenRoom, content: Content, original: Original, author: str, asked: Pool) -> None:
     """Make the document of a room equal `original`, as an edit by `author` among those that others make meanwhile.
 
-    The differences are found in the threads of `asked`. Raises RoomGone, and changes nothing, where the room went out
-    of memory before it was done.
+    The differences are found in the threads of `asked`; one after the other, for what two who bring back the same
+    found in one state of the document would stand there twice. Raises RoomGone, and changes nothing, where the room
+    went out of memory before it was done.
     """
-    with room.quiet():
-        seq, state = room.seq, room.whole_state()
-        update = await asked.run(outside, state, content, original)
-        if room.seq != seq:  # it took too long for people to wait: what they are at stays
-            update = await asked.run(outside, state, content, original, room.whole_state())
-        room.seal()
-        room.merge(update, author)
+    async with room.turn:
+        with room.quiet():
+            seq, state = room.seq, room.whole_state()
+            update = await asked.run(outside, state, content, original)
+            if room.seq != seq:  # it took too long for people to wait: what they are at stays
+                update = await asked.run(outside, state, content, original, room.whole_state())
+            room.seal()
+            room.merge(update, author)
 
 
 def filename(copy: RecoveryCopy, path: str = "", number: str = "") -> str:
