@@ -19,7 +19,7 @@ from .delivery import Delivery
 from .keeper import Keeper, Loaded
 from .kinds import RoomKind
 from .open_room import OpenRoom
-from .residents import Resident, RoomError
+from .residents import Resident, RoomError, RoomGone
 from .room import Room
 from .served import ServedRoom
 from .storing.store import StoredRoom, StoreError
@@ -239,12 +239,14 @@ class Rooms:
     async def _finish(self, room: OpenRoom) -> None:
         """Save a room because the server stops; what does not get saved in time is in the store."""
         try:
-            async with asyncio.timeout(_LAST_SAVE), room.served.resident.release():
-                pass
+            with suppress(RoomGone):  # it was being evicted
+                async with asyncio.timeout(_LAST_SAVE), room.served.resident.release():
+                    pass
         except TimeoutError:
             self._log.warning("room %s: not saved within %g s%s", room.name, _LAST_SAVE, room.served.where)
         finally:
-            self._leave(room)
+            if not room.served.gone:
+                self._leave(room)
 
     def _leave(self, room: OpenRoom) -> None:
         """Take a room out of memory, and note that everywhere."""

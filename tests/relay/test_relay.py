@@ -535,6 +535,23 @@ class TestStoring:
                 await work
             assert gone(relay)
 
+    async def test_a_room_that_is_being_evicted_when_the_server_stops_leaves_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        kind = Busy()
+        async with relay_with(kind) as relay:
+            store = cast(Faulty, relay.store)
+            await in_memory(relay, "room")
+            store.slow, relay.eviction_delay = asyncio.Event(), 0.01
+            await eventually(lambda: store.flushing)
+            closing = asyncio.ensure_future(relay.close())
+            await asyncio.sleep(0)
+            store.slow.set()
+            await closing
+            assert gone(relay)
+        assert kind.closings == 1
+        assert "could not be finished" not in caplog.text
+
     async def test_a_hurt_document_is_built_again(self, faulty: Callable[[Relay], Faulty]) -> None:
         async with relay_with() as relay:
             room = await in_memory(relay, "room")
@@ -728,6 +745,7 @@ class Busy(FreeRooms, Resident):
 
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
+        self.closings = 0
 
     def resident(self, room: OpenRoom) -> Resident:
         """Look after all of them."""
@@ -740,9 +758,15 @@ class Busy(FreeRooms, Resident):
 
     @asynccontextmanager
     async def release(self) -> AsyncIterator[bool]:
-        """Let go of the room, and do nothing in it meanwhile."""
+        """Let go of the room, and do nothing in it meanwhile. Raises RoomGone where that is done."""
         async with self.turn:
+            if self.closings:
+                raise RoomGone("room")
             yield True
+
+    def closed(self) -> None:
+        """Count it."""
+        self.closings += 1
 
 
 class Watched(FreeRooms, Resident):
