@@ -30,8 +30,8 @@ from .documents.handlers import (
     TimelineHandler,
     UndoRedoHandler,
 )
-from .kernels import Lines
-from .machine import OneThread, settle_in, take_turns
+from .kernels import Channels, Machine
+from .machine import Backoff, OneThread, Tasks, settle_in, take_turns
 from .managers import Derived, Managers
 from .relay import Allowances, FreeRooms, Keeper, Presence, Relay, RoomKind, SQLiteStore
 from .relay.handlers import FreeRoomHandler, RoomsHandler, RoomSocket, unexpected_names
@@ -84,7 +84,7 @@ class JupyterRTC(ExtensionApp):
     history: History | None = None
     timelines: Timelines | None = None
     forks: Forks | None = None
-    lines: Lines | None = None
+    channels: Channels | None = None
     supernode: Supernode | None = None
     questions: Questions | None = None
     actions: list[object] = []
@@ -126,14 +126,14 @@ class JupyterRTC(ExtensionApp):
         self.history = History(self.documents)
         self.timelines = Timelines(self.documents, self.history, parent=self)
         self.forks = Forks(self.documents, self._emit, parent=self)
-        self.lines = Lines()
+        self.channels = Channels(Machine(Tasks(self.log, "kernels").spawn, Backoff))
         self.supernode = Supernode(
-            relay, self._parts(managers, self.documents, file_ids, self.lines), self.patience, parent=self
+            relay, self._parts(managers, self.documents, file_ids, self.channels), self.patience, parent=self
         )
         kinds: list[RoomKind] = [self.documents, self.timelines, self.forks, FreeRooms()]
         for kind in kinds:
             relay.add_kind(kind)
-        self.actions = self._build_actions(managers, Shown(self.supernode, self.patience), self.lines)
+        self.actions = self._build_actions(managers, Shown(self.supernode, self.patience), self.channels)
 
     def initialize_handlers(self) -> None:
         """Register the routes."""
@@ -204,17 +204,17 @@ class JupyterRTC(ExtensionApp):
             self.questions.close()
         if self.supernode:
             await self.supernode.stop()
-        if self.lines:
-            self.lines.close()
+        if self.channels:
+            self.channels.close()
         if self.relay:
             await self.relay.close()
         if self.documents:
             await self.documents.stop()
 
-    def _build_actions(self, managers: Managers, shown: Shown, lines: Lines) -> list[object]:
+    def _build_actions(self, managers: Managers, shown: Shown, channels: Channels) -> list[object]:
         """Return those who carry out actions."""
         turns = self.turns
-        self.questions = Questions(managers.kernels, lines, parent=self)
+        self.questions = Questions(managers.kernels, channels, parent=self)
         kernels = Kernels(managers.kernels, managers.kernelspecs, shown, turns)
         owners = [
             Tables(shown),
@@ -270,12 +270,14 @@ class JupyterRTC(ExtensionApp):
             lab.app.collaborative = False
             self.log.info("JupyterLab's option `collaborative` is not needed: jupyter_rtc collaborates by itself.")
 
-    def _parts(self, managers: Managers, documents: Documents, file_ids: Derived[Any, HeldIds], lines: Lines) -> Parts:
+    def _parts(
+        self, managers: Managers, documents: Documents, file_ids: Derived[Any, HeldIds], channels: Channels
+    ) -> Parts:
         """Return the parts of the server that tables show."""
         server = self._server
         return Parts(
             kernels=managers.kernels,
-            lines=lines,
+            channels=channels,
             sessions=managers.sessions,
             kernelspecs=managers.kernelspecs,
             terminals=managers.terminals,

@@ -1,6 +1,24 @@
-"""Own connections to the shells of kernels, here and behind a gateway: requests out, their replies back."""
+"""One channel to each kernel, here or behind a gateway: requests out; replies, outputs and input requests back."""
 
-from .line import Line, LineBroken, Unreachable
-from .lines import Lines, NoLine, answer, is_remote, started
+from .channel import Life, Told
+from .channels import Channels, Hold
+from .link import Machine, Pauses
+from .lives import is_remote, started
+from .message import KernelGone, Message, NoChannel, Unreachable
+from .request import Request
 
-__all__ = ["Line", "LineBroken", "Lines", "NoLine", "Unreachable", "answer", "is_remote", "started"]
+__all__ = [
+    "Channels",
+    "Hold",
+    "KernelGone",
+    "Life",
+    "Machine",
+    "Message",
+    "NoChannel",
+    "Pauses",
+    "Request",
+    "Told",
+    "Unreachable",
+    "is_remote",
+    "started",
+]

@@ -1,5 +1,6 @@
 """This machine: tasks, threads, memory, and files as the operating system sees them."""
 
+from .backoff import Backoff
 from .locks import LockedError, is_open_for_writing, locked, try_lock
 from .memory import give_back, settle_in
 from .notifications import Notifications
@@ -11,6 +12,7 @@ from .threads import OneThread, take_turns
 from .watcher import Watcher
 
 __all__ = [
+    "Backoff",
     "LockedError",
     "Notifications",
     "OneThread",

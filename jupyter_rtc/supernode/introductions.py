@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from ..kernels import Lines, answer, is_remote, started
+from ..kernels import Channels, is_remote
+from ..machine import Backoff
 from .json_safe import json_safe
 from .service import Changed
 
@@ -19,9 +20,9 @@ _LONGEST_PAUSE = 60.0
 class Introductions:
     """Asks each kernel what it is (``kernel_info_request``), and again after a restart."""
 
-    def __init__(self, lines: Lines, told: Changed) -> None:
-        """Ask over `lines`; call `told` whenever a kernel has answered."""
-        self._lines = lines
+    def __init__(self, channels: Channels, told: Changed) -> None:
+        """Ask over `channels`; call `told` whenever a kernel has answered."""
+        self._channels = channels
         self._told = told
         self._answers: dict[str, Any] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
@@ -47,12 +48,11 @@ class Introductions:
         A kernel is `starting` until the server hears it on a channel on which the first words may get lost; one of a
         gateway, until the gateway is asked again.
         """
-        pause = _FIRST_PAUSE
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while (reply := await self._answer(id, kernel)) is None or self._is_unnoticed(kernel):
             if reply is not None:
                 self._heard(id, reply)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(backoff.next())
         self._heard(id, reply)
 
     def _is_unnoticed(self, kernel: Any) -> bool:
@@ -66,14 +66,9 @@ class Introductions:
 
     async def _answer(self, id: str, kernel: Any) -> Mapping[str, Any] | None:
         """Return what the kernel answers; None if it does not, for it may be busy, or die meanwhile."""
-        line = None
         try:
             async with asyncio.timeout(_PATIENCE):
-                await started(kernel)
-                line = self._lines.open(id, kernel)
-                return await answer(line, "kernel_info_request", {})
+                with self._channels.hold(id, kernel) as hold:
+                    return await hold.ask("kernel_info_request", {})
         except Exception:  # whatever a kernel that is not there, its provisioner, or its gateway makes of it
             return None
-        finally:
-            if line:
-                line.close()

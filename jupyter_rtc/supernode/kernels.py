@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from jupyter_core.utils import ensure_async
 from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 
-from ..kernels import Lines
+from ..kernels import Channels
 from .introductions import Introductions
 from .records import KernelRecord, iso
 from .service import Changed
@@ -44,8 +44,8 @@ class Kernels:
     name = "kernels"
     resource = "kernels"
 
-    def __init__(self, manager: Callable[[], MappingKernelManager], lines: Lines, rounding: float) -> None:
-        """List the kernels of what `manager` returns, which are asked over `lines` what they are.
+    def __init__(self, manager: Callable[[], MappingKernelManager], channels: Channels, rounding: float) -> None:
+        """List the kernels of what `manager` returns, which are asked over `channels` what they are.
 
         Times of last activity are rounded down to `rounding` seconds.
         """
@@ -56,7 +56,7 @@ class Kernels:
         self._attended: dict[str, _Attended] = {}
         self._restarts: dict[str, int] = {}
         self._restarting: set[str] = set()
-        self._introductions = Introductions(lines, self._tell)
+        self._introductions = Introductions(channels, self._tell)
 
     async def list(self) -> Mapping[str, KernelRecord]:
         """Return the kernels by id."""

@@ -13,7 +13,7 @@ from traitlets import Enum, Float, Integer
 from traitlets import List as ListTrait
 from traitlets.config import LoggingConfigurable
 
-from ..kernels import Lines
+from ..kernels import Channels
 from ..relay import Relay
 from .contents import Bounds, Contents, FileIds, Folders
 from .kernels import Kernels
@@ -32,7 +32,7 @@ class Parts:
 
     Attributes:
         kernels: returns the mapping kernel manager of this moment, as others may replace it. So do the next ones.
-        lines: opens connections to its kernels.
+        channels: the channels to its kernels.
         sessions: returns the session manager.
         kernelspecs: returns the kernelspec manager.
         terminals: returns the terminal manager, None where there is none; its extension is loaded after ours.
@@ -46,7 +46,7 @@ class Parts:
     """
 
     kernels: Callable[[], Any]
-    lines: Lines
+    channels: Channels
     sessions: Callable[[], Any]
     kernelspecs: Callable[[], Any]
     terminals: Callable[[], Any]
@@ -197,7 +197,7 @@ class Supernode(LoggingConfigurable):
         return Contents(parts.listings, parts.file_ids, parts.documents, bounds, self.log)
 
     def _services(self, parts: Parts) -> list[Service]:
-        kernels = Kernels(parts.kernels, parts.lines, self.activity_rounding)
+        kernels = Kernels(parts.kernels, parts.channels, self.activity_rounding)
         return [
             KernelSpecs(parts.kernelspecs, parts.kernels, parts.base_url, parts.gateway),
             Status(parts.started, parts.last_activity, kernels, self.activity_rounding),

@@ -165,7 +165,7 @@ async def test_a_kernel_that_goes_away_ends_the_question_at_once(client: Client,
 def waiting(client: Client, kernel: str) -> int:
     """Return how many questions wait for a kernel's answer."""
     connected = client.questions._connected.get(kernel)
-    return connected.line.waiting if connected else 0
+    return connected.hold.waiting if connected else 0
 
 
 async def test_a_kernel_that_was_restarted_is_asked_again(client: Client) -> None:

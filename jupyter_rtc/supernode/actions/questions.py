@@ -13,7 +13,7 @@ from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
-from ...kernels import Line, LineBroken, Lines, NoLine, Unreachable, answer, started
+from ...kernels import Channels, Hold, KernelGone, Life, NoChannel, Told, Unreachable
 from .definition import ActionError, Right, Schema, action
 from .forms import OBJECT, fields, flag, reply, text, whole
 
@@ -44,7 +44,7 @@ _HISTORY = {
 
 
 class Questions(LoggingConfigurable):
-    """Asks kernels, over one connection of its own to each.
+    """Asks kernels, over the channel to each.
 
     A busy kernel answers when it has done what it does. What it is asked meanwhile waits in the kernel, also after
     nobody waits for the answer any more.
@@ -60,11 +60,11 @@ class Questions(LoggingConfigurable):
         50, min=1, help="How many questions may wait for the answer of one kernel; more are refused with 429."
     ).tag(config=True)
 
-    def __init__(self, manager: Callable[[], MappingKernelManager], lines: Lines, **kwargs: Any) -> None:
-        """Ask the kernels of what `manager` returns, over `lines`."""
+    def __init__(self, manager: Callable[[], MappingKernelManager], channels: Channels, **kwargs: Any) -> None:
+        """Ask the kernels of what `manager` returns, over `channels`."""
         super().__init__(**kwargs)
         self._find = manager
-        self._lines = lines
+        self._channels = channels
         self._connected: dict[str, _Connected] = {}
 
     @action(
@@ -180,24 +180,24 @@ class Questions(LoggingConfigurable):
 
     def close(self) -> None:
         """Let go of all kernels."""
-        for connected in list(self._connected.values()):
-            connected.line.close()
+        for connected in self._connected.values():
+            connected.close()
+        self._connected = {}
 
     async def _ask(self, id: str, kind: str, content: dict[str, Any], timeout: float | None) -> dict[str, Any]:
         kernel = self._kernel(id, kind)
         limit = min(timeout or self.time_limit, self.time_limit)
         try:
             async with asyncio.timeout(limit):
-                await started(kernel)
-                with self._line(id, kernel) as line:
-                    cleaned: dict[str, Any] = json_clean(await answer(line, kind, content))
+                with self._hold(id, kernel) as hold:
+                    cleaned: dict[str, Any] = json_clean(await hold.ask(kind, content))
                     return cleaned
         except TimeoutError:
             state = getattr(kernel, "execution_state", None) or "busy"
             raise ActionError(504, f"the kernel did not answer within {limit:g} s; its state is {state}") from None
-        except LineBroken as error:
+        except KernelGone as error:
             raise ActionError(409, str(error)) from None
-        except NoLine as error:
+        except NoChannel as error:
             raise ActionError(501, str(error)) from None
         except Unreachable as error:
             raise ActionError(502, str(error)) from error
@@ -214,42 +214,57 @@ class Questions(LoggingConfigurable):
         return kernel
 
     @contextmanager
-    def _line(self, id: str, kernel: KernelManager) -> Iterator[Line]:
-        """Give the line to a kernel, which is closed when nobody has asked for it for a while."""
-        if id not in self._connected:
-            line = self._lines.open(id, kernel, lambda: self._connected.pop(id).forget())
-            self._connected[id] = _Connected(line)
-        connected = self._connected[id]
-        if connected.line.waiting >= self.max_waiting:
-            raise ActionError(429, f"{connected.line.waiting} questions wait for this kernel's answer already")
+    def _hold(self, id: str, kernel: KernelManager) -> Iterator[Hold]:
+        """Give the hold on a kernel, which is closed when nobody has asked for it for a while, or the kernel ends."""
+        connected = self._connected.get(id)
+        if connected is None or connected.is_closed:
+            connected = self._connected[id] = _Connected(self._channels, id, kernel, lambda: self._let_go(id))
+        if connected.hold.waiting >= self.max_waiting:
+            raise ActionError(429, f"{connected.hold.waiting} questions wait for this kernel's answer already")
         connected.begin()
         try:
-            yield connected.line
+            yield connected.hold
         finally:
             connected.end(self.idle_time)
 
+    def _let_go(self, id: str) -> None:
+        if connected := self._connected.pop(id, None):
+            connected.close()
+
 
 class _Connected:
-    """A line, and the timer that closes it."""
+    """A hold on a kernel, and the timer that closes it."""
 
-    def __init__(self, line: Line) -> None:
-        self.line = line
+    def __init__(self, channels: Channels, id: str, kernel: KernelManager, over: Callable[[], object]) -> None:
+        """Hold a kernel; `over` is called when the kernel ends, and when nobody has asked for it for a while."""
+        self.is_closed = False
+        self._over = over
         self._asking = 0
         self._timer: asyncio.TimerHandle | None = None
+        self.hold = channels.hold(id, kernel, told=Told(changed=self._changed))
 
     def begin(self) -> None:
         """Somebody asks."""
         self._asking += 1
-        self.forget()
+        self._stop_timer()
 
     def end(self, idle_time: float) -> None:
-        """Somebody has an answer, or waits no more: close the line so many seconds after the last of them."""
+        """Somebody has an answer, or waits no more: close the hold so many seconds after the last of them."""
         self._asking -= 1
-        if not self._asking:
-            self._timer = asyncio.get_running_loop().call_later(idle_time, self.line.close)
+        if not self._asking and not self.is_closed:
+            self._timer = asyncio.get_running_loop().call_later(idle_time, self._over)
 
-    def forget(self) -> None:
-        """Stop the timer."""
+    def close(self) -> None:
+        """Let go of the kernel."""
+        self.is_closed = True
+        self._stop_timer()
+        self.hold.close()
+
+    def _changed(self, life: Life, why: str) -> None:
+        if life is Life.ENDED:
+            self._over()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,0 +1,1 @@
+"""Tests of the channels to kernels, with real kernels."""
