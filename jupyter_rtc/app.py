@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import tornado
@@ -126,7 +127,7 @@ class JupyterRTC(ExtensionApp):
         self.history = History(self.documents)
         self.timelines = Timelines(self.documents, self.history, parent=self)
         self.forks = Forks(self.documents, self._emit, parent=self)
-        self.channels = Channels(Machine(Tasks(self.log, "kernels").spawn, Backoff))
+        self.channels = Channels(self._machine())
         self.supernode = Supernode(
             relay, self._parts(managers, self.documents, file_ids, self.channels), self.patience, parent=self
         )
@@ -289,6 +290,11 @@ class JupyterRTC(ExtensionApp):
             file_ids=file_ids,
             gateway=server.gateway_config.url if server.gateway_config.gateway_enabled else None,
         )
+
+    def _machine(self) -> Machine:
+        """Return what channels to kernels use of the machine: those of one gateway are not to come back all at once."""
+        jitter = Random()  # noqa: S311 - nobody is to be kept from guessing it
+        return Machine(Tasks(self.log, "kernels").spawn, lambda first, longest: Backoff(first, longest, jitter=jitter))
 
     def _files_of(self, manager: ContentsManager, thread: OneThread) -> Files:
         """Return the files of a contents manager, which open documents follow."""

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
+from .backoff import Backoff
+
 if sys.platform != "win32":
     import fcntl
 
@@ -42,14 +44,13 @@ async def locked(path: str, *, make: bool) -> AsyncIterator[None]:
 
 async def _wait(path: str, make: bool) -> int | None:
     """Return the file, locked, once nobody else has the lock; None where there are no locks."""
-    deadline, (pause, longest) = monotonic() + _PATIENCE, _PAUSES
+    deadline, backoff = monotonic() + _PATIENCE, Backoff(*_PAUSES)
     while True:
         with suppress(BlockingIOError):
             return await asyncio.to_thread(try_lock, path, make=make)
         if monotonic() > deadline:
             raise LockedError
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, longest)
+        await asyncio.sleep(backoff.next())
 
 
 def try_lock(path: str, *, make: bool) -> int | None:

@@ -9,6 +9,7 @@ from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any
 
+from ..machine import Backoff
 from ..relay import Member, OpenRoom, PlainKind, Relay, Resident, StoredRoom, Verdict
 from .patience import Patience
 from .records import MAPS
@@ -55,7 +56,7 @@ class Mirror(PlainKind, Resident):
         self._hinted = asyncio.Event()
         self._turn = asyncio.Lock()
         self._looks = 0
-        self._pause = _FIRST_PAUSE
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
 
     @property
     def name(self) -> str:
@@ -119,8 +120,7 @@ class Mirror(PlainKind, Resident):
         While there is trouble, time alone counts.
         """
         if self.trouble:
-            await asyncio.sleep(self._pause)
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            await asyncio.sleep(self._backoff.next())
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(max(self._interval, least) if self._interval else None):
@@ -145,7 +145,8 @@ class Mirror(PlainKind, Resident):
             return
         if self.trouble:
             self._log.info("table %s: up to date again", self._service.name)
-        self.trouble, self._pause = None, _FIRST_PAUSE
+        self.trouble = None
+        self._backoff.reset()
         if self.table.garbage > _TOO_MUCH_GARBAGE and self._room:
             await self._relay.discard(self.name)
 

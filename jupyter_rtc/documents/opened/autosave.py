@@ -7,6 +7,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
+from ...machine import Backoff
+
 _LONGEST_RETRY = 60.0
 _SHARE = 3.0
 
@@ -47,8 +49,8 @@ class Autosave:
         self._unwatch: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last_edit = self._due = 0.0
-        self._pause = self._retry = 0.0
-        self._first_retry = first_retry
+        self._pause = 0.0
+        self._retry = Backoff(first_retry, _LONGEST_RETRY)
         self._wish = True
 
     def arm(self) -> None:
@@ -81,7 +83,7 @@ class Autosave:
             return False
         self.disarm()
         self._due = self._last_edit + max(self._pace.max_save_delay, self._pause)
-        self._plan(max(self._pace.save_delay, self._pause, self._retry))
+        self._plan(max(self._pace.save_delay, self._pause, self._retry.pause))
         return True
 
     def force(self) -> None:
@@ -94,9 +96,9 @@ class Autosave:
 
         A save that is planned in time stays as it is, with its longest delay.
         """
-        if self.edited and (self._retry or self._timer is None):
+        if self.edited and (self._retry.pause or self._timer is None):
             self.cancel()
-            self._retry = 0.0
+            self._retry.reset()
             self.touched()
 
     def wanted(self, wishes: list[bool]) -> bool:
@@ -116,14 +118,15 @@ class Autosave:
 
     def succeeded(self, seconds: float) -> None:
         """Take note that a save went well, and how long it took."""
-        self._pause, self._retry = _SHARE * seconds, 0.0
+        self._pause = _SHARE * seconds
+        self._retry.reset()
 
     def failed(self) -> None:
         """Take note that a save failed: the edits are still to be saved, and later tries come less often."""
         self.edited = True
         self.disarm()
         self.cancel()
-        self._retry = min(_LONGEST_RETRY, 2 * self._retry or self._first_retry)
+        self._retry.next()
 
     def _trip(self) -> None:
         self.edited = True

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pycrdt
 
-from ...machine import Tasks
+from ...machine import Backoff, Tasks
 from ...relay import Mark, Member, OpenRoom, Resident, RoomGone, StoredRoom, Verdict
 from ...wire import only_sets_values
 from ..files.known import FileHost, KnownFile
@@ -80,7 +80,8 @@ class FileBinding(Resident):
         self._outside = OutsideEdits(host, self._pair, self._strangers)
         self._closed = False
         self._noticed = False
-        self._asked_at = self._pause = 0.0
+        self._asked_at = 0.0
+        self._seeking = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._asked: asyncio.Task[None] | None = None  # the save that people asked for and that has not begun
         self._busy = asyncio.Lock()
         self._tasks = Tasks(host.relay.log, f"room {name}", told=(FileError,))  # those are said in `_fail`
@@ -252,7 +253,7 @@ class FileBinding(Resident):
             if not (error.status == 404 and self._is_elsewhere()):
                 self.status.say(self.path, str(error))
             return
-        self._pause = 0.0
+        self._seeking.reset()
         if before != (self._outside.astray, self._file.info.writable):
             self.status.well(self.path)
             self._autosave.resume()  # it stopped, or was put off, while the file was gone, broken, or read-only
@@ -260,9 +261,9 @@ class FileBinding(Resident):
     def _is_elsewhere(self) -> bool:
         """Say whether the file, which is not at its path any more, was found at another."""
         now = monotonic()
-        if self._pause and now < self._asked_at + self._pause:
+        if now < self._asked_at + self._seeking.pause:
             return False
-        self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
+        self._seeking.next()
         self._asked_at = now
         return self._host.seek(self.name, self.path)
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from threading import Event, Thread
 from typing import Any, NamedTuple, TypeVar
 
+from ...machine import Backoff
 from .database import FAILURES, Database, is_locked
 from .operations import Claim, Operation, Release, memory, room_of, squash
 from .schema import read_room
@@ -96,7 +97,7 @@ class Writer(Thread):
         self._backlog: list[Operation] = []
         self._database = database
         self._pace = pace
-        self._delay = 0.0
+        self._backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
         self._failing_since = 0.0
         self._noted: set[str] = set()
         self._log = log
@@ -117,7 +118,7 @@ class Writer(Thread):
                 if self.failing:
                     self._write()
                 continue
-            self._urgent.wait(self._delay or self._pace.interval)
+            self._urgent.wait(self._backoff.pause or self._pace.interval)
             self.work.clear()
             self._urgent.clear()
             requests = _take(self._requests)  # before the queue: what was queued ahead of them is in it by now
@@ -171,13 +172,13 @@ class Writer(Thread):
             )
         self.failing, self._sure = reason, False
         self._passing = is_locked(error)
-        self._delay = min(max(2 * self._delay, _FIRST_DELAY), _LONGEST_DELAY)
+        self._backoff.next()
 
     def _recover(self) -> None:
         if self.failing is not None:
             self._log.info("The store can be written again, and holds everything that waited")
         self.failing, self._sure = None, True
-        self._delay = 0.0
+        self._backoff.reset()
 
     def _serve(self, request: Request, patient: bool) -> None:
         if request.last:
