@@ -9,6 +9,7 @@ from logging import Logger, LoggerAdapter
 from time import monotonic
 from typing import Any
 
+from ..machine import Tasks
 from .member import Member
 
 _FORGOTTEN = 60.0
@@ -86,13 +87,14 @@ class Rights:
     def __init__(self, log: Logger | LoggerAdapter[Any]) -> None:
         """Ask for nobody yet."""
         self._log = log
+        self._tasks = Tasks(log, "rights")
         self._asking: dict[Member, _Asked] = {}
 
     def begin(self, member: Member, interval: float, ask: Ask, settle: Callable[[bool | None], None]) -> None:
         """Call `settle` with what is answered for a member that came in, every `interval` seconds, if that is not 0."""
         asked = self._asking[member] = _Asked(ask, settle)
         if interval:
-            asked.again = asyncio.ensure_future(self._keep_asking(member, asked, interval))
+            asked.again = self._tasks.spawn(self._keep_asking(member, asked, interval))
 
     def end(self, member: Member) -> None:
         """Ask no longer: the member left."""

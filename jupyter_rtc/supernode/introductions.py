@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from traitlets.log import get_logger
+
 from ..kernels import Channels, is_remote
-from ..machine import Backoff
+from ..machine import Backoff, Tasks
 from .json_safe import json_safe
 from .service import Changed
 
@@ -25,6 +27,7 @@ class Introductions:
         self._channels = channels
         self._told = told
         self._answers: dict[str, Any] = {}
+        self._tasks = Tasks(get_logger(), "introductions")
         self._asking: dict[str, asyncio.Task[None]] = {}
 
     def of(self, id: str) -> dict[str, Any] | None:
@@ -34,7 +37,7 @@ class Introductions:
     def ask(self, id: str, kernel: Any) -> None:
         """Ask the kernel with this id, which the kernel manager `kernel` runs."""
         self.forget(id)
-        self._asking[id] = asyncio.ensure_future(self._ask(id, kernel))
+        self._asking[id] = self._tasks.spawn(self._ask(id, kernel))
 
     def forget(self, id: str) -> None:
         """Ask no longer, and know nothing of the kernel."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from traitlets import List as ListTrait
 from traitlets.config import LoggingConfigurable
 
 from ..kernels import Channels
+from ..machine import Tasks
 from ..relay import Relay
 from .contents import Bounds, Contents, FileIds, Folders
 from .kernels import Kernels
@@ -117,7 +117,7 @@ class Supernode(LoggingConfigurable):
         self._relay = relay
         self._patience = patience
         self._started = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks(self.log, "supernode")
         self._mirrors: dict[str, Mirror] = {}
         self._contents = self._make_contents(parts)
         for service in self._services(parts):
@@ -142,19 +142,18 @@ class Supernode(LoggingConfigurable):
         self._mirrors[service.name] = mirror = Mirror(service, self._relay, interval, self._patience, self.log)
         self._relay.add_kind(mirror)
         if self._started:
-            self._tasks.append(asyncio.ensure_future(mirror.run()))
+            self._tasks.spawn(mirror.run())
 
     def start(self) -> None:
         """Begin to look, on the running event loop. Does nothing the second time."""
         if not self._started:
             self._started = True
-            self._tasks = [asyncio.ensure_future(mirror.run()) for mirror in self._mirrors.values()]
+            for mirror in self._mirrors.values():
+                self._tasks.spawn(mirror.run())
 
     async def stop(self) -> None:
         """Look no longer, and leave the parts of the server as they were found."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
 
     def hint(self, name: str) -> None:
         """Say that there may be something new for a table, if it is switched on."""
