@@ -36,7 +36,13 @@ class Machine(NamedTuple):
 
 
 class Receiver(Protocol):
-    """Whoever a link tells what it hears."""
+    """Whoever a link tells what it hears.
+
+    Attributes:
+        incarnation: how many processes of the kernel have ended.
+    """
+
+    incarnation: int
 
     def take(self, message: Message) -> None:
         """Take a message."""

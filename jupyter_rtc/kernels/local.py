@@ -45,7 +45,7 @@ class LocalLink:
         self._session = Session()
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self._monitor: zmq.Socket[bytes] | None = None
-        self._greeted = False
+        self._greeted = receiver.incarnation == 0  # the first one is to a process that lives
         self._ready = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
 
@@ -123,7 +123,7 @@ class LocalLink:
     def _has_ended(self) -> bool:
         """Say whether the connection to a process of the kernel has ended.
 
-        One that dies may take a connection yet, but greets nobody: that one is not meant, ZeroMQ connects again.
+        One that dies may take the connection that is meant for the next one, but greets nobody: ZeroMQ connects again.
         """
         assert self._monitor is not None
         with suppress(zmq.Again):
