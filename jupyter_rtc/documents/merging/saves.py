@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 from ..compare.align import match
@@ -57,7 +57,7 @@ def base_of(count: int, value: Callable[[int], Value], file: Value, equals: Call
     where the file says as a whole what an earlier save said: somebody set it back (`git checkout`).
     """
     last = count - 1
-    value = cache(value)
+    value = lru_cache(2)(value)  # a document may be large: two of them at once, not all
     first = descent(value(0), value(last), file)
     if not (first.lacks or first.takes):
         return Base(last, takes=False)
