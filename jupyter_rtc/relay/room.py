@@ -323,8 +323,9 @@ class Room:
             return self._refuse(member, update)
         self._refuse_growth(update)
         username = member.identity.username
-        if self._intake.follows(update):
+        if follows := self._intake.follows(update):
             guarded(self.doc.apply_update, update)
+            self._intake.followed(follows)  # only now: what is refused must not count as here
             return self._accept(update, frame, member, username)
         applied = self._apply(update, username)
         if applied.update is not update:

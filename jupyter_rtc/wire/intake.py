@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import pycrdt
 from pycrdt import Doc
@@ -70,6 +70,9 @@ class _Author(NamedTuple):
         head = (b"\x01\x01", written, write_uint(clock), bytes([info]), written, write_uint(clock - 1), self.right)
         return _Author(self.client, clock, self.right, b"".join(head))
 
+
+Follows: TypeAlias = "tuple[Order, bytes, _Author]"
+"""What is known of clocks, how the author's client id is written, and the author after an update."""
 
 LONG_FRAME = 1 << 16
 """Bytes of a frame from which on it is prepared in a thread: it may take several milliseconds, or seconds."""
@@ -150,25 +153,29 @@ class Intake:
             self._places = self._places or Places(self._lists, state)
         return self._pairs, self._places
 
-    def follows(self, update: bytes) -> bool:
-        """Say whether an update can be given to pycrdt as it is: its author goes on to type what was admitted.
+    def follows(self, update: bytes) -> Follows | None:
+        """Return what is to be noted once an update was applied as it is: its author goes on to type what was admitted.
 
-        If so, take note of it. On the hot path.
+        None where it has to be admitted itself. On the hot path.
         """
         order = self._order
         if order is None or order.waiting or (found := typed(update)) is None:
-            return False
+            return None
         author = self._authors.get(found[1])
         if author is None or not update.startswith(author.next):
-            return False
+            return None
         text = update[found.end() : -1]
         try:
             clock = author.clock + (len(text) if text.isascii() else len(text.decode()))
         except UnicodeDecodeError:
-            return False
-        self._authors[found[1]] = author.at(found[1], clock)
-        order.clocks[author.client] = clock
-        return True
+            return None
+        return order, found[1], author.at(found[1], clock)
+
+    def followed(self, follows: Follows) -> None:
+        """Take note that an update was applied of which `follows` said this. On the hot path."""
+        order, written, author = follows
+        self._authors[written] = author
+        order.clocks[author.client] = author.clock
 
     def admit(self, doc: Doc[Any], update: bytes) -> Admitted:
         """Say what is to be done with a peer's update; it is done to `doc` before `took` is called.

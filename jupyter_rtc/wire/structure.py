@@ -62,7 +62,7 @@ def typed(update: bytes) -> re.Match[bytes] | None:
     It has no characters of two ids. The groups are those of `TYPED`. On the hot path.
     """
     found = TYPED.match(update)
-    if found is None or len(update) != found.end() + update[found.end() - 1] + 1:
+    if found is None or len(update) != found.end() + update[found.end() - 1] + 1 or update[-1]:
         return None
     own = int.from_bytes(found[2], "little")  # of numbers that are written so, the larger is the larger
     for clock in found.group(3, 5, 7):

@@ -371,6 +371,26 @@ class TestBadUpdates:
         assert room.doc.get_update() == before
         assert room.seq == 1
 
+    @pytest.mark.parametrize("last", ["w", "wörld"])
+    def test_what_somebody_types_is_taken_in_after_a_broken_copy_of_it_was_refused(self, last: str) -> None:
+        """Whoever sends the copy, and wherever it is broken: what is refused must not count as here."""
+        typist: Doc[Any] = Doc(client_id=9)
+        before = [update for word in ("a", "b", "c") for update in observed(typist, append(word))]
+        (typed,) = observed(typist, append(last))
+        for at in range(len(typed)):
+            for value in {typed[at] ^ 1, typed[at] ^ 4, 0, 255} - {typed[at]}:
+                room = room_with("hello")
+                ada, eve = Peer(room), Peer(room)
+                ada.join()
+                eve.join()
+                for update in before:
+                    ada.send(protocol.update(update))
+                try:
+                    eve.send(protocol.update(typed[:at] + bytes([value]) + typed[at + 1 :]))
+                except ProtocolError:
+                    ada.send(protocol.update(typed))
+                    assert sorted(text_of(room.doc)) == sorted(f"helloabc{last}"), (at, value)
+
     def test_an_update_of_countless_authors_costs_nothing(self, room: Room) -> None:
         ada, rita = Peer(room), Peer(room, writable=False)
         ada.join()
