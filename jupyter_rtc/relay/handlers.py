@@ -99,8 +99,10 @@ class RoomSocket(WebSocketMixin, FrameHandler, JupyterHandler):
             connection.stream = cast(IOStream, CheckedStream(stream, self, connection))
         transport = SocketTransport(self, stream)
         try:
+            assert self.kind is not None
+            if self.relay.kind(name) is not self.kind:  # deleted meanwhile: its name may be that of a free room now
+                raise RoomError(CloseCode.NOT_FOUND, f"no such room any more: {name}")
             async with self.relay.hold(name, member.identity.username) as room:
-                assert self.kind is not None
                 member.writable = await self._may_edit(self.kind, name)  # it may have been moved since
                 self.relay.join(room, member, transport, partial(self._ask_again, name))
         except RoomError as error:

@@ -218,6 +218,20 @@ class TestSilence:
 SIZES = "a frame of 4097 bytes; at most 4096 are taken (Relay.max_frame_size)"
 
 
+class Fleeting(PlainKind):
+    """Rooms that are deleted as soon as somebody may come in: their names are free again."""
+
+    deleted = False
+
+    def owns(self, name: str) -> bool:
+        """Own every name at first."""
+        return not self.deleted
+
+    async def admit(self, name: str) -> None:
+        """Admit, and own nothing more."""
+        self.deleted = True
+
+
 class Listening(PlainKind, Resident):
     """One room, and who looks after it: hears what those in it are to be told."""
 
@@ -446,6 +460,15 @@ class TestLife:
 
     async def _has_members(self, rooms: Rooms, count: int) -> bool:
         return len((await rooms())["room"]["members"]) == count
+
+    async def test_a_room_that_is_deleted_during_the_handshake_does_not_begin_as_a_free_one(
+        self, server: Any, rooms: Rooms
+    ) -> None:
+        server.extension.relay._rooms.kinds.insert(0, Fleeting())
+        async with server.connect("fork") as socket:
+            await asyncio.wait_for(socket.wait_closed(), PATIENCE)
+            assert (socket.close_code, socket.close_reason) == (4404, "no such room any more: fork")
+        assert "fork" not in await rooms()
 
     @pytest.mark.parametrize("end", ["close", "abort"])
     @pytest.mark.traits(Relay={"store_class": Faulty, "eviction_delay": 0.05})
