@@ -10,13 +10,13 @@ _LARGE = 1 << 16
 
 
 class Framing(Protocol):
-    """How the frames of a room are told apart on one kind of transport: `wire.websocket` for one."""
+    """How frames are delimited on one kind of transport, such as `wire.websocket`."""
 
     def header(self, size: int) -> bytes:
-        """Return what goes before a frame of `size` bytes."""
+        """Return the header of a frame of `size` bytes."""
 
     def message(self, payload: bytes) -> bytes:
-        """Return a frame with what goes before it."""
+        """Return a frame with its header."""
 
 
 class Transport(Protocol):
@@ -104,7 +104,7 @@ class Connection:
         self._send(parts)
 
     def send_state(self, *parts: bytes) -> None:
-        """Send a frame as `send` does, the state of the document: it does not count, unless another one waits still."""
+        """Send the state of the document: it does not count towards the limit, unless an earlier state still waits."""
         if self.busy and not (self.closed or self._state):
             self._state = parts
         self._send(parts)
@@ -134,7 +134,7 @@ class Connection:
             self._give_up(TooSlowError())
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close the socket with a code; what still waits is dropped. Does nothing the second time."""
+        """Close the socket with a code, and drop the outbox. Does nothing the second time."""
         if not self.closed:
             self.detach()
             self._transport.close(code, reason)
@@ -155,7 +155,7 @@ class Connection:
             self._catch_up()
 
     def _next(self) -> tuple[bytes, ...]:
-        """Take from the outbox what leaves in one write: small frames together, a large one alone and uncopied."""
+        """Take the frames of the next write from the outbox: small ones joined, a large one alone and uncopied."""
         first = self._outbox[0]
         count, size = 1, _size(first)
         while count < len(self._outbox) and size + _size(self._outbox[count]) <= _LARGE:

@@ -1,4 +1,4 @@
-"""What outlasts a connection: who sent faulty frames waits for the next one, rights are asked for again, warnings."""
+"""What outlasts one connection: delays after faulty frames, rights that are asked for again, warnings given once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Called with True, it asks for everything again, who they are too; with False, on
 
 
 class Faults:
-    """Makes those wait at the door of a room whose last frames were wrong: 0.1 s, doubled with each, up to 5 s."""
+    """Delays the next handshake of a user who sent faulty frames: by 0.1 s, doubled with each, up to 5 s."""
 
     def __init__(self) -> None:
         """Know of no faults."""
@@ -52,7 +52,7 @@ class Faults:
 
 
 class Warnings:
-    """Warns of each thing once, however often it comes up again: a page that comes back brings it along."""
+    """Logs each warning once: a page that reconnects causes the same one again."""
 
     def __init__(self, log: Logger | LoggerAdapter[Any]) -> None:
         """Have warned of nothing yet."""
@@ -70,7 +70,7 @@ class Warnings:
 
 @dataclass
 class _Asked:
-    """How a member is asked about, what is done with the answer, and the task that asks again and again."""
+    """A member's question to the authorizer, what is done with the answer, and the task that repeats it."""
 
     ask: Ask
     settle: Callable[[bool | None], None]
@@ -79,7 +79,7 @@ class _Asked:
 
 
 class Rights:
-    """Asks again and again what members may do, as long as they are here: a token may have been revoked.
+    """Asks for the rights of connected members again and again: a token may have been revoked.
 
     Each is asked for by itself and in its own time, so that one answer that takes long delays no other.
     """
@@ -91,7 +91,7 @@ class Rights:
         self._asking: dict[Member, _Asked] = {}
 
     def begin(self, member: Member, interval: float, ask: Ask, settle: Callable[[bool | None], None]) -> None:
-        """Call `settle` with what is answered for a member that came in, every `interval` seconds, if that is not 0."""
+        """Call `settle` with the rights of a new member, every `interval` seconds, if that is not 0."""
         asked = self._asking[member] = _Asked(ask, settle)
         if interval:
             asked.again = self._tasks.spawn(self._keep_asking(member, asked, interval))
@@ -103,7 +103,7 @@ class Rights:
             asked.again.cancel()
 
     async def ask_now(self) -> None:
-        """Ask about everybody what was not asked yet: their rooms show other files now. Return when it is settled."""
+        """Ask for the rights to files that rooms show since the last time; return when all is settled."""
         await asyncio.gather(*(self._ask(member, asked, False) for member, asked in list(self._asking.items())))
 
     async def _keep_asking(self, member: Member, asked: _Asked, interval: float) -> None:

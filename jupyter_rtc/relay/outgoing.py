@@ -19,7 +19,7 @@ class Outgoing:
     """
 
     def __init__(self, pace: Pace) -> None:
-        """Begin with nothing to send; what users show of themselves leaves at `pace`."""
+        """Begin with nothing to send; awareness states leave at `pace`."""
         self._pace = pace
         self._fresh: list[ServedRoom] = []
         self._planned: dict[ServedRoom, asyncio.Handle] = {}
@@ -31,12 +31,12 @@ class Outgoing:
             self._fresh.append(served)
 
     def soon(self, now: float) -> None:
-        """Have what was taken in leave when it may, at the end of this turn or later; it is `now` on `monotonic`."""
+        """Send the added frames when they are due, at the end of this turn or later; `now` is `monotonic()`."""
         for served in self._take():
             self._plan(served, served.due - now)
 
     def at_once(self, now: float) -> None:
-        """Have what was taken in leave when it may: now, if nothing left the room lately."""
+        """Send the frames that were added when they are due: now, if nothing left the room lately."""
         for served in self._take():
             if served.due <= now:
                 served.flush(now, self._pace)

@@ -39,7 +39,7 @@ AGAIN = 0.005
 """Seconds after which frames are brought again that had to wait."""
 
 _TURN = 0.001
-"""Seconds for which the frames of a peer that is gone are taken in, before it is others' turn."""
+"""Seconds for which the last frames of a peer that is gone are applied, before other peers have their turn."""
 
 
 class Relay(LoggingConfigurable):
@@ -129,7 +129,7 @@ class Relay(LoggingConfigurable):
         self.warnings = Warnings(self.log)
 
     def add_kind(self, kind: RoomKind) -> None:
-        """Serve the rooms of one more kind; those that came before it go first."""
+        """Serve the rooms of one more kind. Where two kinds own a name, the one that was added first has it."""
         self._rooms.kinds.append(kind)
 
     def kind(self, name: str) -> RoomKind | None:
@@ -168,7 +168,7 @@ class Relay(LoggingConfigurable):
     # ------------------------------------------------------------------ peers
 
     def join(self, room: OpenRoom, member: Member, transport: Transport, ask: Ask | None = None) -> Connection:
-        """Let a peer in, about whom `ask` is asked again later; returns its sending side. Raises RoomGone."""
+        """Let a peer in, whose rights `ask` is asked for again later; returns its sending side. Raises RoomGone."""
         with room.held():
             served = room.served
             give_up = partial(self._delivery.give_up, served, member)
@@ -177,7 +177,7 @@ class Relay(LoggingConfigurable):
             return connection
 
     def leave(self, room: OpenRoom, member: Member, rest: Sequence[bytes] = ()) -> None:
-        """Let a peer go whose socket is closed, once the `rest` of its frames is taken in: nobody sends them again.
+        """Let a peer go whose socket is closed, once the `rest` of its frames is applied: it may never send them again.
 
         Does nothing the second time, nor where the room went first.
         """
@@ -202,7 +202,7 @@ class Relay(LoggingConfigurable):
             self.leave(room, member)
 
     def receive(self, room: OpenRoom, member: Member, *frames: bytes, deadline: float = inf) -> int:
-        """Take in frames of a peer that came together. What is wrong with one closes this peer, and only this one.
+        """Take in frames of a peer that came together. A faulty frame closes this peer, and no other.
 
         Others get their turn at `deadline`, a time of the monotonic clock: return how many were taken in until then;
         none while they have to wait, for about `AGAIN` seconds.
@@ -213,22 +213,22 @@ class Relay(LoggingConfigurable):
         return self._delivery.receive(room.served, member, frames, deadline)
 
     async def prepare(self, frame: bytes) -> bytes:
-        """Return a long frame, to be received, with what can be done of that in a thread done."""
+        """Return a long frame, decoded and examined in a thread, for `receive`."""
         return await self._preparing.run(prepared, frame)
 
     def pause(self, spent: float) -> float:
-        """Return how long a peer is not read whose messages took `spent` seconds."""
+        """Return for how many seconds a peer is not read after its messages took `spent` seconds."""
         return spent * (1 / self.max_share - 1)
 
     def refuse(self, room: OpenRoom, member: Member, error: ProtocolError) -> None:
-        """Close a peer that sent what is no frame at all (a text, or no message of a WebSocket)."""
+        """Close a peer that sent a text message, or bytes that are no WebSocket message."""
         if not room.served.gone:
             self._delivery.fault(room.served, member, error)
 
     # ------------------------------------------------------------------ all rooms
 
     async def discard(self, name: str) -> None:
-        """Delete a room, with what is stored of it; whoever is in it is closed with 1001."""
+        """Delete a room and its record in the store; its members are closed with 1001."""
         kind = await self._rooms.drop(name)
         if kind and kind.stored:
             self.store.forget(name)
@@ -243,11 +243,11 @@ class Relay(LoggingConfigurable):
         await self._delivery.ask_now()
 
     def overview(self) -> list[dict[str, Any]]:
-        """Return what is open: name, lineage, members, sizes in bytes, and counters since the room was opened."""
+        """Return, of each open room, its name, lineage, members, sizes in bytes, and counters since it was opened."""
         return [room.served.overview() for room in self._rooms]
 
     async def close(self) -> None:
-        """Save and store everything, close every peer with 1001, and stop. Whoever calls again waits for the first."""
+        """Save and store everything, close every peer with 1001, and stop. A second call waits for the first."""
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
         await asyncio.shield(self._closing)

@@ -62,7 +62,7 @@ class Rooms:
         self._closing = False
 
     def __iter__(self) -> Iterator[OpenRoom]:
-        """Go over those that are here now, whatever comes and goes meanwhile."""
+        """Iterate over the rooms that are in memory now; opening and dropping others meanwhile does no harm."""
         return iter(list(self._open.values()))
 
     def kind(self, name: str) -> RoomKind | None:
@@ -113,7 +113,7 @@ class Rooms:
         return True
 
     async def drop(self, name: str) -> RoomKind | None:
-        """Take a room out of memory as it is, and close whoever is in it with 1001; return its kind."""
+        """Drop a room from memory as it is, and close its members with 1001; return its kind."""
         if opening := self._opening.get(name):
             await asyncio.wait([opening])
         kind = self.kind(name)
@@ -124,7 +124,7 @@ class Rooms:
         return kind
 
     async def close(self) -> None:
-        """Close whoever is in a room with 1001, and save and drop all rooms; none is opened any more."""
+        """Close all members with 1001, and save and drop all rooms; none is opened any more."""
         self._closing = True
         for room in self:
             self._send_off(room.served, "server stops")
@@ -211,7 +211,7 @@ class Rooms:
         return room
 
     def _charge(self, name: str, user: str, begins: bool) -> Charge:
-        """Return what counts the bytes of a room; raises RoomError where a user begins it who may begin no more."""
+        """Return the charge that counts a free room's bytes; raises RoomError where its user may begin no more."""
         if not begins:  # one that is not known was begun by another server with this store
             return self._charges.get(name) or self._charges.begin(name, "")
         try:
@@ -237,7 +237,7 @@ class Rooms:
             raise RoomError(CloseCode.GOING_AWAY, "the server stops")
 
     async def _finish(self, room: OpenRoom) -> None:
-        """Save a room because the server stops; what does not get saved in time is in the store."""
+        """Save a room because the server stops; edits that are not saved in time are in the store."""
         try:
             with suppress(RoomGone):  # it was being evicted
                 async with asyncio.timeout(_LAST_SAVE), room.served.resident.release():

@@ -1,4 +1,4 @@
-"""A room in memory with the connections of its members: who is sent what, and what was counted."""
+"""A room in memory with the connections of its members: frames to send, timers and counters."""
 
 from __future__ import annotations
 
@@ -127,12 +127,12 @@ class ServedRoom:
 
     @property
     def where(self) -> str:
-        """What ends a line of the log: the path of the file, in brackets, where the room is that of one."""
+        """The end of a log line: the path of the room's file, in brackets; empty where it has none."""
         return where(self.kind, self.room.name)
 
     @property
     def begun_by(self) -> str | None:
-        """The user who made up the room's name; None if none did."""
+        """The user who began this free room; None for other rooms."""
         return self.charge.user if self.charge else None
 
     @property
@@ -141,7 +141,7 @@ class ServedRoom:
         return bool(self.connections or self.judging or self.holds)
 
     def let_go(self) -> None:
-        """Take note that one of those who hold the room does so no longer."""
+        """Take note that a handle was let go."""
         self.holds -= 1
         self.idle_since = monotonic()
 
@@ -209,7 +209,7 @@ class ServedRoom:
             connection.show(effect.clients)
 
     def enqueue(self, effect: Broadcast | Show) -> bool:
-        """Keep a frame for everybody until `flush`, or what they are to be shown; return whether it is the first."""
+        """Keep a frame, or clients to be shown, for all members until `flush`; return whether it is the first."""
         if isinstance(effect, Show):
             self._stale.update(dict.fromkeys(effect.clients))
         else:
@@ -250,11 +250,11 @@ class ServedRoom:
 
     @property
     def withholds(self) -> bool:
-        """Whether there are states that nobody was shown yet, for whose they are shows too much."""
+        """Whether awareness states are withheld, for their users show more than their rate allows."""
         return bool(self._stale) and not self._waits
 
     def _shown(self, now: float, pace: Pace) -> list[int]:
-        """Take from what is to be shown what may be shown now; those who show too much wait."""
+        """Take the awareness states that may be shown now; those of users beyond their rate wait."""
         weight = self.room.awareness.weight
         shown = [client for client in self._stale if pace.take(*weight(client), now)]
         for client in shown:
@@ -262,7 +262,7 @@ class ServedRoom:
         return shown
 
     def keep_alive(self, now: float, interval: float) -> None:
-        """Send something to everybody who was sent nothing for `interval` seconds."""
+        """Send a keep-alive to each member that was sent nothing for `interval` seconds."""
         for connection in list(self.connections.values()):  # one whose outbox is full now is dropped
             if now - connection.last_sent >= interval:
                 connection.last_sent = now

@@ -15,6 +15,8 @@ from pycrdt import Array, Map, Text
 from relay.peer import Peer
 from websockets.asyncio.client import connect
 
+from jupyter_rtc.supernode.actions import Right, action
+
 from .pages import DOCS, blocks
 
 PAGE = DOCS / "how-to" / "extend.md"
@@ -97,3 +99,35 @@ async def test_the_store_logs_who_changed_which_room_and_keeps_it(jupyter: Jupyt
     jupyter.start()
     async with room(jupyter, "notes") as one, Peer(one) as ada:
         await ada.until(lambda: str(ada.doc.get("source", type=Text)) == "hello")
+
+
+class Status:
+    """A service under the name of one that there is."""
+
+    name, resource = "status", "api"
+
+    async def list(self) -> dict[str, Any]:
+        """List nothing."""
+        return {}
+
+    def watch(self, changed: Any) -> Any:
+        """Watch nothing."""
+        return lambda: None
+
+
+class Restart:
+    """An action at a path that there is."""
+
+    @action("PUT kernels/{id}/restart", Right("execute", "kernels"), answers={204: None}, errors={})
+    async def restart(self, id: str) -> None:
+        """Do nothing."""
+
+
+async def test_a_table_or_an_action_whose_name_is_taken_is_refused(server: Any) -> None:
+    extension = server.extension
+    tables, actions = set(extension.supernode.tables), list(extension.actions)
+    with pytest.raises(ValueError, match="status"):
+        extension.supernode.add(Status())
+    with pytest.raises(ValueError, match="restart"):
+        extension.add_actions(Restart())
+    assert (set(extension.supernode.tables), extension.actions) == (tables, actions)

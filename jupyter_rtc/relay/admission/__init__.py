@@ -1,1 +1,1 @@
-"""Who may come in, what each may do, and how much of what the server has each may take."""
+"""Rights and allowances: what each user may do, and how much of the server's resources each may take."""

@@ -34,7 +34,7 @@ class Allowance:
     """
 
     def __init__(self, what: str, of_one: int, of_all: int) -> None:
-        """Let each have at most `of_one` of `what`, and all together `of_all`."""
+        """Allow each user at most `of_one` of `what`, and all users together `of_all`."""
         self.what = what
         self._of_one = of_one
         self._of_all = of_all
@@ -54,7 +54,7 @@ class Allowance:
             raise ExhaustedError(f"there may be {self._of_all} {self.what}, and no more")
 
     def count(self, user: str, amount: int = 1) -> None:
-        """Take note that a user has so much more now, or less, whatever is allowed."""
+        """Count so much more for a user, or less, whatever is allowed."""
         self.in_total += amount
         taken = self._taken.get(user, 0) + amount
         self._taken[user] = taken
@@ -87,7 +87,7 @@ class Holding:
         self._amount = 0
 
     def hold(self, amount: int) -> None:
-        """Hold so much from now on, all in all; what was held stays held where ExhaustedError is raised."""
+        """Set the amount that is held. Where ExhaustedError is raised, it stays what it was."""
         more = amount - self._amount
         if more > 0:
             self._allowance.take(self._user, more)
