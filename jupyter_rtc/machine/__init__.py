@@ -3,18 +3,17 @@
 from .backoff import Backoff
 from .locks import LockedError, is_open_for_writing, locked, try_lock
 from .memory import give_back, settle_in
-from .notifications import Notifications
 from .pace import Pace
 from .place import place
 from .pool import Pool
 from .tasks import Tasks, logged
 from .threads import OneThread, take_turns
-from .watcher import Watcher
+from .watcher import Look, Watcher
 
 __all__ = [
     "Backoff",
     "LockedError",
-    "Notifications",
+    "Look",
     "OneThread",
     "Pace",
     "Pool",

@@ -7,21 +7,20 @@ given to a file that is just being moved would cost an open document its own, an
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Mapping
 from logging import Logger, LoggerAdapter
 from posixpath import dirname
 from time import monotonic
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from ..machine import Notifications
+from ..machine import Look, Watcher
 from .listings import Listings, Model
 from .records import ContentRecord, FolderRecord, iso
 from .service import Changed
 from .services import OpenDocuments
 
 _AT_ONCE = 200
-_DEBOUNCE = 80
+_GATHER = 0.08
 
 _Opened: TypeAlias = tuple[str, Mapping[str, Any]] | None
 """The room of a file that is open, and what is known of its document."""
@@ -82,7 +81,7 @@ class Contents:
         self._revision = documents.revision
         self._watchers: list[Changed] = []
         self._followers: list[Changed] = []
-        self._disk: Notifications | None = None
+        self._disk: Watcher | None = None
 
     async def want(self, path: str, content: bool = False, type: str = "", format: str = "") -> None:
         """Look at a file or folder from now on; with `content`, open its document, of this type and format.
@@ -132,7 +131,7 @@ class Contents:
         """Call `changed` when something that is looked at changed on the local disk, or was saved, opened or closed."""
         self._watchers.append(changed)
         if self._disk is None:
-            self._disk = Notifications(lambda _: self._tell(), self._log, _DEBOUNCE)
+            self._disk = Watcher(lambda _: self._tell(), self._log, Look(_GATHER))
         unwatch = self._documents.watch(self._documents_changed)
         self._watch_listings()
 
@@ -225,7 +224,7 @@ class Contents:
         places = ((_path(model), entries) for model, entries in found)
         paths = {path if entries is not None else dirname(path) for path, entries in places}
         local_paths = filter(None, map(self._listings.local_path, paths))
-        self._disk.watch(map(os.path.realpath, local_paths))
+        self._disk.watch_folders(local_paths)
 
 
 class Folders:

@@ -12,40 +12,47 @@ from pathlib import Path
 import pytest
 from relay.peer import eventually
 
-from jupyter_rtc.machine.notifications import Notifications
+from jupyter_rtc.machine import Look, Watcher
 
-LOG = logging.getLogger("test_notifications")
+LOG = logging.getLogger("test_watching")
 NO_TEXT = os.fsdecode(b"\xff")
 
 
 class Told:
-    """What was told of: the paths, and how often that anything may have changed."""
+    """What the system told of: the paths, and how often anything may have changed."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self.paths: set[str] = set()
         self.anything = 0
 
-    def __call__(self, changed: Collection[str] | None) -> None:
-        """Take note; a callback that fails must end nothing."""
-        if changed is None:
-            self.anything += 1
-        else:
-            self.paths |= set(changed)
+    def __call__(self, name: str) -> None:
+        """Be told of a folder: a callback that fails must end nothing."""
         raise ValueError("the callback fails")
 
 
-def hasty(told: Told) -> Notifications:
-    """Make notifications that look, and try again, often."""
-    return Notifications(told, LOG, 20, poll=0.05, retry=0.3)
+class Noted(Watcher):
+    """A watcher that notes what the system has told it; it looks, and tries again, often."""
+
+    def __init__(self, told: Told) -> None:
+        """Watch nothing yet."""
+        super().__init__(told, LOG, Look(0.02, poll=0.05, retry=0.3))
+        self._noted = told
+
+    def _tell(self, changed: Collection[str] | None) -> None:
+        if changed is None:
+            self._noted.anything += 1
+        else:
+            self._noted.paths |= set(changed)
+        super()._tell(changed)
 
 
 @asynccontextmanager
 async def watching(*folders: Path) -> AsyncIterator[Told]:
     """Watch folders."""
     told = Told()
-    watcher = hasty(told)
-    watcher.watch(map(str, folders))
+    watcher = Noted(told)
+    watcher.watch_folders(map(str, folders))
     try:
         yield told
     finally:
@@ -87,8 +94,8 @@ async def test_when_the_system_has_no_more_to_give_folders_are_looked_at_until_i
 ) -> None:
     with no_more_files():
         told = Told()
-        watcher = hasty(told)
-        watcher.watch([str(tmp_path)])
+        watcher = Noted(told)
+        watcher.watch_folders([str(tmp_path)])
         await eventually(lambda: told.anything > 3)
         assert told.paths == set()
     assert len([one for one in caplog.records if "are looked for" in one.getMessage()]) == 1
@@ -117,11 +124,11 @@ async def test_a_changed_file_whose_name_is_no_text_ends_nothing(tmp_path: Path)
 
 async def test_when_it_is_stopped_nothing_is_told(tmp_path: Path) -> None:
     told = Told()
-    watcher = hasty(told)
-    watcher.watch([str(tmp_path)])
+    watcher = Noted(told)
+    watcher.watch_folders([str(tmp_path)])
     await told_of(told, tmp_path / "a.txt")
     watcher.cancel()
-    watcher.watch([str(tmp_path)])
+    watcher.watch_folders([str(tmp_path)])
     await told_of(told, tmp_path / "a.txt")
     await watcher.stop()
     before = told.anything, set(told.paths)
