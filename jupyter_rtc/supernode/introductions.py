@@ -10,7 +10,7 @@ from traitlets.log import get_logger
 
 from ..kernels import Channels, is_remote
 from ..machine import Backoff, Tasks
-from .json_safe import json_safe
+from ..wire import json_safe
 from .service import Changed
 
 _TOLD = ("language_info", "banner", "protocol_version", "supported_features")

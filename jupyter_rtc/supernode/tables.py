@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from pycrdt import Doc, Map
 
-from .json_safe import JSON, json_safe
+from ..wire import JSON, json_safe
 
 RECORDS = "records"
 """The root of a table's document: a map of records by id, each a map of plain JSON."""

@@ -4,6 +4,7 @@ from . import protocol, websocket
 from .awareness import Awareness, Identity, stirring
 from .causality import marked
 from .intake import Intake, is_long, prepared
+from .json_safe import JSON, LONE_SURROGATE, clean, json_safe
 from .merging import deletion, merged
 from .places import Places
 from .protocol import EMPTY_STATE, NO_CHANGE, CloseCode, Kind, ProtocolError, clip_reason, covers, decode_state_vector
@@ -31,6 +32,8 @@ from .websocket import MessageReader, Opcode, masked, unmasked
 
 __all__ = [
     "EMPTY_STATE",
+    "JSON",
+    "LONE_SURROGATE",
     "NO_CHANGE",
     "Awareness",
     "BadEntryError",
@@ -48,6 +51,7 @@ __all__ = [
     "TaintedError",
     "UnfaithfulError",
     "answered",
+    "clean",
     "clip_reason",
     "compare",
     "covers",
@@ -62,6 +66,7 @@ __all__ = [
     "guarded",
     "halved",
     "is_long",
+    "json_safe",
     "marked",
     "masked",
     "merged",

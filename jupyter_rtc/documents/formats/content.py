@@ -35,6 +35,7 @@ from jupyter_ydoc.ynotebook import YNotebook
 from jupyter_ydoc.yunicode import YUnicode
 from pycrdt import Array, Map, Text
 
+from ...wire import clean
 from . import ipynb, notebook
 from .editing import edit_notebook, edit_text
 from .reading import Reading, Whole, watch
@@ -42,7 +43,7 @@ from .registered import RegisteredContent
 from .shape import ContentError
 from .style import relined
 from .unkept import carried, carried_text, unkept, without
-from .update import Built, Draft, clean, genesis
+from .update import Built, Draft, genesis
 
 __all__ = [
     "Body",

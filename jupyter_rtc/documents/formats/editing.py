@@ -13,12 +13,13 @@ from typing import Any, TypeAlias
 import pycrdt
 from pycrdt import Array, Map, Text
 
+from ...wire import clean, json_safe
 from ..compare.align import match
 from ..compare.diff import hunks, increasing, text_hunks
 from .ipynb import Ipynb
 from .notebook import cells_of, meta_of
 from .shape import same
-from .update import clean, fingerprint, sound
+from .update import fingerprint
 
 Doc: TypeAlias = "pycrdt.Doc[Any]"
 
@@ -146,7 +147,7 @@ def _edit_frame(meta: Map[Any], new: dict[str, Any]) -> None:
     if isinstance(metadata, Map):
         _edit_map(metadata, old["metadata"], new["metadata"])
     else:
-        meta["metadata"] = Map(sound(new["metadata"]))
+        meta["metadata"] = Map(json_safe(new["metadata"]))
 
 
 def _edit_map(shared: Map[Any], old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -157,7 +158,7 @@ def _edit_map(shared: Map[Any], old: dict[str, Any], new: dict[str, Any]) -> Non
         del shared[name]
     for name, value in fresh.items():
         if name not in old or not same(value, old[name]):
-            shared[name] = sound(value)
+            shared[name] = json_safe(value)
 
 
 def _edit_cell(
@@ -226,7 +227,7 @@ def _trust(original: Ipynb, new: dict[str, Any], known: tuple[Any, dict[str, Any
 def _new_cell(cell: dict[str, Any], trusted: bool) -> Map[Any]:
     parts = {clean(key): _new_part(key, value, cell) for key, value in cell.items()}
     if cell["cell_type"] == "code":
-        parts["metadata"] = Map({**sound(cell["metadata"]), "trusted": trusted})
+        parts["metadata"] = Map({**json_safe(cell["metadata"]), "trusted": trusted})
         parts["execution_state"] = "idle"
     return Map(parts)
 
@@ -235,14 +236,14 @@ def _new_part(key: str, value: Any, cell: dict[str, Any]) -> Any:
     if key == "source":
         return Text(clean(value))
     if key == "metadata":
-        return Map(sound(value))
+        return Map(json_safe(value))
     if key == "outputs" and cell["cell_type"] == "code":
         return Array([_new_output(output) for output in value])
-    return sound(value)
+    return json_safe(value)
 
 
 def _new_output(output: dict[str, Any]) -> Map[Any]:
-    parts = sound(output)
+    parts = json_safe(output)
     if output.get("output_type") == "stream":
         parts["text"] = Text(parts["text"])
     return Map(parts)

@@ -18,12 +18,13 @@ from typing import Any, TypeAlias
 import pycrdt
 from pycrdt import Array, Map, Text, XmlElement, XmlFragment, XmlText
 
+from ...wire import clean
 from ..compare.align import identified
 from .decoding import decode
 from .ipynb import Ipynb, Notebook
 from .reading import observe
 from .shape import DEEPEST, Shape, flatten, frame_of, project
-from .update import ARRAY, MAP, TEXT, Draft, clean
+from .update import ARRAY, MAP, TEXT, Draft
 
 Doc: TypeAlias = "pycrdt.Doc[Any]"
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from typing import Any
 
-from .update import clean
+from ...wire import clean
 
 DEEPEST = 200
 """How deep a notebook may be nested: all that walks through it is recursive, and must not fail in mid-save."""

@@ -15,10 +15,11 @@ from json import JSONDecoder
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any, NamedTuple
 
+from ...wire import LONE_SURROGATE, clean
 from ..compare.diff import hunks
 from .decoding import raw_decode
 from .shape import Shape, is_output, part, project, said, same
-from .update import LONE_SURROGATE, clean, fingerprint
+from .update import fingerprint
 
 # All numbers are floats in a document; NaN and the infinities are null. Not strict: what is decoded here was
 # parsed before.

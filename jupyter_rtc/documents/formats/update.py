@@ -9,7 +9,6 @@ src/structs).
 from __future__ import annotations
 
 import math
-import re
 import struct
 import sys
 from array import array
@@ -17,6 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
+
+from ...wire import clean
 
 # Kinds of content (yjs: readItemContent) and of shared types (yjs: ContentType.js).
 _STRING, _TYPE, _ANY = 4, 7, 8
@@ -28,7 +29,6 @@ _MOST_CHARACTERS = 1 << 19
 _MOST_BYTES, _MOST_ITEMS = 1 << 18, 1 << 10
 _AT_ONCE = 10_000
 """So many numbers are encoded while no other thread runs."""
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 NO_CHANGE = b"\0\0"
 """The update that changes nothing."""
@@ -175,25 +175,6 @@ def encode(value: Any) -> bytes:
     out = bytearray()
     _encode(out, value)
     return bytes(out)
-
-
-def clean(text: str) -> str:
-    """Return `text` as a document holds it: with U+FFFD for every lone surrogate, which UTF-8 cannot
-    carry."""
-    return text if text.isascii() else LONE_SURROGATE.sub("\ufffd", text)
-
-
-def sound(value: Any) -> Any:
-    """Return a JSON value as pycrdt can take it, and as `encode` has it: pycrdt panics on others."""
-    if isinstance(value, str):
-        return clean(value)
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int | float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {clean(key): sound(item) for key, item in value.items()}
-    return [sound(item) for item in value]
 
 
 def fingerprint(value: Any) -> bytes:

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple, TypeAlias
 import pycrdt
 from pycrdt import Map
 
+from ...wire import clean, json_safe
 from ..compare.align import match
 from ..compare.diff import Hunk, hunks, lines_of
 from ..formats.content import Content, Original, Value, value_of
 from ..formats.editing import says_the_same
 from ..formats.ipynb import Notebook
 from ..formats.shape import same
-from ..formats.update import clean, sound
 from .merge import document, edits
 
 Doc: TypeAlias = "pycrdt.Doc[Any]"
@@ -265,7 +265,7 @@ def write(doc: Doc, made: Mapping[str, Any]) -> bytes:
     state: Map[Any] = doc.get("state", type=Map)
     with doc.transaction():
         for id, record in made.items():
-            state[_KEY + id] = sound(record)
+            state[_KEY + id] = json_safe(record)
     return doc.get_update(before)
 
 
