@@ -30,24 +30,23 @@ def json_safe(value: Any, depth: int = 0) -> Any:
     number becomes null, a lone surrogate U+FFFD, a key that is no text its text, and anything else, and what is nested
     more than 200 deep, the text that Python shows for it.
     """
-    if value is None or isinstance(value, bool):
-        return value
     if isinstance(value, str):
         return clean(value)
+    if value is None or isinstance(value, bool):
+        return value
     if isinstance(value, float):
         return float(value) if isfinite(value) else None
     if isinstance(value, int):
         return _integer(int(value))
     if depth < _DEEPEST:
         if isinstance(value, dict):
-            return {_key(key): json_safe(item, depth + 1) for key, item in value.items()}
+            return {
+                clean(key) if isinstance(key, str) else _shown(key): json_safe(item, depth + 1)
+                for key, item in value.items()
+            }
         if isinstance(value, list | tuple | set | frozenset):
             return [json_safe(item, depth + 1) for item in value]
     return _shown(value)
-
-
-def _key(key: Any) -> str:
-    return clean(key) if isinstance(key, str) else _shown(key)
 
 
 def _shown(value: Any) -> str:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycrdt import Array, Map, Text
 
-from jupyter_rtc.documents.formats.editing import edit_text
+from jupyter_rtc.documents.formats.texts import edit_text
 from jupyter_rtc.documents.merging.conflicts import (
     MOST,
     Conflict,

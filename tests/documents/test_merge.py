@@ -17,7 +17,7 @@ from pycrdt import Array, Map, Text
 
 from jupyter_rtc.documents.compare.align import match
 from jupyter_rtc.documents.compare.diff import hunks, text_hunks
-from jupyter_rtc.documents.formats.editing import edit_text
+from jupyter_rtc.documents.formats.texts import edit_text
 from jupyter_rtc.documents.formats.update import NO_CHANGE
 from jupyter_rtc.documents.merging.merge import outside
 

@@ -259,6 +259,17 @@ def test_what_was_typed_in_the_place_of_a_cell_is_in_the_file(cell: Callable[[],
     assert [cell["source"] for cell in cells] == ["one\ntwo", source, "three", "four"]
 
 
+@pytest.mark.parametrize("cell", [lambda: "typed", lambda: Text("typed")], ids=["plain", "text"])
+def test_what_was_typed_in_the_place_of_a_cell_can_be_edited_outside(cell: Callable[[], Any]) -> None:
+    original = parse(as_nbformat(SMALL))
+    doc = built(NOTEBOOK, original)
+    doc.get("cells", type=Array).insert(1, cell())
+    content = json.loads(render(original, read(NOTEBOOK, doc)).body)
+    content["cells"][1]["source"] = ["typed more"]
+    doc.apply_update(outside(doc.get_update(), NOTEBOOK, parse(json.dumps(content))))
+    assert [cell["source"] for cell in read(NOTEBOOK, doc).cells] == ["one\ntwo", "typed more", "three", "four"]
+
+
 @pytest.mark.parametrize(
     ("output", "text"),
     [

@@ -37,11 +37,12 @@ from pycrdt import Array, Map, Text
 
 from ...wire import clean
 from . import ipynb, notebook
-from .editing import edit_notebook, edit_text
+from .editing import edit_notebook
 from .reading import Reading, Whole, watch
 from .registered import RegisteredContent
 from .shape import ContentError
 from .style import relined
+from .texts import edit_text
 from .unkept import carried, carried_text, unkept, without
 from .update import Built, Draft, genesis
 

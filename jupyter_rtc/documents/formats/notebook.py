@@ -12,7 +12,7 @@ A client may write anything else into these maps and arrays. What is read has th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterator
 from typing import Any, TypeAlias
 
 import pycrdt
@@ -34,8 +34,36 @@ _DECODER = json.JSONDecoder(parse_int=float, parse_constant=lambda _: None)
 _SLICE, _CELL = 600_000, 10_000
 # What may be left for the last slice, which no pause can interrupt; and how often to go round to get there.
 _LAST_SLICE, _ROUNDS = 20, 5
+_KINDS = {"source": TEXT, "metadata": MAP}
 _UNSAFE_OUTPUTS = frozenset({"execute_result", "display_data"})
 _SAFE_KEYS = frozenset({"output_type", "execution_count", "metadata"})
+
+
+Part: TypeAlias = "tuple[str, int | None, Any]"
+"""A part of a shared cell or output: its key, its kind (`ARRAY`, `MAP`, `TEXT`, None for a plain value), its value."""
+
+
+def cell_parts(cell: dict[str, Any], trusted: bool) -> Iterator[Part]:
+    """Yield the parts of the shared cell that says what a cell of a file does (see `shape.project`)."""
+    code = cell["cell_type"] == "code"
+    for key, value in _items(cell):
+        yield key, part_kind(key, cell), {**value, "trusted": trusted} if code and key == "metadata" else value
+    if code:
+        yield "execution_state", None, "idle"
+
+
+def part_kind(key: str, cell: dict[str, Any]) -> int | None:
+    """Return what kind of shared type a part of a cell is."""
+    if key == "outputs" and cell["cell_type"] == "code":
+        return ARRAY
+    return _KINDS.get(key)
+
+
+def output_parts(output: dict[str, Any]) -> Iterator[Part]:
+    """Yield the parts of the shared output that says what an output of a file does."""
+    printed = output.get("output_type") == "stream"
+    for key, value in _items(output):
+        yield key, TEXT if printed and key == "text" else None, value
 
 
 def build(draft: Draft, original: Ipynb) -> None:
@@ -53,26 +81,23 @@ def build(draft: Draft, original: Ipynb) -> None:
 
 
 def _cell(draft: Draft, at: int, cell: dict[str, Any], trusted: bool) -> None:
-    code = cell["cell_type"] == "code"
-    for key, value in _items(cell):
-        if key == "source":
+    for key, kind, value in cell_parts(cell, trusted):
+        if kind == TEXT:
             draft.write(draft.typed_entry(at, key, TEXT), value)
-        elif key == "metadata":
-            _map(draft, draft.typed_entry(at, key, MAP), {**value, "trusted": trusted} if code else value)
-        elif key == "outputs" and code:
+        elif kind == MAP:
+            _map(draft, draft.typed_entry(at, key, MAP), value)
+        elif kind == ARRAY:
             _outputs(draft, draft.typed_entry(at, key, ARRAY), value)
         else:
             draft.entry(at, key, value)
-    if code:
-        draft.entry(at, "execution_state", "idle")
 
 
 def _outputs(draft: Draft, at: int, outputs: list[dict[str, Any]]) -> None:
     after = None
     for output in outputs:
         after = draft.append(at, after, MAP)
-        for key, value in _items(output):
-            if key == "text" and output.get("output_type") == "stream":
+        for key, kind, value in output_parts(output):
+            if kind == TEXT:
                 draft.write(draft.typed_entry(after, key, TEXT), value)
             else:
                 draft.entry(after, key, value)
@@ -83,9 +108,9 @@ def _map(draft: Draft, at: int, values: dict[str, Any]) -> None:
         draft.entry(at, key, value)
 
 
-def _items(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _items(values: dict[str, Any]) -> ItemsView[str, Any]:
     # Two keys may become one when they are cleaned; a key is written once only.
-    yield from {clean(key): value for key, value in values.items()}.items()
+    return {clean(key): value for key, value in values.items()}.items()
 
 
 class NotebookReading:
@@ -188,6 +213,16 @@ class NotebookReading:
                 at += len(new)
 
 
+def cell_of(shared: Any) -> dict[str, Any]:
+    """Return an item of a document's array of cells as a cell of a file, which may have no id."""
+    return _slot(_json(shared))[0]
+
+
+def plain_of(part: Any) -> Any:
+    """Return a part of a document as plain values."""
+    return _decoded(_json(part))
+
+
 def meta_of(meta: Map[Any]) -> dict[str, Any]:
     """Return the frame of a notebook as a document has it, without members that cannot stand in a file."""
     return frame_of(_decoded(_json(meta)))
@@ -196,7 +231,7 @@ def meta_of(meta: Map[Any]) -> dict[str, Any]:
 def cells_of(doc: Doc) -> list[dict[str, Any]]:
     """Return the cells of a document, one for each item of its array, without what is not part of a file."""
     shared: Array[Any] = doc.get("cells", type=Array)
-    cells = [_slot(_json(shared[at]))[0] for at in range(len(shared))]
+    cells = [cell_of(shared[at]) for at in range(len(shared))]
     identified(cells)
     return cells
 

@@ -14,9 +14,9 @@ import pycrdt
 from pycrdt import Text
 
 from ..compare.align import match
-from .editing import edit_text
 from .ipynb import Notebook
 from .shape import same
+from .texts import edit_text
 
 _PARTS: dict[str, Any] = {"outputs": [], "execution_count": None}
 """The parts of a cell that every code cell must have, with what they are where there is nothing."""
