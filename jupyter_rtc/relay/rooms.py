@@ -82,7 +82,10 @@ class Rooms:
             RoomError: it cannot be served; the error's code says why.
             ExhaustedError: the user, or all of them, have as many rooms in memory as they may.
         """
+        kind = self.kind(name)
         while (room := self._open.get(name)) is None:  # evicted again, perhaps, before its opener's turn came
+            if self.kind(name) is not kind:  # deleted while it was opened: its name may be that of a free room now
+                raise RoomError(CloseCode.NOT_FOUND, f"no such room any more: {name}")
             opening = self._opening.get(name)
             if opening is None:
                 place = ExitStack()

@@ -394,6 +394,19 @@ class TestHolding:
             await closing
             assert kind.told_of == ["closed"]
 
+    async def test_a_room_that_is_deleted_while_it_is_opened_does_not_begin_as_a_free_one(self) -> None:
+        async with relay_with(kind := Deletable(), FreeRooms()) as relay:
+            first = asyncio.ensure_future(in_memory(relay, "room"))
+            await asyncio.wait_for(kind.loading.wait(), 60)
+            deleting = asyncio.ensure_future(kind.delete(relay))
+            await asyncio.sleep(0)
+            second = asyncio.ensure_future(in_memory(relay, "room"))
+            await asyncio.sleep(0)
+            kind.gate.set()
+            await asyncio.wait([first, deleting, second])
+            assert isinstance(second.exception(), RoomError)
+            assert gone(relay, "room")
+
 
 class TestQuiet:
     async def test_what_members_type_waits_and_nothing_of_the_servers_own_does(self) -> None:
@@ -789,6 +802,21 @@ class Watched(FreeRooms, Resident):
     def closed(self) -> None:
         """Note it."""
         self.told_of.append("closed")
+
+
+class Deletable(Watched):
+    """Rooms that take long to load, and of which nothing is left once one is deleted: not even its name."""
+
+    free = deleted = False
+
+    def owns(self, name: str) -> bool:
+        """Own every name until then."""
+        return not self.deleted
+
+    async def delete(self, relay: Relay) -> None:
+        """Delete the room."""
+        await relay.discard("room")
+        self.deleted = True
 
 
 class Closed(FreeRooms):
