@@ -16,7 +16,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, authenticated
 
-from ..relay import Allowances, ExhaustedError, NotAllowedError, UserRights
+from ..relay import Allowances, ExhaustedError, NotAllowedError, RoomError, UserRights
 from . import answers, settle
 from .files.managed import FileError
 from .files.recovery import RecoveryError
@@ -47,6 +47,8 @@ def _errors() -> Iterator[None]:
         raise HTTPError(429, str(error)) from None
     except (FileError, RecoveryError, HistoryError) as error:
         raise HTTPError(error.status, str(error)) from None
+    except RoomError as error:  # it went out of memory meanwhile, for one because the server stops
+        raise HTTPError(503, error.reason) from None
 
 
 def _object(handler: APIHandler, fields: str, default: dict[str, Any] | None = None) -> dict[str, Any]:

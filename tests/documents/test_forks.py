@@ -118,6 +118,22 @@ async def test_a_fork_that_is_thrown_away_changes_nothing(jupyter: Jupyter, here
     assert made["fork_roomid"] not in jupyter.rooms()
 
 
+async def test_a_fork_follows_its_document_as_soon_as_that_can_be_opened(start: Starter, join: Opener) -> None:
+    server = start(QUICK)
+    file = server.root / "a.ipynb"
+    file.write_text(whole := as_nbformat(notebook(code("begin\n"))))
+    ada = await join(server, "a.ipynb")
+    made = await fork(server, ada.room, synchronize=True)
+    await ada.close()
+    await until(lambda: not server.rooms())
+    file.write_text("<<<<<<< HEAD")  # as a program leaves it for a moment
+    beside = await enter(server, made, ada)
+    file.write_text(whole)
+    ada = await join(server, "a.ipynb")
+    ada.cells[0]["source"].insert(0, "typed ")
+    await until(lambda: "typed begin" in str(beside.cells[0]["source"]), lambda: str(beside.cells[0]["source"]))
+
+
 async def test_forks_survive_eviction_and_kill_and_are_brought_up_to_date(start: Starter, join: Opener) -> None:
     server = start(QUICK)
     (server.root / "a.txt").write_text("begin\n")

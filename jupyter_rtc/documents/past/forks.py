@@ -14,18 +14,18 @@ import os
 import re
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 from pycrdt import Map
 from traitlets import Float, Integer, Unicode
 from traitlets.config import LoggingConfigurable
 
-from ...machine import place
+from ...machine import Backoff, Tasks, place
 from ...relay import ExhaustedError, OpenRoom, Resident, RoomError, StoredRoom, StoreError
 from ...wire import CloseCode
 from ..opened.documents import Documents
@@ -36,6 +36,10 @@ __all__ = ["Fork", "Forks"]
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _DAY = 86_400.0
+_SEEK = 1.0, 30.0  # seconds from one try to open a document that is to be followed to the next, at first and at most
+
+Hold: TypeAlias = "Callable[[], AbstractAsyncContextManager[OpenRoom]]"
+"""Opens the document of a fork, and holds it. Raises HistoryError and ExhaustedError."""
 
 
 @dataclass(frozen=True)
@@ -169,15 +173,22 @@ class Forks(BranchKind, LoggingConfigurable):
         if not (stored or first):
             raise RoomError(CloseCode.NOT_FOUND, "what was stored of this fork is lost")
         with ExitStack() as held:
-            root = await self._root_of(room, held) if self._forks[room.name].synchronize else None
+            follow = partial(self._opened_root, room) if self._forks[room.name].synchronize else None
+            root = await self._root_of(follow, held) if follow else None
             if first:
                 await branch_off(room, first, first.snapshot)
-            return OpenFork(room, root, partial(self._noted, room.name), held.pop_all()), first
+            fork = OpenFork(room, partial(self._noted, room.name), Tasks(self.log, f"room {room.name}"))
+            fork.follow(root, follow, held.pop_all())
+            return fork, first
 
-    async def _root_of(self, room: OpenRoom, held: ExitStack) -> OpenRoom | None:
-        """Hold the room of a fork's document. None where it is gone: then there is nothing more to follow."""
+    def _opened_root(self, room: OpenRoom) -> AbstractAsyncContextManager[OpenRoom]:
+        """Hold the room of a fork's document, for whoever opened the fork. Raises HistoryError and ExhaustedError."""
+        return opened(self._documents, self._forks[room.name].root_roomid, room.inside.opener)
+
+    async def _root_of(self, follow: Hold, held: ExitStack) -> OpenRoom | None:
+        """Hold the room of a fork's document; None where it cannot be opened for now."""
         try:
-            async with opened(self._documents, self._forks[room.name].root_roomid, room.inside.opener) as root:
+            async with follow() as root:
                 return held.enter_context(root.held())
         except HistoryError:
             return None
@@ -254,27 +265,43 @@ class Forks(BranchKind, LoggingConfigurable):
 class OpenFork(Branch):
     """A fork that is open, which follows its document, if that is wanted."""
 
-    def __init__(self, room: OpenRoom, root: OpenRoom | None, noted: Callable[[bool], None], held: ExitStack) -> None:
-        """Look after `room`. It follows `root`, if that is given, which `held` lets go.
-
-        `noted` is told when the fork is open, and when it is not any more.
-        """
+    def __init__(self, room: OpenRoom, noted: Callable[[bool], None], tasks: Tasks) -> None:
+        """Look after `room`; `noted` is told when the fork is open, and when it is not any more."""
         self._room = room
-        self._root = root
         self._noted = noted
-        self._held = held
-        self._unfollow: Callable[[], None] = lambda: None
+        self._tasks = tasks
+        self._root: OpenRoom | None = None
+        self._hold: Hold | None = None
+        self._held = ExitStack()
+
+    def follow(self, root: OpenRoom | None, hold: Hold | None, held: ExitStack) -> None:
+        """Follow `root` once the fork is open; `held` lets it go. Where there is none, seek it by `hold`, if given."""
+        self._root, self._hold, self._held = root, hold, held
 
     def opened(self) -> None:
-        """Follow the document, and bring the fork up to date with it."""
+        """Follow the document, and bring the fork up to date with it; or seek it until it can be opened."""
         self._noted(True)
         if self._root:
-            self._unfollow = self._root.follow(self._follow)
-            self._follow(None, "")
+            self._begin(self._root)
+        elif self._hold:
+            self._tasks.spawn(self._seek(self._hold))
+
+    async def _seek(self, hold: Hold) -> None:
+        backoff = Backoff(*_SEEK)
+        while not self._root:
+            await asyncio.sleep(backoff.next())
+            with suppress(HistoryError, ExhaustedError):
+                async with hold() as root:
+                    self._root = self._held.enter_context(root.held())
+                    self._begin(root)
+
+    def _begin(self, root: OpenRoom) -> None:
+        self._held.callback(root.follow(self._follow))
+        self._follow(None, "")
 
     def closed(self) -> None:
         """Follow the document no longer."""
-        self._unfollow()
+        self._tasks.cancel()
         self._held.close()
         self._noted(False)
 
