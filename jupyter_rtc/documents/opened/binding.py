@@ -415,11 +415,14 @@ class FileBinding(Resident):
         value, seq = await self._pair.read(self._begin_save)
         rendered = await asyncio.to_thread(self._content.render, self._file.original, value)
         again = asked and self._file.note  # what went wrong after the last save is tried once more
+        unkept = list(self._file.unkept)
         if rendered is self._file.original and not self._file.stale and not again:
             self._pair.settle(seq)
         elif await self._write(rendered, seq, asked=asked, sign=asked and self._content.trusted(value)):
             self.status.saved()
             self._pair.settle(seq)
+            if unkept != list(self._file.unkept):  # else, after a crash, what the file never had would count as deleted
+                await self._host.relay.keeper.settle()
             self.status.warn(self.path, self._file.note)
             self._host.report(self.room.name, self.path, "save")
         else:
