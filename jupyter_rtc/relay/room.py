@@ -21,6 +21,7 @@ from ..wire import (
     Kind,
     Places,
     ProtocolError,
+    Survey,
     TaintedError,
     UnfaithfulError,
     answered,
@@ -145,9 +146,13 @@ class Room:
         if snapshot is not None:
             self._full = (protocol.step2_header(len(snapshot)), snapshot)
 
-    def survey(self) -> None:
-        """Prepare for the first update. May run in any thread, as long as nothing else is done here."""
-        self._intake.survey(self.doc)
+    def survey(self) -> Survey:
+        """Prepare for the first update: begin what `Survey.found` does in any thread, and `surveyed` takes."""
+        return self._intake.survey(self.doc)
+
+    def surveyed(self, survey: Survey) -> None:
+        """Take what was found, unless the document was edited meanwhile."""
+        self._intake.surveyed(self.doc, survey)
 
     def end(self) -> None:
         """Count nothing of the room any more."""

@@ -167,7 +167,8 @@ class Rooms:
         room = OpenRoom(begun, served, self._delivery, self._keeper)
         try:
             served.resident, first = await self._load(room, kind, loaded.stored)
-            await asyncio.to_thread(begun.survey)
+            await asyncio.to_thread((survey := begun.survey()).found)
+            begun.surveyed(survey)
             self._refuse_if_closing()
             if kind.free and served.stored:
                 served.charge = self._charge(name, user, begins=first is not None)

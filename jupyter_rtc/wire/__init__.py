@@ -3,7 +3,7 @@
 from . import protocol, websocket
 from .awareness import Awareness, Identity, stirring
 from .causality import marked
-from .intake import Intake, is_long, prepared
+from .intake import Intake, Survey, is_long, prepared
 from .json_safe import JSON, LONE_SURROGATE, clean, json_safe
 from .merging import deletion, merged
 from .places import Places
@@ -48,6 +48,7 @@ __all__ = [
     "ProtocolError",
     "Read",
     "Replica",
+    "Survey",
     "TaintedError",
     "UnfaithfulError",
     "answered",

@@ -74,6 +74,30 @@ class _Author(NamedTuple):
 Follows: TypeAlias = "tuple[Order, bytes, _Author]"
 """What is known of clocks, how the author's client id is written, and the author after an update."""
 
+
+class Survey:
+    """What has to be known of a document, found out of the bytes of its state.
+
+    A thread that looks at the document itself while another edits it would make the engine panic, or take the edit into
+    a transaction of its own.
+
+    Attributes:
+        clocks: the clocks of the document then.
+    """
+
+    def __init__(self, state: bytes, clocks: dict[int, int], lists: Collection[str], places: Places | None) -> None:
+        """Look at a document of this state; `lists` are its roots that hold no text, `places` what is known of them."""
+        self.clocks = clocks
+        self._state, self._lists, self._places = state, lists, places
+        self._found: tuple[Pairs, Places] | None = None
+
+    def found(self) -> tuple[Pairs, Places]:
+        """Find it out, if that is not done yet. May run in any thread."""
+        if self._found is None:
+            self._found = Pairs(self._state), self._places or Places(self._lists, self._state)
+        return self._found
+
+
 LONG_FRAME = 1 << 16
 """Bytes of a frame from which on it is prepared in a thread: it may take several milliseconds, or seconds."""
 
@@ -143,14 +167,19 @@ class Intake:
         """Return all that waits, as one update; NO_CHANGE if nothing does."""
         return self._ordered(doc).rest
 
-    def survey(self, doc: Doc[Any]) -> tuple[Pairs, Places]:
-        """Find out what has to be known of the document, if that is not done yet. May run in any thread, at rest."""
+    def survey(self, doc: Doc[Any]) -> Survey:
+        """Begin to find out what has to be known of the document, in the thread that edits it."""
+        clocks = decode_state_vector(doc.get_state())
+        return Survey(doc.get_update(), clocks, self._lists, self._places if clocks == self._begun else None)
+
+    def surveyed(self, doc: Doc[Any], survey: Survey) -> None:
+        """Take what a survey found; not where the document was edited meanwhile: it is surveyed anew when needed."""
+        if self._pairs is None and decode_state_vector(doc.get_state()) == survey.clocks:
+            self._pairs, self._places = survey.found()
+
+    def _surveyed(self, doc: Doc[Any]) -> tuple[Pairs, Places]:
         if self._pairs is None or self._places is None:
-            state = doc.get_update()
-            if self._pairs is None and decode_state_vector(doc.get_state()) != self._begun:
-                self._places = None
-            self._pairs = Pairs(state)
-            self._places = self._places or Places(self._lists, state)
+            self._pairs, self._places = self.survey(doc).found()
         return self._pairs, self._places
 
     def follows(self, update: bytes) -> Follows | None:
@@ -188,7 +217,7 @@ class Intake:
             update = merged([update])
         order = self._ordered(doc)
         cut: Runs = {}
-        pairs, places = self.survey(doc)
+        pairs, places = self._surveyed(doc)
         if pairs or held.paired or order.waiting:
             update, cut = self._uncut(order, update, paired=held.paired)
         plan = order.plan(update, held)
@@ -206,7 +235,7 @@ class Intake:
 
         Returns what of that is to be deleted then.
         """
-        pairs, places = self.survey(doc)
+        pairs, places = self._surveyed(doc)
         pairs.forget(admitted.cut)
         for step in admitted.plan.steps:
             pairs.note(step)
@@ -241,7 +270,7 @@ class Intake:
 
     def trust(self, doc: Doc[Any], update: bytes) -> tuple[bytes, bytes]:
         """Return an update that the server made, however large it is, and an edit that has to be made before."""
-        pairs, _ = self.survey(doc)
+        pairs, _ = self._surveyed(doc)
         if not (pairs or has_pairs(update)):
             return update, NO_CHANGE
         update, cut = self._uncut(self._ordered(doc), update, paired=has_pairs(update))

@@ -6,6 +6,7 @@ holds is compared as bytes.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment, XmlText
 
 from jupyter_rtc.relay import Member, Room, StoredRoom
-from jupyter_rtc.relay.effects import Persist
+from jupyter_rtc.relay.effects import Broadcast, Persist
 from jupyter_rtc.wire import protocol
 from jupyter_rtc.wire.awareness import Identity
 from jupyter_rtc.wire.merging import merged
@@ -240,3 +241,36 @@ def test_ids_are_a_set(runs: list[tuple[int, int]]) -> None:
         ids.add(1, start, start + length)
         known |= set(range(start, start + length))
     assert {clock for clock in range(60) if (1, clock) in ids} == known
+
+
+def test_a_room_that_is_edited_while_it_is_surveyed_knows_the_edit() -> None:
+    """A file changed while its room was opened: its cell is in the document, and not in the bytes that were read."""
+    room = Room("room", "lineage", lists=("cells",))
+    author: Doc[Any] = Doc(client_id=9)
+    author.get("cells", type=Array).append(Map({"id": "a"}))
+    room.doc.apply_update(author.get_update())
+    room.begin(1, 9)
+    survey = room.survey()
+    room.edit(lambda doc: doc.get("cells", type=Array).append(Map({"id": "b"})))
+    survey.found()
+    room.surveyed(survey)
+    page: Doc[Any] = Doc(client_id=10)
+    page.apply_update(room.doc.get_update())
+    before = page.get_state()
+    page.get("cells", type=Array).append(Map({"id": "c"}))
+    ada = Member(Identity("ada", {}), True)
+    room.join(ada)
+    room.receive(ada, protocol.step1(before), 0.0)
+    room.receive(ada, protocol.update(page.get_update(before)), 0.0)
+    assert [cell["id"] for cell in room.doc.get("cells", type=Array).to_py()] == ["a", "b", "c"]
+
+
+def test_a_survey_goes_on_in_a_thread_while_its_document_is_edited() -> None:
+    room = Room("room", "lineage", lists=("cells",))
+    with ThreadPoolExecutor(1) as thread:
+        for number in range(200):
+            found = thread.submit((survey := room.survey()).found)
+            effects = room.edit(lambda doc, number=number: doc.get("meta", type=Map).update({str(number): number}))
+            assert [type(effect) for effect in effects] == [Persist, Broadcast]
+            found.result()
+            room.surveyed(survey)
